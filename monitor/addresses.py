@@ -1,0 +1,94 @@
+"""Where things are on the network, as an operator writes it: URLs to watch, and the address to listen on."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from urllib.parse import SplitResult, urlsplit
+
+_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?")
+_HIGHEST_PORT = 65535
+_PORT = re.compile(r"[0-9]{1,5}")
+
+
+def url(text: str) -> str:
+    """Return `text` if it is an address that may be watched: https, or plain http on this very machine.
+
+    Raises `ValueError` with a message that repeats nothing of `text`: people write passwords into URLs.
+    """
+    parts = split(text)
+    if "@" in parts.netloc:
+        raise ValueError("must not hold a user name or a password; they have settings of their own")
+    if "?" in text or "#" in text:
+        raise ValueError("must end with its path: no `?` and no `#`")
+    host, _ = authority(parts.netloc, 443)
+    if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host)):
+        return text
+    if parts.scheme == "http":
+        raise ValueError("must begin with https://; plain http:// is for loopback addresses only")
+    raise ValueError("must begin with https://")
+
+
+def base_url(text: str) -> str:
+    """Return `url(text)` without slashes at its end, so that a path can follow."""
+    return url(text).rstrip("/")
+
+
+def listen(text: str) -> tuple[str, int]:
+    """Return host and port of `host:port`, `[::1]:port` or `:port`; without a host it is '', every address.
+
+    Port 0 asks the system for a free one. Raises `ValueError`.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or not _is_port(port) or not (host == "" or _is_host(host)):
+        raise ValueError("must be host:port, such as 127.0.0.1:9844, [::1]:9844, or :9844 for every address")
+    return host.strip("[]"), int(port)
+
+
+def split(text: str) -> SplitResult:
+    """Return the parts of the URL `text`. Raises `ValueError` that repeats nothing of it."""
+    if not text.isascii() or not text.isprintable() or " " in text:  # some of which urlsplit would silently drop
+        raise ValueError("is not a URL: it holds a character that must be percent-encoded")
+    try:
+        return urlsplit(text)
+    except ValueError:  # which repeats them
+        raise ValueError("is not a URL: its brackets hold no IPv6 address") from None
+
+
+def authority(netloc: str, default_port: int) -> tuple[str, int]:
+    """Return host (without brackets) and port of `host[:port]`. Raises `ValueError` that repeats nothing of it."""
+    host, colon, port = netloc.rpartition(":")
+    if not colon or port.endswith("]"):
+        host, port = netloc, str(default_port)
+    if not _is_host(host):
+        raise ValueError("has no valid host name")
+    if not _is_port(port) or int(port) == 0:
+        raise ValueError("has no valid port: it must be a number from 1 to 65535")
+    return host.strip("[]"), int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is this machine by its very spelling: no name is looked up."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host.lower() == "localhost"
+    return address.is_loopback and not getattr(address, "ipv4_mapped", None)
+
+
+def bracketed(host: str) -> str:
+    """Return `host` as it stands before a port."""
+    return f"[{host}]" if ":" in host else host
+
+
+def _is_port(text: str) -> bool:
+    return _PORT.fullmatch(text) is not None and int(text) <= _HIGHEST_PORT
+
+
+def _is_host(text: str) -> bool:
+    if text.startswith("[") and text.endswith("]"):
+        try:
+            return ipaddress.IPv6Address(text[1:-1]).scope_id is None
+        except ValueError:
+            return False
+    return _NAME.fullmatch(text) is not None
