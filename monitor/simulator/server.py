@@ -1,0 +1,178 @@
+"""One simulated host: accepts, speaks TLS, reads requests, logs them, and answers, with the fault that is set."""
+
+from __future__ import annotations
+
+import ssl
+import time
+import types
+import urllib.parse
+from collections.abc import Callable
+
+from monitor.simulator import answering
+from monitor.simulator.certificates import CertificateStore
+from monitor.simulator.faults import Certificate, Drip, Fault, Hang, Moment, NotTls, OldTls, Reset, Slow
+from monitor.simulator.listener import Connection, Listener
+from monitor.simulator.log import Host, Record, RequestLog
+from monitor.simulator.message import Answer, BadRequestError, Request, read_request
+from monitor.simulator.registry import Registry, error_container
+from monitor.simulator.switch import Faults
+
+_PLAIN_ANSWER = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+class Server:
+    """One of the two hosts of an environment, on 127.0.0.1 and, if wanted, the same port of ::1."""
+
+    def __init__(  # noqa: PLR0913 - what a host is made of
+        self,
+        environment: str,
+        host: Host,
+        registry: Registry,
+        log: RequestLog,
+        certificates: CertificateStore | None,
+        latency: Callable[[], float],
+        *,
+        port: int = 0,
+        ipv6: bool = False,
+    ) -> None:
+        """Bind at once (OSError goes to the caller). Without certificates it speaks plain HTTP."""
+        self._environment = environment
+        self._host = host
+        self._registry = registry
+        self._log = log
+        self._certificates = certificates
+        self._latency = latency
+        self.faults = Faults(host, self._refuse)
+        self._listeners = _listeners(self._handle, port, ipv6=ipv6)
+        self.port = self._listeners[0].port
+
+    def start(self) -> None:
+        """Accept from now on."""
+        for listener in self._listeners:
+            listener.start()
+
+    def close(self) -> None:
+        """End everything and wait for it."""
+        for listener in self._listeners:
+            listener.close()
+
+    def _refuse(self, refuse: bool) -> None:  # noqa: FBT001 - the switch's word
+        for listener in self._listeners:
+            if refuse:
+                listener.refuse()
+            else:
+                listener.start()
+
+    def _handle(self, connection: Connection) -> None:
+        number = self._log.connected(self._environment, self._host)
+        fault = self.faults.take()
+        if not self._begin(connection, fault):
+            return
+        fresh = True
+        while self._serve(connection, fault, number, fresh=fresh):
+            fresh = False
+            fault = None
+
+    def _begin(self, connection: Connection, fault: Fault | None) -> bool:
+        """Come as far as a connection on which a request can be read; False when the fault was before that."""
+        match fault:
+            case Hang():
+                connection.hang()
+            case Reset(at=Moment.ACCEPT):
+                connection.reset()
+            case Reset(at=Moment.HANDSHAKE):
+                connection.receive(65536)
+                connection.reset()
+            case NotTls():
+                connection.receive(65536)
+                connection.send(_PLAIN_ANSWER)
+            case Drip(at=Moment.HANDSHAKE) if self._certificates:
+                _drip_handshake(connection, self._certificates.context(), fault.seconds)
+            case _:
+                if self._certificates:
+                    connection.secure(self._context(self._certificates, fault))
+                return True
+        return False
+
+    @staticmethod
+    def _context(certificates: CertificateStore, fault: Fault | None) -> ssl.SSLContext:
+        if isinstance(fault, Certificate):
+            return certificates.context(fault.kind)
+        return certificates.context(only_tls_1_0=isinstance(fault, OldTls))
+
+    def _serve(self, connection: Connection, fault: Fault | None, number: int, *, fresh: bool) -> bool:
+        """Read one request and answer it; True when the connection can serve another."""
+        try:
+            request = read_request(connection.receive)
+        except BadRequestError as bad:
+            connection.send(_refusal(bad))
+            return False
+        if request is None:
+            return False
+        when = time.time()
+        if not fresh:
+            fault = self.faults.take()
+        if not isinstance(fault, Slow):
+            connection.pause(self._latency())
+        answer = answering.decide(self._registry, self._host, request, fault)
+        self._log.add(self._record(request, answer, connection.tls_version, number, when=when, fresh=fresh))
+        return answering.send(connection, answer, fault) and request.keeps_alive
+
+    def _record(  # noqa: PLR0913 - a record has that many parts
+        self,
+        request: Request,
+        answer: Answer | None,
+        tls_version: str | None,
+        number: int,
+        *,
+        when: float,
+        fresh: bool,
+    ) -> Record:
+        headers = dict(request.headers)
+        for name in ("authorization", "proxy-authorization"):
+            if name in headers:
+                headers[name] = headers[name].partition(" ")[0]
+        form = urllib.parse.parse_qsl(request.body.decode("latin-1"), keep_blank_values=True)
+        query = urllib.parse.parse_qsl(request.target.partition("?")[2], keep_blank_values=True)
+        names = "&".join(name for name, _ in query)
+        return Record(
+            when=when,
+            environment=self._environment,
+            host=self._host,
+            connection=number,
+            method=request.method,
+            path=f"{request.path}?{names}" if names else request.path,
+            headers=types.MappingProxyType(headers),
+            fields=tuple(name for name, _ in form),
+            status=answer.status if answer else None,
+            fresh=fresh,
+            tls_version=tls_version,
+        )
+
+
+def _listeners(handle: Callable[[Connection], None], port: int, *, ipv6: bool) -> list[Listener]:
+    first = Listener(handle, "127.0.0.1", port)
+    if not ipv6:
+        return [first]
+    try:
+        return [first, Listener(handle, "::1", first.port)]
+    except OSError:
+        first.close()
+        raise
+
+
+def _refusal(bad: BadRequestError) -> bytes:
+    answer = error_container(bad.status, "BadRequest", str(bad))
+    return answer.head(connection="close") + answer.body
+
+
+def _drip_handshake(connection: Connection, context: ssl.SSLContext, seconds: float) -> None:
+    """Take what the client says and answer TLS byte by byte: over a thousand of them, so it never comes to an end."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing, server_side=True)
+    while data := connection.receive(65536):
+        incoming.write(data)
+        try:
+            tls.do_handshake()
+        except ssl.SSLWantReadError:
+            answering.drip(connection, outgoing.read(), seconds)
