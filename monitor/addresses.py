@@ -23,7 +23,7 @@ def url(text: str) -> str:
         raise ValueError("must end with its path: no `?` and no `#`")
     host, _ = authority(parts.netloc, 443)
     if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host)):
-        return text
+        return parts.geturl()  # the scheme in lower case
     if parts.scheme == "http":
         raise ValueError("must begin with https://; plain http:// is for loopback addresses only")
     raise ValueError("must begin with https://")

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from monitor.schema import CONFIG_FILE, KNOWN_ENVIRONMENTS, NOT_REPEATED, SECRETS_DIR, Schema, is_known, known_keys
-from monitor.sources import Found, Key, Layer, variable, visible
+from monitor.sources import Found, Key, Layer, variable
 
 _ENVIRONMENT_NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")  # so that it can be told from the `__` around it
 _LONGEST = 60  # characters of a wrong value that are worth repeating
@@ -70,9 +70,9 @@ def _misplaced(found: Found, environments: Collection[str]) -> str | None:
 
 def _wrong(found: Found, why: str) -> str:
     value = found.value
-    repeat = found.key[-1] not in NOT_REPEATED and not found.source.startswith("secret file")
-    if repeat and value != "" and isinstance(value, str | int | float) and len(str(value)) <= _LONGEST:
-        why = f"{why} (it is {visible(str(value))!r})"
+    private = found.key[-1] in NOT_REPEATED or found.source.startswith("secret file")
+    if not private and isinstance(value, str) and 0 < len(value) <= _LONGEST:
+        why += f" (it is {value!r})"
     return f"{found.where}: {why}"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from monitor import sources
 from monitor.provenance import Origin
 from monitor.schema import CONFIG_FILE, KNOWN_ENVIRONMENTS, SECRETS_DIR, path
-from monitor.sources import Found, Key, Layer, variable
+from monitor.sources import Found, Key, Layer, variable, visible
 
 RUN_SECRETS = Path("/run/secrets")  # where Docker, Podman and many a Kubernetes manifest put them
 
@@ -40,7 +40,9 @@ def read(environ: Mapping[str, str], run_secrets: Path) -> Written:
     return Written(
         tuple(layers),
         (_origin(CONFIG_FILE, config), _origin(SECRETS_DIR, directory)),
-        load_credential=bool(secrets) and directory is not None and directory.where == "CREDENTIALS_DIRECTORY",
+        load_credential=directory is not None
+        and bool(secrets)
+        and directory.value == environ.get("CREDENTIALS_DIRECTORY"),
     )
 
 
@@ -84,4 +86,8 @@ def _offered(environ: Mapping[str, str]) -> Layer:
 
 
 def _origin(key: Key, found: Found | None) -> Origin:
-    return Origin(variable(key), str(found.value), found.source) if found else Origin(variable(key), "none", "default")
+    return (
+        Origin(variable(key), visible(str(found.value)), found.source)
+        if found
+        else Origin(variable(key), "none", "default")
+    )

@@ -10,7 +10,7 @@ from pathlib import Path
 from monitor import addresses, durations
 from monitor.proxies import Ambient, Proxy
 from monitor.schema import CREDENTIALS, Schema
-from monitor.sources import Found, Key, variable
+from monitor.sources import Found, Key, variable, visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +29,9 @@ def origins(schema: Schema, found: Mapping[Key, Found], ambient: Ambient | None)
     """
     for key, value in _values(schema):
         if key == ("proxy",) and ambient is not None:
-            yield Origin(variable(key), str(ambient), f"${ambient.variable}")
+            yield Origin(variable(key), visible(str(ambient)), f"${ambient.variable}")
         else:
-            yield Origin(variable(key), _shown(key, value), found[key].source if key in found else "default")
+            yield Origin(variable(key), visible(_shown(key, value)), found[key].source if key in found else "default")
     for key in sorted(found):
         if key[2:] == ("enabled",) and key[1] not in schema.environments:
             yield Origin(variable(key), "false", found[key].source)

@@ -51,11 +51,11 @@ def parse(text: str) -> Proxy:
     parts = addresses.split(text if "://" in text else f"http://{text}")
     if parts.scheme != "http":
         raise ValueError("must be an http:// proxy: https:// and socks proxies are not supported")
-    login, at, place = parts.netloc.rpartition("@")
+    login, _, place = parts.netloc.rpartition("@")
     if parts.path not in ("", "/") or "?" in text or "#" in text:
         raise ValueError("must end with its port; a `/`, `?` or `#` in the password is written %2F, %3F or %23")
     host, port = addresses.authority(place, 80)
-    return Proxy(host, port, _authorization(login) if at else None)
+    return Proxy(host, port, _authorization(login) if login else None)
 
 
 def ambient(environ: Mapping[str, str]) -> Ambient | None:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from monitor import addresses, durations, proxies
@@ -163,7 +163,7 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-Credential = Annotated[str, BeforeValidator(_credential)]
+Credential = Annotated[str, BeforeValidator(_credential), Field(repr=False)]
 Interval = Annotated[float, BeforeValidator(_duration(1.0))]
 
 
@@ -175,7 +175,7 @@ class EnvironmentSchema(BaseModel):
     enabled: Annotated[bool, BeforeValidator(_switch)] = True
     token_url: Annotated[str, BeforeValidator(_url)]
     api_url: Annotated[str, BeforeValidator(_base_url)]
-    client_id: Annotated[str, BeforeValidator(_client_id)]
+    client_id: Annotated[str, BeforeValidator(_client_id), Field(repr=False)]
     client_secret: Credential
     username: Credential
     password: Credential
@@ -187,7 +187,7 @@ class EnvironmentSchema(BaseModel):
 
 
 class Schema(BaseSettings):
-    """What can be set. A timeout may be longer than an interval: a turn that is still busy delays the next."""
+    """What can be set. A timeout may be longer than an interval: turns are missed then, and counted."""
 
     model_config = SettingsConfigDict(extra="forbid", hide_input_in_errors=True, validate_default=False)
 

@@ -14,8 +14,11 @@ Key = tuple[str, ...]  # a setting's place in the tree, in lower case: ("environ
 
 _LARGEST_SECRET = 65536  # bytes
 
-# What Kubernetes tells every container about a Service whose name begins with `tigr`.
-_SERVICE_LINK = re.compile(rf"{PREFIX}(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
+# What Kubernetes tells every container about a Service whose name begins with `tigr`. The value matters, too: who
+# writes TIGR_LISTEN_PORT=9844 is a person.
+_SERVICE_LINK = re.compile(
+    rf"{PREFIX}(\w+_)?(SERVICE_HOST=.*|SERVICE_PORT(_\w+)?=\d+|PORT=\w+://.*|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?=.*)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,7 @@ def from_environment(environ: Mapping[str, str]) -> Layer:
     for name in sorted(environ):
         if not name.upper().startswith(PREFIX):
             continue
-        if "__" not in name and _SERVICE_LINK.fullmatch(name):
+        if "__" not in name and _SERVICE_LINK.fullmatch(f"{name}={environ[name]}"):
             links.append(name)
         else:
             layer.add(key_of(name), visible(name), environ[name])
@@ -98,19 +101,20 @@ def from_environment(environ: Mapping[str, str]) -> Layer:
 
 def from_toml(path: str, setting: str) -> Layer:
     """Read the TOML file at `path`, which `setting` named. No message repeats anything of its content."""
-    layer = Layer(f"file {path}", dotted)
+    shown = visible(path)
+    layer = Layer(f"file {shown}", dotted)
     try:
         leaves = list(_leaves(tomllib.loads(Path(path).read_bytes().decode())))
     except OSError as error:
-        layer.fail(setting, f"cannot read {path}: {error.strerror}")
+        layer.fail(setting, f"cannot read {shown}: {error.strerror}")
     except UnicodeDecodeError:
-        layer.fail(path, "is not UTF-8, which TOML must be")
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        layer.fail(shown, "is not UTF-8, which TOML must be")
+    except (ValueError, RecursionError) as error:  # a TOMLDecodeError, or a number too long, or tables too deep
         place = re.search(r"\(at (.*)\)$", str(error))  # the rest of the message may quote the file
-        layer.fail(path, f"is not valid TOML{f', see {place[1]}' if place else ''} (text needs quotes)")
+        layer.fail(shown, f"is not valid TOML{f', see {place[1]}' if place else ''} (text needs quotes)")
     else:
         for names, value in leaves:
-            layer.add(tuple(name.lower() for name in names), f"{visible(dotted(names))} in {path}", value)
+            layer.add(tuple(name.lower() for name in names), f"{visible(dotted(names))} in {shown}", value)
     return layer
 
 
@@ -123,7 +127,7 @@ def from_directory(path: str, setting: str) -> Layer:
     try:
         names = sorted(entry.name for entry in Path(path).iterdir())
     except OSError as error:
-        layer.fail(setting, f"cannot read the directory {path}: {error.strerror}")
+        layer.fail(setting, f"cannot read the directory {visible(path)}: {error.strerror}")
         return layer
     for name in names:
         if name.upper().startswith(PREFIX):
