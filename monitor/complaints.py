@@ -63,7 +63,7 @@ def _misplaced(found: Found, environments: Collection[str]) -> str | None:
         if len(key) > 1 and not _ENVIRONMENT_NAME.fullmatch(key[1]):
             return "an environment's name is made of a-z, 0-9 and single underscores between them"
         return None
-    names = {found.spell(other): other for other in known_keys(environments | KNOWN_ENVIRONMENTS.keys())}
+    names = [found.spell(other) for other in known_keys({*environments, *KNOWN_ENVIRONMENTS})]
     close = difflib.get_close_matches(found.spell(key), names, n=1)
     return f"there is no such setting; did you mean {close[0]}?" if close else "there is no such setting"
 

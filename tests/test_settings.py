@@ -377,15 +377,11 @@ def test_a_secret_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     ]
 
 
-def test_a_secret_file_that_belongs_to_another_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Permissions are told as what they are; root may read everything, so the refusal is the test's own."""
-    path = write(tmp_path / PASSWORD_FILE, "x")
-
-    def refuse(*_: object) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(Path, "open", refuse)
-    assert only_problem({"TIGR_SECRETS_DIR": str(tmp_path)}) == f"{path}: cannot be read: Permission denied"
+def test_a_secret_file_that_fails_to_be_read_is_told_with_the_systems_reason(tmp_path: Path) -> None:
+    """As a lack of permission would be; this file can be opened by everyone, and read by no one."""
+    (tmp_path / PASSWORD_FILE).symlink_to("/proc/self/mem")
+    told = only_problem({"TIGR_SECRETS_DIR": str(tmp_path)})
+    assert told == f"{tmp_path / PASSWORD_FILE}: cannot be read: Input/output error"
 
 
 @pytest.mark.parametrize("setting", ["TIGR_CONFIG_FILE", "TIGR_SECRETS_DIR"])
