@@ -49,6 +49,18 @@ _ENDLESS_BLOCKS = 15_000  # five minutes: longer than any client waits
 
 def decide(registry: Registry, host: Host, request: Request, fault: Fault | None) -> Answer | None:
     """What is answered; None when it is nothing or no HTTP."""
+    if isinstance(fault, (HangAfterHandshake, NotHttp, Raw)) or fault == Reset(Moment.REQUEST):
+        return None
+    if answer := _instead(request, fault):
+        return answer
+    if host is Host.TOKEN:
+        return registry.token(request, fault if isinstance(fault, TokenAnswer) else None)
+    pong = fault if isinstance(fault, Pong) else None
+    return registry.api(request, open_door=isinstance(fault, ApiOpen), pong=pong)
+
+
+def _instead(request: Request, fault: Fault | None) -> Answer | None:
+    """What is answered instead of what the registry would say."""
     match fault:
         case Status():
             return _status(fault)
@@ -59,39 +71,63 @@ def decide(registry: Registry, host: Host, request: Request, fault: Fault | None
             return error_container(fault.status, "BadRequest", f"cannot process: {words}")
         case SwitchingProtocols():
             return Answer(101, headers={"Upgrade": "websocket", "Connection": "Upgrade"})
-        case HangAfterHandshake() | NotHttp() | Raw() | Reset(at=Moment.REQUEST):
-            return None
-    if host is Host.TOKEN:
-        return registry.token(request, fault if isinstance(fault, TokenAnswer) else None)
-    pong = fault if isinstance(fault, Pong) else None
-    return registry.api(request, open_door=isinstance(fault, ApiOpen), pong=pong)
+    return None
 
 
 def send(connection: Connection, answer: Answer | None, fault: Fault | None) -> bool:
     """Send it, as the fault has it; True when the connection can serve another request."""
-    if answer is None:
-        _send_no_answer(connection, fault)
+    if isinstance(fault, Slow):
+        connection.pause(fault.seconds)
+    if answer is not None and (answer.endless or isinstance(fault, (Drip, HugeBody))):
+        _stream(connection, answer, fault)
         return False
-    if answer.endless:
-        _send_endless(connection, answer)
-        return False
-    if _is_whole(fault):
-        return _send_whole(connection, answer, fault)
-    _send_broken(connection, answer, fault)
-    return False
+    data, end = _no_answer(fault) if answer is None else _bytes(answer, fault)
+    connection.send(data)
+    if end is End.HANG:
+        connection.hang()
+    elif end is End.RESET:
+        connection.reset()
+    return end is None
 
 
-def _is_whole(fault: Fault | None) -> bool:
-    broken = (HangMidHeaders, HangMidBody, Drip, Reset, Http10, SwitchingProtocols, TruncatedBody, ChunkedBroken)
-    return not isinstance(fault, (*broken, HugeBody))
+def _no_answer(fault: Fault | None) -> tuple[bytes, End]:
+    match fault:
+        case NotHttp():
+            return b"220 simulator.test ESMTP at your service\r\n", End.HANG
+        case Raw():
+            return fault.data, fault.then
+        case Reset():
+            return b"", End.RESET
+        case _:
+            return b"", End.HANG
 
 
-def _send_whole(connection: Connection, answer: Answer, fault: Fault | None) -> bool:
-    """Send an answer that ends by what its headers say."""
+def _bytes(answer: Answer, fault: Fault | None) -> tuple[bytes, End | None]:
+    """What is sent, and what becomes of the connection then; None: it waits for another request."""
+    head, body = answer.head(), answer.body
+    half_a_head = head[: (head.index(b"\r\n") + len(head)) // 2]  # with a whole status line
+    half_a_body = head + body[: len(body) // 2]
+    parts: dict[type, tuple[bytes, End]] = {
+        HangMidHeaders: (half_a_head, End.HANG),
+        HangMidBody: (half_a_body, End.HANG),
+        TruncatedBody: (half_a_body, End.CLOSE),
+        SwitchingProtocols: (answer.head(content_length=None), End.HANG),
+        Http10: (answer.head(version="HTTP/1.0", content_length=None) + body, End.CLOSE),
+    }
+    match fault:
+        case Reset():
+            return half_a_head if fault.at is Moment.HEADERS else half_a_body, End.RESET
+        case ChunkedBroken():
+            chunk = _chunk(body)
+            head = answer.head(content_length=None, transfer_encoding="chunked")
+            return head + chunk[: len(chunk) // 2], End.CLOSE
+    return parts.get(type(fault)) or (_whole(answer, fault), None)
+
+
+def _whole(answer: Answer, fault: Fault | None) -> bytes:
+    """An answer that ends by what its headers say."""
     head, body = answer.head(), answer.body
     match fault:
-        case Slow():
-            connection.pause(fault.seconds)
         case EarlyHints():
             head = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n" + head
         case WrongContentLength():
@@ -99,53 +135,30 @@ def _send_whole(connection: Connection, answer: Answer, fault: Fault | None) -> 
         case Chunked():
             head = answer.head(content_length=None, transfer_encoding="chunked")
             third = max(1, len(body) // 3)
-            body = b"".join(_chunk(body[at : at + third]) for at in range(0, len(body), third)) + b"0\r\n\r\n"
-        case Gzipped():
-            body = gzip.compress(body)
+            body = b"".join(_chunk(body[at : at + third]) for at in range(0, len(body), third)) + _chunk(b"")
+        case Gzipped() | GzipBomb():
+            body = _bomb(fault.size) if isinstance(fault, GzipBomb) else gzip.compress(body)
             head = answer.head(content_encoding="gzip", content_length=str(len(body)))
-        case GzipBomb():
-            body = _bomb(fault.size)
-            head = answer.head(content_encoding="gzip", content_length=str(len(body)))
-    connection.send(head + body)
-    return True
+    return head + body
 
 
-def _send_broken(connection: Connection, answer: Answer, fault: Fault | None) -> None:
-    """Send an answer that breaks off, hangs, or ends with the connection."""
-    head, body = answer.head(), answer.body
-    half_a_head = head[: (head.index(b"\r\n") + len(head)) // 2]  # with a whole status line
+def _stream(connection: Connection, answer: Answer, fault: Fault | None) -> None:
+    """Send what takes long or is large, piece by piece, until the client goes."""
     match fault:
-        case Http10():
-            connection.send(answer.head(version="HTTP/1.0", content_length=None) + body)
-        case SwitchingProtocols():
-            connection.send(answer.head(content_length=None))
-            connection.hang()
-        case HangMidHeaders():
-            connection.send(half_a_head)
-            connection.hang()
-        case HangMidBody():
-            connection.send(head + body[: len(body) // 2])
-            connection.hang()
-        case Reset(at=Moment.HEADERS):
-            connection.send(half_a_head)
-            connection.reset()
-        case Reset():
-            connection.send(head + body[: len(body) // 2])
-            connection.reset()
-        case TruncatedBody():
-            connection.send(head + body[: len(body) // 2])
-        case ChunkedBroken():
-            chunk = _chunk(body)
-            connection.send(answer.head(content_length=None, transfer_encoding="chunked") + chunk[: len(chunk) // 2])
+        case Drip(at=Moment.BODY):
+            connection.send(answer.head())
+            drip(connection, answer.body, fault.seconds)
+        case Drip():
+            drip(connection, answer.head() + answer.body, fault.seconds)
         case HugeBody():
             connection.send(answer.head(content_length=str(fault.claims)))
             for _ in range(min(fault.claims, fault.sends) // 65536):
                 connection.send(b" " * 65536)
-        case Drip(at=Moment.BODY):
-            connection.send(head)
-            drip(connection, body, fault.seconds)
-        case Drip():
-            drip(connection, head + body, fault.seconds)
+        case _:
+            connection.send(answer.head(content_length=None, connection="close"))
+            for _ in range(_ENDLESS_BLOCKS):
+                connection.send(_ENDLESS_BLOCK)
+                connection.pause(_ENDLESS_PAUSE)
 
 
 def drip(connection: Connection, data: bytes, seconds: float) -> None:
@@ -153,30 +166,6 @@ def drip(connection: Connection, data: bytes, seconds: float) -> None:
     for at in range(len(data)):
         connection.send(data[at : at + 1])
         connection.pause(seconds)
-
-
-def _send_no_answer(connection: Connection, fault: Fault | None) -> None:
-    match fault:
-        case HangAfterHandshake():
-            connection.hang()
-        case Reset():
-            connection.reset()
-        case NotHttp():
-            connection.send(b"220 simulator.test ESMTP at your service\r\n")
-            connection.hang()
-        case Raw():
-            connection.send(fault.data)
-            if fault.then is End.RESET:
-                connection.reset()
-            elif fault.then is End.HANG:
-                connection.hang()
-
-
-def _send_endless(connection: Connection, answer: Answer) -> None:
-    connection.send(answer.head(content_length=None, connection="close"))
-    for _ in range(_ENDLESS_BLOCKS):
-        connection.send(_ENDLESS_BLOCK)
-        connection.pause(_ENDLESS_PAUSE)
 
 
 def _status(fault: Status) -> Answer:

@@ -5,7 +5,7 @@ Keys are elliptic (P-256): making one takes a millisecond, where RSA takes a ten
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ipaddress
 import ssl
 import warnings
@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-_DAY = datetime.timedelta(days=1)
+_DAY = dt.timedelta(days=1)
 
 
 class CertificateKind(StrEnum):
@@ -42,7 +42,7 @@ class CertificateStore:
     """One authority and a certificate of each kind, as files in a directory that the caller owns and removes."""
 
     def __init__(self, directory: Path) -> None:
-        now = datetime.datetime.now(datetime.UTC)
+        now = dt.datetime.now(dt.UTC)
         authority = _authority("tigr-monitor simulator CA", now)
         stranger = _authority("a CA that nobody trusts", now)
         self.ca_file = directory / "ca.pem"
@@ -80,7 +80,7 @@ def _name(common_name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
-def _authority(name: str, now: datetime.datetime) -> _Pair:
+def _authority(name: str, now: dt.datetime) -> _Pair:
     key = ec.generate_private_key(ec.SECP256R1())
     builder = _builder(_name(name), _name(name), key, key, now - 60 * _DAY, days=365)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -88,7 +88,7 @@ def _authority(name: str, now: datetime.datetime) -> _Pair:
     return _Pair(builder.sign(key, hashes.SHA256()), key)
 
 
-def _leaf(issuer: _Pair | None, begin: datetime.datetime, *, days: int, local: bool = True) -> _Pair:
+def _leaf(issuer: _Pair | None, begin: dt.datetime, *, days: int, local: bool = True) -> _Pair:
     key = ec.generate_private_key(ec.SECP256R1())
     host = "localhost" if local else "elsewhere.test"
     issuer_name = issuer.certificate.subject if issuer else _name(host)
@@ -109,7 +109,7 @@ def _builder(  # noqa: PLR0913 - what every certificate consists of
     issuer: x509.Name,
     key: ec.EllipticCurvePrivateKey,
     issuer_key: ec.EllipticCurvePrivateKey,
-    begin: datetime.datetime,
+    begin: dt.datetime,
     *,
     days: int,
 ) -> x509.CertificateBuilder:

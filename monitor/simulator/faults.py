@@ -1,8 +1,8 @@
 """Everything that can be wrong with a simulated host: a closed set of values, each saying what it does.
 
 A fault is given to a host with `Faults.set` (see `switch.py`), or by its name in words (see `words.py`): `Status` is
-`status`, `HangMidHeaders` is `hang_mid_headers`. Some leave the answer well and change only how it travels (`EarlyHints`,
-`Http10`, `Chunked`, `Gzipped`, `Slow`): a client should succeed.
+`status`, `HangMidHeaders` is `hang_mid_headers`. Some leave the answer well and change only how it travels
+(`EarlyHints`, `Http10`, `Chunked`, `Gzipped`, `Slow`): a client should succeed.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -55,6 +55,7 @@ class RequestLog:
     """The newest requests, and how many connections and requests each host has seen. Safe among threads."""
 
     def __init__(self) -> None:
+        self.on_record: Callable[[Record], None] | None = None  # told of every request, in the thread that answers it
         self._changed = threading.Condition()
         self._records: deque[Record] = deque(maxlen=_KEPT)
         self._requests: Counter[tuple[str, Host]] = Counter()
@@ -73,6 +74,8 @@ class RequestLog:
             self._records.append(record)
             self._requests[record.environment, record.host] += 1
             self._changed.notify_all()
+        if self.on_record is not None:
+            self.on_record(record)
 
     def records(self, environment: str | None = None, host: str | None = None) -> list[Record]:
         """Every kept request, or those of one environment or host; the oldest first."""

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
 
 _MAX_HEAD = 32 * 1024
 _MAX_BODY = 64 * 1024
@@ -73,7 +72,7 @@ class Answer:
         return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
 
 
-def json_answer(status: int, value: Any, *, reason: str = "", headers: Mapping[str, str] | None = None) -> Answer:
+def json_answer(status: int, value: object, *, reason: str = "", headers: Mapping[str, str] | None = None) -> Answer:
     """Answer with JSON; NaN and infinities come out as Python writes them."""
     return Answer(status, json.dumps(value).encode(), headers=headers or {}, reason=reason)
 
@@ -83,16 +82,9 @@ def read_request(receive: Receive) -> Request | None:
 
     Raises BadRequestError, and OSError as the connection does.
     """
-    received = bytearray()
-    while (end := received.find(b"\r\n\r\n")) < 0:
-        if len(received) > _MAX_HEAD:
-            raise BadRequestError(431, "the request's head is too large")
-        if not (data := receive(4096)):
-            if received:
-                raise BadRequestError(400, "the request broke off")
-            return None
-        received += data
-    head, body = bytes(received[:end]), received[end + 4 :]
+    if not (received := _head_and_more(receive)):
+        return None
+    head, _, body = bytes(received).partition(b"\r\n\r\n")
     line, _, rest = head.decode("latin-1").partition("\r\n")
     parts = line.split(" ")
     if len(parts) != 3 or parts[2] != "HTTP/1.1":  # noqa: PLR2004 - method, target, version
@@ -103,13 +95,30 @@ def read_request(receive: Receive) -> Request | None:
         raise BadRequestError(400, "a request has a Host, and its body a Content-Length")
     if int(length) > _MAX_BODY:
         raise BadRequestError(413, "the request's body is too large")
-    while len(body) < int(length):
-        if not (data := receive(int(length) - len(body))):
+    return Request(parts[0], parts[1], headers, head, _body(receive, body, int(length)))
+
+
+def _head_and_more(receive: Receive) -> bytearray:
+    received = bytearray()
+    while b"\r\n\r\n" not in received:
+        if len(received) > _MAX_HEAD:
+            raise BadRequestError(431, "the request's head is too large")
+        if not (data := receive(4096)):
+            if received:
+                raise BadRequestError(400, "the request broke off")
+            break
+        received += data
+    return received
+
+
+def _body(receive: Receive, body: bytes, length: int) -> bytes:
+    while len(body) < length:
+        if not (data := receive(length - len(body))):
             raise BadRequestError(400, "the request broke off")
         body += data
-    if len(body) > int(length):
+    if len(body) > length:
         raise BadRequestError(400, "more came than the request's Content-Length")
-    return Request(parts[0], parts[1], headers, head, bytes(body))
+    return body
 
 
 def _headers(lines: str) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """What a TIGR environment says: the token endpoint and the ping, strict about what the vendor's pages say.
 
-Sources: the vendor's authentication page (fields, headers, the 401 and its message), its OpenAPI description (the ping, the
-error container), RFC 6749 section 5.2 (the other way to refuse a login), RFC 6750 section 3 (`WWW-Authenticate`).
+Sources: the vendor's authentication page (fields, headers, the 401 and its message), its OpenAPI description (the ping,
+the error container), RFC 6749 section 5.2 (the other way to refuse a login), RFC 6750 section 3 (`WWW-Authenticate`).
 What the vendor has published nowhere (how a wrong content type is refused, for one) is this module's guess.
 """
 
@@ -33,8 +33,8 @@ _LEEWAY = 1.0  # seconds: times in a token are whole seconds
 # Which spelling of the form's fields the token endpoint takes. Both at once are always refused.
 FieldNames = Literal["documented", "rfc6749", "either"]
 
-# How the token endpoint refuses: 401 with the page's message for anything that is wrong with the credentials, or 400 and
-# 401 with `error` and `error_description`.
+# How the token endpoint refuses: 401 with the page's message for anything that is wrong with the credentials, or 400
+# and 401 with `error` and `error_description`.
 TokenErrors = Literal["documented", "rfc6749"]
 
 

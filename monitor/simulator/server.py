@@ -23,7 +23,7 @@ _PLAIN_ANSWER = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: c
 class Server:
     """One of the two hosts of an environment, on 127.0.0.1 and, if wanted, the same port of ::1."""
 
-    def __init__(  # noqa: PLR0913 - what a host is made of
+    def __init__(  # noqa: PLR0913, PLR0917 - what a host is made of
         self,
         environment: str,
         host: Host,
@@ -56,9 +56,9 @@ class Server:
         for listener in self._listeners:
             listener.close()
 
-    def _refuse(self, refuse: bool) -> None:  # noqa: FBT001 - the switch's word
+    def _refuse(self, *, wanted: bool) -> None:
         for listener in self._listeners:
-            if refuse:
+            if wanted:
                 listener.refuse()
             else:
                 listener.start()

@@ -31,7 +31,7 @@ class Latency:
     def draw(self, host: Host) -> float:
         """How long it takes this time."""
         median = self.token if host is Host.TOKEN else self.ping
-        return median * random.lognormvariate(0, self.spread) if self.spread else median  # noqa: S311 - no secret
+        return median * random.lognormvariate(0, self.spread) if self.spread else median
 
 
 class Environment(Registry):

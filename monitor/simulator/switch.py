@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from typing import Protocol
 
 from monitor.simulator.faults import ApiOpen, Fault, Pong, Refuse, TokenAnswer
 from monitor.simulator.log import Host
 
 _FOREIGN: dict[Host, tuple[type, ...]] = {Host.TOKEN: (Pong, ApiOpen), Host.API: (TokenAnswer,)}
+
+
+class Refusal(Protocol):
+    """What lets a host refuse connections, or accept them."""
+
+    def __call__(self, *, wanted: bool) -> None:
+        """Refuse from now on, or accept."""
 
 
 class Faults:
@@ -20,8 +27,8 @@ class Faults:
     a second connection uses up a fault that was set for one.
     """
 
-    def __init__(self, host: Host, refuse: Callable[[bool], None]) -> None:
-        """`refuse` is told whether the host shall refuse connections, whenever that may have changed."""
+    def __init__(self, host: Host, refuse: Refusal) -> None:
+        """`refuse` is told whether it is wanted that the host refuses connections, whenever that may have changed."""
         self._host = host
         self._refuse = refuse
         self._lock = threading.Lock()
@@ -40,7 +47,7 @@ class Faults:
         with self._lock:
             self._queue.clear()
             self._fault, self._left = fault, times
-            self._refuse(isinstance(fault, Refuse))
+            self._refuse(wanted=isinstance(fault, Refuse))
 
     def queue(self, *faults: Fault | None) -> None:
         """Let each of the next connections meet one of these, in this order (None: all is well); then what was set.
@@ -49,7 +56,7 @@ class Faults:
         """
         for fault in faults:
             if isinstance(fault, Refuse):
-                raise ValueError("who refuses connections cannot count them: use set and clear")
+                raise ValueError("who refuses connections cannot count them: use set and clear")  # noqa: TRY004
             if fault is not None:
                 self._check(fault)
         with self._lock:
@@ -60,7 +67,7 @@ class Faults:
         with self._lock:
             self._queue.clear()
             self._fault = self._left = None
-            self._refuse(False)
+            self._refuse(wanted=False)
 
     @property
     def current(self) -> Fault | None:
@@ -82,4 +89,4 @@ class Faults:
 
     def _check(self, fault: Fault) -> None:
         if isinstance(fault, _FOREIGN[self._host]):
-            raise ValueError(f"{type(fault).__name__} is no fault of the {self._host} host")  # noqa: TRY004 - the kind is right, the host is not
+            raise ValueError(f"{type(fault).__name__} is no fault of the {self._host} host")  # noqa: TRY004

@@ -1,0 +1,1 @@
+"""The tests of the simulator, and the peers that only tests need."""

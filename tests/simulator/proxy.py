@@ -1,0 +1,147 @@
+"""An HTTP proxy that tunnels (CONNECT), and an address that is silent: peers for the tests of the network code."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from monitor.simulator.listener import Connection, Listener
+from monitor.simulator.message import Answer, BadRequestError, Request, read_request
+
+_TUNNEL_STANDS = b"HTTP/1.1 200 Connection established\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """One request that the proxy had."""
+
+    method: str
+    target: str  # host:port
+    authorized: bool  # it carried the authorization that the proxy wants (True when it wants none)
+    user_agent: str
+    status: int
+
+
+class Proxy:
+    """A tunnelling proxy on 127.0.0.1, from `with` until its end.
+
+    `authorization` is the whole value of the Proxy-Authorization header that it insists on (407 without it); `refuse` is
+    a status with which it refuses every tunnel; `silent` lets it read the request and say nothing.
+    """
+
+    def __init__(self, authorization: str | None = None, refuse: int | None = None, *, silent: bool = False) -> None:
+        self._authorization = authorization
+        self._refuse = refuse
+        self._silent = silent
+        self._lock = threading.Lock()
+        self._log: list[Tunnel] = []
+        self._listener = Listener(self._handle)
+
+    def __enter__(self) -> Self:
+        self._listener.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._listener.close()
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self._listener.port
+
+    @property
+    def url(self) -> str:
+        """What to configure."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> list[Tunnel]:
+        """Every request so far."""
+        with self._lock:
+            return list(self._log)
+
+    def _handle(self, connection: Connection) -> None:
+        try:
+            request = read_request(connection.receive)
+        except BadRequestError as bad:
+            connection.send(Answer(bad.status).head(connection="close"))
+            return
+        if request is None:
+            return
+        authorized = self._authorization in (None, request.headers.get("proxy-authorization"))
+        status = self._status(request, authorized=authorized)
+        with self._lock:
+            user_agent = request.headers.get("user-agent", "")
+            self._log.append(Tunnel(request.method, request.target, authorized, user_agent, status))
+        if self._silent:
+            connection.hang()
+        elif status == 200:
+            self._tunnel(connection, request.target)
+        else:
+            headers = {"Proxy-Authenticate": 'Basic realm="proxy"'} if status == 407 else {}
+            answer = Answer(status, b"the proxy says no\n", "text/plain", headers)
+            connection.send(answer.head() + answer.body)
+
+    def _status(self, request: Request, *, authorized: bool) -> int:
+        if not authorized:
+            return 407
+        return 405 if request.method != "CONNECT" else self._refuse or 200
+
+    def _tunnel(self, connection: Connection, target: str) -> None:
+        host, _, port = target.rpartition(":")
+        try:
+            upstream = socket.create_connection((host.strip("[]"), int(port)), timeout=5)
+        except OSError:
+            connection.send(Answer(502).head())
+            return
+        connection.send(_TUNNEL_STANDS)
+        with upstream:
+            upstream.settimeout(60)
+            back = threading.Thread(target=_pump, args=(upstream, connection.socket), daemon=True)
+            back.start()
+            _pump(connection.socket, upstream)
+            back.join(5)
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    """Carry bytes until the source ends, then tell the sink."""
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+    with contextlib.suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)
+
+
+class SilentAddress:
+    """An address where a connection never comes to stand: not even refused (Linux: its queue is full).
+
+    Any address of 127.0.0.0/8 but 127.0.0.1 will do, so that a name can have a silent address and a good one on one port.
+    """
+
+    def __init__(self, host: str = "127.0.0.2", port: int = 0) -> None:
+        self._socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        self._fillers: list[socket.socket] = []
+        self.host = host
+        self._socket.bind((host, port))
+        self._socket.listen(0)
+        self.port: int = self._socket.getsockname()[1]
+
+    def __enter__(self) -> Self:
+        for _ in range(2):  # one more than the backlog: further ones get no answer
+            filler = socket.socket(self._socket.family)
+            filler.setblocking(False)
+            filler.connect_ex((self.host, self.port))
+            self._fillers.append(filler)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for sock in (*self._fillers, self._socket):
+            sock.close()
