@@ -29,8 +29,8 @@ class Tunnel:
 class Proxy:
     """A tunnelling proxy on 127.0.0.1, from `with` until its end.
 
-    `authorization` is the whole value of the Proxy-Authorization header that it insists on (407 without it); `refuse` is
-    a status with which it refuses every tunnel; `silent` lets it read the request and say nothing.
+    `authorization` is the whole value of the Proxy-Authorization header that it insists on (407 without it); `refuse`
+    is a status with which it refuses every tunnel; `silent` lets it read the request and say nothing.
     """
 
     def __init__(self, authorization: str | None = None, refuse: int | None = None, *, silent: bool = False) -> None:
@@ -121,7 +121,7 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
 class SilentAddress:
     """An address where a connection never comes to stand: not even refused (Linux: its queue is full).
 
-    Any address of 127.0.0.0/8 but 127.0.0.1 will do, so that a name can have a silent address and a good one on one port.
+    On Linux every address of 127.0.0.0/8 is there, so that a name can have a silent address and a good one on one port.
     """
 
     def __init__(self, host: str = "127.0.0.2", port: int = 0) -> None:
@@ -135,7 +135,7 @@ class SilentAddress:
     def __enter__(self) -> Self:
         for _ in range(2):  # one more than the backlog: further ones get no answer
             filler = socket.socket(self._socket.family)
-            filler.setblocking(False)
+            filler.settimeout(0)
             filler.connect_ex((self.host, self.port))
             self._fillers.append(filler)
         return self

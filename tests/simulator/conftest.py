@@ -1,0 +1,25 @@
+"""A simulator that answers at once, and a client for its `prod`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from monitor.simulator import Simulator
+from tests.simulator.client import Client
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    """Both environments, over TLS, without latency."""
+    with Simulator() as running:
+        for environment in running.environments.values():
+            environment.latency = 0.0
+        yield running
+
+
+@pytest.fixture
+def client(simulator: Simulator) -> Client:
+    """A client of `prod`."""
+    return Client(simulator.environment("prod"), simulator.ca_file)

@@ -1,0 +1,82 @@
+"""The proxy and the silent address of the tests are what they say."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from monitor.simulator import Simulator
+from tests.simulator.client import Client
+from tests.simulator.proxy import Proxy, SilentAddress
+
+
+def through(proxy: Proxy, client: Client, authorization: str = "") -> int:
+    """Ask for a tunnel and, where it stands, ping through it; gives the last status."""
+    target = client.environment.api_url.split("/")[2]
+    header = f"Proxy-Authorization: {authorization}\r\n" if authorization else ""
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=5) as plain:
+        plain.sendall(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{header}\r\n".encode())
+        status = status_of(plain)
+        if status != 200:
+            return status
+        assert client.tls
+        with client.tls.wrap_socket(plain, server_hostname="localhost") as sock:
+            sock.sendall(b"GET /ClientAPI/api/system/ping HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            return status_of(sock)
+
+
+def status_of(sock: socket.socket) -> int:
+    """Read the head of an answer."""
+    return int(sock.recv(65536).split()[1])
+
+
+def test_a_proxy_carries_tls_and_knows_where_to(client: Client, simulator: Simulator) -> None:
+    """The tunnel reaches the host, and the log has it."""
+    with Proxy() as proxy:
+        assert through(proxy, client) == 401
+        (tunnel,) = proxy.log
+    assert (tunnel.method, tunnel.status, tunnel.authorized) == ("CONNECT", 200, True)
+    assert tunnel.target in client.environment.api_url
+    assert simulator.log.requests("prod", "api") == 1
+
+
+def test_a_proxy_can_want_a_password(client: Client) -> None:
+    """407 without it, a tunnel with it."""
+    with Proxy(authorization="Basic cHJveHk6cGFzcw==") as proxy:
+        assert through(proxy, client) == 407
+        assert through(proxy, client, "Basic cHJveHk6cGFzcw==") == 401
+        assert [tunnel.status for tunnel in proxy.log] == [407, 200]
+
+
+def test_a_proxy_can_refuse_the_tunnel(client: Client, simulator: Simulator) -> None:
+    """With the status that was chosen, and nothing reaches the host."""
+    with Proxy(refuse=403) as proxy:
+        assert through(proxy, client) == 403
+    assert simulator.log.connections() == 0
+
+
+def test_a_proxy_can_be_silent(client: Client) -> None:
+    """It reads the request and says nothing."""
+    with Proxy(silent=True) as proxy, socket.create_connection(("127.0.0.1", proxy.port)) as sock:
+        sock.sendall(b"CONNECT localhost:1 HTTP/1.1\r\nHost: localhost:1\r\n\r\n")
+        sock.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            sock.recv(1)
+
+
+def test_a_tunnel_to_nowhere_is_a_bad_gateway() -> None:
+    """502, as proxies say it."""
+    with socket.socket() as closed, Proxy() as proxy:
+        closed.bind(("127.0.0.1", 0))
+        with socket.create_connection(("127.0.0.1", proxy.port)) as sock:
+            target = f"127.0.0.1:{closed.getsockname()[1]}".encode()
+            sock.sendall(b"CONNECT " + target + b" HTTP/1.1\r\nHost: " + target + b"\r\n\r\n")
+            assert sock.recv(12) == b"HTTP/1.1 502"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.2", "::1"])
+def test_a_silent_address_never_answers(host: str) -> None:
+    """Connecting there is neither refused nor done."""
+    with SilentAddress(host) as silent, pytest.raises(TimeoutError):
+        socket.create_connection((silent.host, silent.port), timeout=0.3)

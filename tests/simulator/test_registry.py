@@ -1,0 +1,181 @@
+"""The simulator says what the vendor's pages say, and insists on what they ask for."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import json
+import time
+from dataclasses import replace
+
+import pytest
+
+from monitor.simulator import Credentials, Simulator
+from monitor.simulator.registry import FieldNames, TokenErrors
+from tests.simulator.client import Client
+
+LOGIN_REFUSED = "Bad Request - Invalid Login ID or Password"
+
+
+def claims_of(token: str) -> dict[str, float]:
+    """What a token says, unchecked."""
+    payload = token.split(".")[1]
+    claims: dict[str, float] = json.loads(base64.urlsafe_b64decode(payload + "=="))
+    return claims
+
+
+def test_a_login_is_granted_a_token_that_the_ping_accepts(client: Client) -> None:
+    """The documented login is answered with the documented fields, and its token opens the other host."""
+    login = client.login()
+    assert login.status == 200
+    assert set(login.json) == {"access_token", "token_type", "expires_in", "scope"}
+    assert (login.json["token_type"], login.json["scope"], login.json["expires_in"]) == ("bearer", "access", 3600)
+    ping = client.ping(login.json["access_token"])
+    assert ping.status == 200
+    assert abs(dt.datetime.fromisoformat(ping.json["pong"]).timestamp() - time.time()) < 5
+
+
+def test_a_token_says_itself_how_long_it_lives(client: Client) -> None:
+    """`exp` minus `iat` is the lifetime that was set."""
+    client.environment.lifetime = 90
+    login = client.login()
+    claims = claims_of(login.json["access_token"])
+    assert claims["exp"] - claims["iat"] == login.json["expires_in"] == 90
+
+
+def test_a_token_that_has_expired_is_refused(client: Client) -> None:
+    """The API asks its own clock whether a token has expired."""
+    token = client.token()
+    client.environment.clock_offset = 3602
+    assert client.ping(token).status == 401
+
+
+def test_revoked_tokens_are_refused_and_later_ones_are_not(client: Client) -> None:
+    """Revocation ends every token that was granted before it, and no other."""
+    token = client.token()
+    client.environment.revoke_tokens()
+    refused = client.ping(token)
+    assert (refused.status, refused.json["errors"][0]["code"]) == (401, "Unauthorized")
+    assert refused.json["submissionId"]
+    assert client.ping(client.token()).status == 200
+
+
+def test_a_rotated_key_ends_every_token(client: Client) -> None:
+    """What the old key signed is no longer known."""
+    token = client.token()
+    client.environment.rotate_signing_key()
+    assert client.ping(token).status == 401
+    assert client.ping(client.token()).status == 200
+
+
+def test_tokens_of_another_environment_are_refused(client: Client, simulator: Simulator) -> None:
+    """Each environment has a key of its own."""
+    assert Client(simulator.environment("uat"), simulator.ca_file).ping(client.token()).status == 401
+
+
+@pytest.mark.parametrize("token", [None, "nonsense", "a.b.c", "ä.ö.ü"])
+def test_a_ping_without_a_good_token_is_refused(client: Client, token: str | None) -> None:
+    """No token and nonsense are both 401, with an error container."""
+    refused = client.ping(token)
+    assert refused.status == 401
+    assert refused.json["submissionId"]
+
+
+@pytest.mark.parametrize("part", ["client_id", "client_secret", "username", "password"])
+@pytest.mark.parametrize("errors", ["documented", "rfc6749"])
+def test_a_wrong_credential_is_refused_as_set(client: Client, part: str, errors: TokenErrors) -> None:
+    """The page's 401 has its message; RFC 6749's errors tell a wrong client from a wrong user."""
+    client.environment.token_errors = errors
+    refused = client.login(replace(client.environment.credentials, **{part: "wrong"}))
+    if errors == "documented":
+        assert (refused.status, refused.reason, refused.json["message"]) == (401, LOGIN_REFUSED, LOGIN_REFUSED)
+    elif part.startswith("client"):
+        assert (refused.status, refused.json["error"]) == (401, "invalid_client")
+    else:
+        assert (refused.status, refused.json["error"]) == (400, "invalid_grant")
+
+
+def test_credentials_full_of_punctuation_log_in(client: Client) -> None:
+    """Raw in Basic, escaped in the form: everything but a colon in the client id can be carried."""
+    client.environment.credentials = Credentials("äp&p", 's:e%c+r=e"t ß', "us er+&=", "p:ä%s+s&w=o'rd")
+    assert client.login().status == 200
+
+
+def test_a_changed_password_is_the_only_one_that_logs_in(client: Client) -> None:
+    """The old password is refused, the new one granted; a token in hand goes on working."""
+    token, old = client.token(), client.environment.credentials
+    new = client.environment.change_password()
+    assert new.password != old.password
+    assert client.login(old).status == 401
+    assert client.login(new).status == 200
+    assert client.ping(token).status == 200
+
+
+@pytest.mark.parametrize(
+    "takes, spelling, status",
+    [
+        ("documented", ("Username", "Password"), 200),
+        ("documented", ("username", "password"), 401),
+        ("rfc6749", ("username", "password"), 200),
+        ("rfc6749", ("Username", "Password"), 401),
+        ("either", ("Username", "Password"), 200),
+        ("either", ("username", "password"), 200),
+    ],
+)
+def test_a_login_counts_only_in_the_spelling_that_is_taken(
+    client: Client, takes: FieldNames, spelling: tuple[str, str], status: int
+) -> None:
+    """Fields in another spelling are not found, so there is no such login."""
+    client.environment.field_names = takes
+    assert client.login(spelling=spelling).status == status
+
+
+@pytest.mark.parametrize("takes", ["documented", "rfc6749", "either"])
+def test_both_spellings_at_once_are_refused(client: Client, takes: FieldNames) -> None:
+    """A client that sends both is wrong, whatever the server takes."""
+    client.environment.field_names = takes
+    form = "Username=a&Password=b&username=a&password=b&grant_type=password"
+    assert client.login(form=form).status == 400
+
+
+@pytest.mark.parametrize(
+    "change, status",
+    [
+        ({"headers": {"Authorization": ""}}, 401),
+        ({"headers": {"Authorization": "Basic !!!"}}, 401),
+        ({"headers": {"Content-Type": "application/json"}}, 415),
+        ({"form": "Username=a&Password=b"}, 400),
+        ({"form": "Username=a&Password=b&grant_type=client_credentials"}, 400),
+        ({"form": "Username=a&Username=a&Password=b&grant_type=password"}, 400),
+        ({"form": "{}"}, 400),
+        ({"method": "PUT"}, 405),
+        ({"path": "/oauth/token?grant_type=password"}, 405),
+        ({"path": "/"}, 404),
+    ],
+)
+def test_a_token_request_that_the_page_does_not_describe_is_refused(
+    client: Client, change: dict[str, str], status: int
+) -> None:
+    """Header, content type, grant type, method and path are as documented, or there is no token."""
+    assert client.login(**change).status == status  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "method, path, status",
+    [
+        ("POST", None, 405),
+        ("GET", "/ClientAPI/api/system/ping?verbose=1", 400),
+        ("GET", "/clientapi/api/system/ping", 404),
+        ("GET", "/ClientAPI/api/accounts", 404),
+    ],
+)
+def test_anything_but_the_ping_is_refused(client: Client, method: str, path: str | None, status: int) -> None:
+    """The API has one method on one path."""
+    refused = client.ping(client.token(), method=method, path=path)
+    assert refused.status == status
+    assert refused.json["errors"]
+
+
+def test_no_secret_is_in_a_repr(client: Client) -> None:
+    """Credentials show nothing of themselves."""
+    assert repr(client.environment.credentials) == "Credentials()"

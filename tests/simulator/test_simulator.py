@@ -1,0 +1,204 @@
+"""The simulator starts quickly, tells what it was asked, switches faults safely, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from monitor.simulator import Host, Latency, Simulator, faults
+from monitor.simulator.faults import Moment
+from tests.simulator.client import PING, Client
+
+
+def test_both_environments_are_up_in_no_time() -> None:
+    """Half a second is for slow machines: nothing but four sockets and a few keys is made."""
+    began = time.monotonic()
+    with Simulator() as simulator:
+        assert list(simulator.environments) == ["prod", "uat"]
+        ports = {url.split(":")[2].split("/")[0] for e in simulator.environments.values() for url in e.urls().values()}
+        assert len(ports) == 4
+    assert time.monotonic() - began < 0.5
+
+
+def test_it_leaves_no_socket_no_thread_and_no_file() -> None:
+    """Also with requests that hang on both sides of TLS."""
+    threads, descriptors = threading.active_count(), len(list(Path("/dev/fd").iterdir()))
+    with Simulator() as simulator:
+        client = Client(simulator.environment("prod"), simulator.ca_file)
+        ca_file = simulator.ca_file
+        client.environment.api_faults.queue(faults.HangAfterHandshake(), faults.Hang())
+        request = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        hanging = client.connect(Host.API)
+        hanging.sendall(request)
+        simulator.log.wait_for_requests(1)
+        port = int(client.environment.api_url.split(":")[2].split("/")[0])
+        silent = socket.create_connection(("127.0.0.1", port))
+        simulator.log.wait_for_connections(2)
+        began = time.monotonic()
+    assert time.monotonic() - began < 2
+    with hanging, silent:
+        assert silent.recv(1) == b""
+    assert not ca_file.exists()
+    assert threading.active_count() == threads
+    assert len(list(Path("/dev/fd").iterdir())) == descriptors
+
+
+def test_a_record_holds_what_was_asked_and_no_secret(client: Client, simulator: Simulator) -> None:
+    """Names of fields and the scheme of an authorization; never a value."""
+    token = client.token()
+    client.ping(token, path=f"/ClientAPI{PING}?password={token}")
+    login, ping = simulator.log.wait_for_requests(2)
+    assert (login.environment, login.host, login.method, login.path) == ("prod", "token", "POST", "/oauth/token")
+    assert login.fields == ("Username", "Password", "grant_type")
+    assert (login.headers["authorization"], ping.headers["authorization"]) == ("Basic", "Bearer")
+    assert (login.status, ping.status, login.tls_version) == (200, 400, "TLSv1.3")
+    assert ping.path == f"/ClientAPI{PING}?password"
+    assert abs(login.when - time.time()) < 5
+    credentials = client.environment.credentials
+    for text in (repr(login), str(login), repr(ping), str(ping)):
+        for secret in (token, credentials.password, credentials.username, credentials.client_secret):
+            assert secret not in text
+
+
+def test_a_connection_that_is_used_again_shows(client: Client, simulator: Simulator) -> None:
+    """Only the first request of a connection is fresh."""
+    request = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with client.connect(Host.API) as sock:
+        for count in (1, 2):
+            sock.sendall(request)
+            simulator.log.wait_for_requests(count)
+            sock.recv(65536)
+    first, second = simulator.log.records("prod", "api")
+    assert (first.fresh, second.fresh) == (True, False)
+    assert first.connection == second.connection
+    assert simulator.log.connections() == 1
+
+
+def test_waiting_ends_as_soon_as_the_request_has_come(client: Client, simulator: Simulator) -> None:
+    """Even when it is never answered."""
+    client.environment.api_faults.set(faults.HangAfterHandshake())
+    client.timeout = 0.2
+    with pytest.raises(TimeoutError):
+        client.ping()
+    (record,) = simulator.log.wait_for_requests(1, environment="prod", host="api")
+    assert record.status is None
+
+
+def test_waiting_in_vain_says_what_came(simulator: Simulator) -> None:
+    """The message has both numbers."""
+    with pytest.raises(TimeoutError, match="0 of 1 requests"):
+        simulator.log.wait_for_requests(1, 0.01)
+    with pytest.raises(TimeoutError, match="0 of 1 connections"):
+        simulator.log.wait_for_connections(1, 0.01)
+
+
+def test_whoever_follows_the_log_is_told_of_every_request(client: Client, simulator: Simulator) -> None:
+    """As it comes, and in no other way than the log has it."""
+    told = threading.Event()
+    simulator.log.on_record = lambda record: told.set() if record.method == "GET" else None
+    client.ping()
+    assert told.wait(5)
+
+
+def test_a_fault_can_last_for_so_many_connections(client: Client) -> None:
+    """Then all is well again."""
+    client.environment.api_faults.set(faults.Status(500), times=2)
+    assert [client.ping().status for _ in range(3)] == [500, 500, 401]
+    assert client.environment.api_faults.current is None
+
+
+def test_faults_can_stand_in_a_queue_before_the_one_that_lasts(client: Client) -> None:
+    """One connection each, in their order; None is a good one."""
+    client.environment.api_faults.set(faults.Status(503))
+    client.environment.api_faults.queue(faults.Status(500), None, faults.Status(429))
+    assert [client.ping().status for _ in range(5)] == [500, 401, 429, 503, 503]
+    client.environment.api_faults.clear()
+    assert client.ping().status == 401
+
+
+def test_what_cannot_be_is_refused(simulator: Simulator) -> None:
+    """A pong is no fault of the token endpoint; a refused connection cannot be counted."""
+    environment = simulator.environment("prod")
+    with pytest.raises(ValueError, match="no fault of the token host"):
+        environment.token_faults.set(faults.Pong(1))
+    with pytest.raises(ValueError, match="no fault of the api host"):
+        environment.api_faults.queue(faults.TokenAnswer())
+    with pytest.raises(ValueError, match="cannot count"):
+        environment.api_faults.set(faults.Refuse(), times=1)
+    with pytest.raises(ValueError, match="cannot count"):
+        environment.api_faults.queue(faults.Refuse())
+    with pytest.raises(ValueError, match="drip"):
+        faults.Drip(at=Moment.ACCEPT)
+
+
+def test_an_exact_latency_is_exact(client: Client) -> None:
+    """Never less, and little more."""
+    client.environment.latency = 0.1
+    began = time.monotonic()
+    client.ping()
+    assert 0.1 <= time.monotonic() - began < 1
+
+
+def test_latency_has_some_life_in_it() -> None:
+    """It varies around its median, and does not where it shall not."""
+    lively, exact = Latency(token=0.1), Latency(token=0.1, spread=0)
+    draws = {lively.draw(Host.TOKEN) for _ in range(100)}
+    assert len(draws) == 100
+    assert 0.02 < min(draws) < 0.1 < max(draws) < 0.5
+    assert {exact.draw(Host.TOKEN) for _ in range(100)} == {0.1}
+
+
+def test_the_settings_are_all_that_a_monitor_needs(simulator: Simulator) -> None:
+    """Six for each environment, the roots, and no proxy; what is secret stands apart."""
+    settings = simulator.settings()
+    assert len(settings) == 14
+    assert settings["TIGR_ENVIRONMENTS__UAT__TOKEN_URL"] == simulator.environment("uat").token_url
+    assert Path(settings["TIGR_CA_FILE"]).read_bytes().startswith(b"-----BEGIN CERTIFICATE")
+    public = simulator.public_settings()
+    assert settings.items() - public.items() == {
+        item for environment in simulator.environments.values() for item in environment.secrets().items()
+    }
+
+
+def test_an_environment_that_is_not_simulated_is_not_watched() -> None:
+    """The monitor would look for both by itself."""
+    with Simulator(["uat", "nar"], tls=False) as simulator:
+        settings = simulator.settings()
+        assert settings["TIGR_ENVIRONMENTS__PROD__ENABLED"] == "false"
+        assert settings["TIGR_ENVIRONMENTS__NAR__API_URL"].startswith("http://localhost:")
+        assert Client(simulator.environment("nar")).login().status == 200
+
+
+def test_both_families_share_the_port() -> None:
+    """`localhost` may be either."""
+    with Simulator(["prod"], tls=False, ipv6=True) as simulator:
+        port = int(simulator.environment("prod").api_url.split(":")[2].split("/")[0])
+        for address in ("127.0.0.1", "::1"):
+            with socket.create_connection((address, port)) as sock:
+                sock.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                assert sock.recv(12) == b"HTTP/1.1 404"
+
+
+@pytest.mark.parametrize(
+    "request_bytes, status",
+    [
+        (b"GET / HTTP/1.0\r\nHost: a\r\n\r\n", b"400"),
+        (b"GET /\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nhost: b\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost a\r\n\r\n", b"400"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"400"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nab", b"400"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n", b"413"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 40_000, b"431"),
+    ],
+)
+def test_a_request_that_is_none_is_refused(client: Client, request_bytes: bytes, status: bytes) -> None:
+    """The simulator is strict about HTTP/1.1 and about sizes."""
+    with client.connect(Host.API) as sock:
+        sock.sendall(request_bytes)
+        assert sock.recv(12) == b"HTTP/1.1 " + status
