@@ -1,6 +1,6 @@
 """A TIGR that runs on this machine: for tests, for the demo, and to try by hand. Never imported by the daemon."""
 
-from monitor.simulator.certificates import CertificateKind
+from monitor.simulator.faults import CertificateKind
 from monitor.simulator.log import Host, Record, RequestLog
 from monitor.simulator.registry import Credentials
 from monitor.simulator.simulator import Environment, Latency, Simulator

@@ -10,7 +10,6 @@ import ipaddress
 import ssl
 import warnings
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from cryptography import x509
@@ -18,18 +17,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from monitor.simulator.faults import CertificateKind, TlsVersion
+
 _DAY = dt.timedelta(days=1)
-
-
-class CertificateKind(StrEnum):
-    """What is wrong with a certificate."""
-
-    GOOD = "good"
-    EXPIRED = "expired"  # since yesterday
-    NOT_YET_VALID = "not_yet_valid"  # before tomorrow
-    WRONG_HOST = "wrong_host"
-    SELF_SIGNED = "self_signed"
-    UNKNOWN_CA = "unknown_ca"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +49,21 @@ class CertificateStore:
         """When each certificate expires, in Unix seconds."""
         self._files = {kind: _written(leaf, directory / f"{kind}.pem") for kind, leaf in leaves.items()}
         self._contexts = {kind: self._context(kind) for kind in leaves}
-        self._old_context = self._context(CertificateKind.GOOD)
+        self._capped = {version: self._context(CertificateKind.GOOD) for version in TlsVersion}
+        self._capped[TlsVersion.TLS_1_2].maximum_version = ssl.TLSVersion.TLSv1_2
+        old = self._capped[TlsVersion.TLS_1_0]
         with warnings.catch_warnings():  # Python warns of TLS 1.0: rightly, and here it is what is wanted
             warnings.simplefilter("ignore", DeprecationWarning)
-            self._old_context.minimum_version = ssl.TLSVersion.TLSv1
-            self._old_context.maximum_version = ssl.TLSVersion.TLSv1
-        self._old_context.set_ciphers("DEFAULT:@SECLEVEL=0")
+            old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1
+        old.set_ciphers("DEFAULT:@SECLEVEL=0")
 
-    def context(self, kind: CertificateKind = CertificateKind.GOOD, *, only_tls_1_0: bool = False) -> ssl.SSLContext:
+    def context(self, kind: CertificateKind = CertificateKind.GOOD) -> ssl.SSLContext:
         """What a host needs to speak TLS with that certificate."""
-        return self._old_context if only_tls_1_0 else self._contexts[kind]
+        return self._contexts[kind]
+
+    def capped_context(self, version: TlsVersion) -> ssl.SSLContext:
+        """What a host needs to speak no newer TLS than that."""
+        return self._capped[version]
 
     def _context(self, kind: CertificateKind) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from monitor.simulator.certificates import CertificateKind
-
 
 class Content(StrEnum):
     """What the body of an error consists of."""
@@ -41,6 +39,24 @@ class End(StrEnum):
     CLOSE = "close"
     RESET = "reset"
     HANG = "hang"  # open and silent
+
+
+class CertificateKind(StrEnum):
+    """What is wrong with a certificate."""
+
+    GOOD = "good"
+    EXPIRED = "expired"  # since yesterday
+    NOT_YET_VALID = "not_yet_valid"  # before tomorrow
+    WRONG_HOST = "wrong_host"
+    SELF_SIGNED = "self_signed"
+    UNKNOWN_CA = "unknown_ca"
+
+
+class TlsVersion(StrEnum):
+    """The newest version that a host speaks."""
+
+    TLS_1_0 = "1.0"  # and no older one either
+    TLS_1_2 = "1.2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,8 +235,10 @@ class Certificate:
 
 
 @dataclass(frozen=True, slots=True)
-class OldTls:
-    """Speak TLS 1.0 and nothing newer."""
+class TlsMax:
+    """Speak no newer TLS than this: 1.0, which clients of today refuse, or 1.2, with which all is well."""
+
+    version: TlsVersion = TlsVersion.TLS_1_0
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +274,6 @@ Fault = (
     | Pong
     | Echo
     | Certificate
-    | OldTls
+    | TlsMax
     | ApiOpen
 )

@@ -7,15 +7,18 @@ import time
 import types
 import urllib.parse
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from monitor.simulator import answering
-from monitor.simulator.certificates import CertificateStore
-from monitor.simulator.faults import Certificate, Drip, Fault, Hang, Moment, NotTls, OldTls, Reset, Slow
+from monitor.simulator.faults import Certificate, Drip, Fault, Hang, Moment, NotTls, Reset, Slow, TlsMax
 from monitor.simulator.listener import Connection, Listener
 from monitor.simulator.log import Host, Record, RequestLog
 from monitor.simulator.message import Answer, BadRequestError, Request, read_request
 from monitor.simulator.registry import Registry, error_container
 from monitor.simulator.switch import Faults
+
+if TYPE_CHECKING:
+    from monitor.simulator.certificates import CertificateStore
 
 _PLAIN_ANSWER = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
@@ -98,7 +101,9 @@ class Server:
     def _context(certificates: CertificateStore, fault: Fault | None) -> ssl.SSLContext:
         if isinstance(fault, Certificate):
             return certificates.context(fault.kind)
-        return certificates.context(only_tls_1_0=isinstance(fault, OldTls))
+        if isinstance(fault, TlsMax):
+            return certificates.capped_context(fault.version)
+        return certificates.context()
 
     def _serve(self, connection: Connection, fault: Fault | None, number: int, *, fresh: bool) -> bool:
         """Read one request and answer it; True when the connection can serve another."""

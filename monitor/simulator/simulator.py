@@ -10,12 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from monitor.simulator.certificates import CertificateKind, CertificateStore
+from monitor.simulator.faults import CertificateKind
 from monitor.simulator.log import Host, RequestLog
 from monitor.simulator.registry import API_PATH, TOKEN_PATH, Registry
 from monitor.simulator.server import Server
+
+if TYPE_CHECKING:
+    from monitor.simulator.certificates import CertificateStore
 
 _BUILT_IN = ("prod", "uat")  # what the monitor watches unless told otherwise
 
@@ -116,6 +119,9 @@ class Simulator:
         self._resources = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
+        # Here, because only this needs `cryptography`: who misses it (the extra `demo`) can be told so.
+        from monitor.simulator.certificates import CertificateStore
+
         with contextlib.ExitStack() as resources:
             directory = resources.enter_context(tempfile.TemporaryDirectory(prefix="tigr-simulator-"))
             self._certificates = CertificateStore(Path(directory))

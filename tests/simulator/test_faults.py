@@ -6,13 +6,14 @@ import gzip
 import http.client
 import ssl
 import time
+import warnings
 import zlib
 from collections.abc import Callable
 
 import pytest
 
 from monitor.simulator import CertificateKind, Environment, Host, Simulator, faults
-from monitor.simulator.faults import Content, End, Moment
+from monitor.simulator.faults import Content, End, Moment, TlsVersion
 from tests.simulator.client import Client
 
 STATUSES = [301, 302, 307, 308, 400, 401, 403, 404, 418, 429, 500, 502, 503, 504]
@@ -311,10 +312,29 @@ def test_the_good_certificate_is_good_in_the_strictest_reading(simulator: Simula
 
 
 def test_a_host_of_yesterday_speaks_tls_1_0_only(client: Client) -> None:
-    """A client of today finds no common version."""
-    client.environment.api_faults.set(faults.OldTls())
+    """A client of today finds no common version; one that is told to finds it."""
+    client.environment.api_faults.set(faults.TlsMax())
+    old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    old.check_hostname = False
+    old.verify_mode = ssl.CERT_NONE
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        old.minimum_version = ssl.TLSVersion.TLSv1
+    usual, client.tls = client.tls, old
+    with client.connect(Host.API) as sock:
+        assert isinstance(sock, ssl.SSLSocket)
+        assert sock.version() == "TLSv1"
+    client.tls = usual
     with pytest.raises(ssl.SSLError, match=r"(?i)version|protocol"):
         client.ping()
+
+
+def test_a_host_can_stay_behind_at_tls_1_2(client: Client, simulator: Simulator, token: str) -> None:
+    """Nothing is wrong with that, and the log shows it."""
+    client.environment.api_faults.set(faults.TlsMax(TlsVersion.TLS_1_2))
+    assert client.ping(token).status == 200
+    assert simulator.log.records("prod", "api")[0].tls_version == "TLSv1.2"
 
 
 def test_the_other_environment_and_the_other_host_are_well(client: Client, simulator: Simulator) -> None:
