@@ -5,9 +5,10 @@ from __future__ import annotations
 import http.client
 import ssl
 
+from monitor.addresses import reachable
+
 _LIMIT = 3.0  # seconds, for each wait
 _LONGEST = 4096  # bytes of the answer that are shown
-_LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 # compared, not bound
 
 
 def health(host: str, port: int, *, tls: bool) -> tuple[bool, str]:
@@ -15,7 +16,7 @@ def health(host: str, port: int, *, tls: bool) -> tuple[bool, str]:
 
     With `tls` its certificate is not verified: it is for the name that Prometheus uses, not for a loopback address.
     """
-    host = _LOOPBACK.get(host, host)
+    host = reachable(host)
     connection = http.client.HTTPConnection(host, port, timeout=_LIMIT)
     if tls:
         context = ssl.create_default_context()

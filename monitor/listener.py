@@ -19,7 +19,6 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from monitor.addresses import bracketed
 from monitor.web_config import Guard
 
 _log = logging.getLogger(__name__)
@@ -39,11 +38,6 @@ def bind(host: str, port: int) -> socket.socket:
     found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, _, _, _, address = found[0]
     return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
-
-
-def reachable(host: str) -> str:
-    """Return the address, as it stands in a URL, under which this very machine reaches a server on `host`."""
-    return bracketed({"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host))  # noqa: S104 # compared
 
 
 def most_connections() -> int:

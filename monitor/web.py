@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from monitor import __version__
+from monitor.addresses import bracketed, reachable
 from monitor.internal import place_of
-from monitor.listener import Listener, bind, reachable
+from monitor.listener import Listener, bind
 from monitor.web_config import Guard
 
 _log = logging.getLogger(__name__)
@@ -75,7 +76,7 @@ class Server:
         self._socket = bind(host, port)
         self.port: int = self._socket.getsockname()[1]
         scheme = "https" if guard is not None and guard.tls else "http"
-        self.url = f"{scheme}://{reachable(host)}:{self.port}"
+        self.url = f"{scheme}://{bracketed(reachable(host))}:{self.port}"
         self._site = _Site(pages, guard)
         self._guard = guard
         self._loop: asyncio.AbstractEventLoop | None = None
