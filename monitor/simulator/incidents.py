@@ -26,7 +26,7 @@ from monitor.simulator.faults import (
 )
 from monitor.simulator.stage import Stage
 
-CALM = 1.5  # seconds between two incidents
+CALM = 1.0  # seconds between two incidents
 
 # What an incident does to the stage; it yields how many seconds to wait at that point.
 Script = Callable[[Stage], Iterator[float]]
