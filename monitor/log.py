@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -33,6 +34,15 @@ def configure(level: str, layout: str, *, journald: bool, stream: TextIO | None 
     root.setLevel(logging.WARNING)  # what libraries say below that is not for operators
     logging.getLogger("monitor").setLevel(level.upper())
     logging.getLogger("apscheduler").setLevel(logging.ERROR)  # late and missed turns are counted and told by us
+
+
+def is_journal(environ: Mapping[str, str]) -> bool:
+    """Whether standard error goes to systemd's journal, as systemd.exec(5) says how to find out."""
+    try:
+        status = os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError):  # closed, or no file
+        return False
+    return environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
 def timestamp(moment: float) -> str:

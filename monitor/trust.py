@@ -5,6 +5,8 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
+from monitor.settings import Settings, SettingsError
+
 
 def verifying_context(ca_file: Path | None = None) -> ssl.SSLContext:
     """Return a client context that verifies against the system's roots, and those in `ca_file` besides.
@@ -18,6 +20,18 @@ def verifying_context(ca_file: Path | None = None) -> ssl.SSLContext:
     if ca_file is not None:
         context.load_verify_locations(cafile=ca_file)
     return context
+
+
+def probing_context(settings: Settings) -> ssl.SSLContext:
+    """Return `verifying_context` for `settings`; a CA file that cannot be used is a `SettingsError`."""
+    why: str | None = "it holds no certificate in PEM form"
+    try:
+        return verifying_context(settings.ca_file)
+    except (ssl.SSLError, ValueError):
+        pass
+    except OSError as error:
+        why = error.strerror
+    raise SettingsError((f"TIGR_CA_FILE: {settings.ca_file} cannot be used: {why}",))
 
 
 def unverifying_context() -> ssl.SSLContext:
