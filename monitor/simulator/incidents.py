@@ -42,7 +42,7 @@ class Incident:
 
 
 def _api(  # noqa: PLR0913 - what a simple incident consists of
-    environment: str, fault: Fault, reason: Reason, tells: str, *, shows: tuple[str, ...] = (), lasts: float = 5
+    environment: str, fault: Fault, reason: Reason, tells: str, *, shows: tuple[str, ...] = (), lasts: float = 4
 ) -> Incident:
     """The Client API has a fault for a while."""
 
@@ -117,7 +117,7 @@ def _asleep(stage: Stage) -> Iterator[float]:
 
 def _locked_out(stage: Stage) -> Iterator[float]:
     stage.environment("uat").change_password()
-    yield 24  # until the next login has been refused, and then the token in hand has expired
+    yield 20  # until the next login has been refused, and then the token in hand has expired
 
 
 def _open_door(stage: Stage) -> Iterator[float]:
