@@ -36,7 +36,7 @@ format: $(VENV)/.dev ## put the style right
 	$(BIN)/ruff format
 
 # On the oldest supported Python, whose set holds what newer ones need too.
-LOCK = $(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --no-header \
+LOCK = $(BIN)/python -m piptools compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --no-header \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 lock: $(VENV)/.dev ## pin what is installed in CI and in images, with hashes (needs Python 3.11)
