@@ -8,6 +8,7 @@ the duration.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import ssl
@@ -239,9 +240,8 @@ class _Connection:
         """Look at what the handshake has left to see, and hang up."""
         if isinstance(self._socket, ssl.SSLSocket):
             self.tls_version = self._socket.version()
-            certificate = self._socket.getpeercert(binary_form=True)
-            if certificate:
-                self.certificate_expiry = _not_after_or_none(certificate)
+            with contextlib.suppress(ValueError):  # the handshake failed before there was one
+                self.certificate_expiry = _not_after_or_none(self._socket.getpeercert(binary_form=True) or b"")
         if self._socket is not None:
             self._socket.close()
 
