@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Generator
 
 import hypothesis
@@ -20,6 +21,13 @@ def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
         why = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome = "failed"
         report.longrepr = f"NO_SKIP=1: {why}"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test marked `needs("promtool")` where that program is not installed, and say its name."""
+    programs = [program for marker in item.iter_markers("needs") for program in marker.args]
+    if missing := [program for program in programs if not shutil.which(program)]:
+        pytest.skip(f"not installed: {', '.join(missing)}")
 
 
 @pytest.hookimpl(wrapper=True)
