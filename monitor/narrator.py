@@ -79,7 +79,7 @@ def _tell_exchange(result: Result) -> None:
             started_at=timestamp(result.started_at),
             duration=round(result.duration, 6),
             **phases,
-            tls=result.tls_version,
+            tls_version=result.tls_version,
             spelling=result.spelling,
             cause=result.cause,
             lifetime=result.token.lifetime if result.token else None,
