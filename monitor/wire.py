@@ -32,6 +32,7 @@ from monitor.trust import unverifying_context
 
 ANSWER_LIMIT = 64 * 1024  # bytes of an answer that are read, its head included
 HEAD_LIMIT = 16 * 1024  # bytes of its head
+_NOT_HTTP = "what came is not an HTTP answer"
 
 
 class Fault(StrEnum):
@@ -365,7 +366,7 @@ class _StatusLine:
         self._seen = bytearray()
 
     def feed(self, data: bytes) -> int | None:
-        """Return the status as soon as its line is complete."""
+        """Return the status as soon as its line is complete. Raises `_FaultError` for a line that is none."""
         self._seen += data
         while match := self._LINE.match(self._seen):
             status = int(match[1])
@@ -375,6 +376,8 @@ class _StatusLine:
             if end is None:
                 break
             del self._seen[: end.end()]
+        if match is None and b"\n" in self._seen:  # said at once: who speaks another protocol waits for us to speak it
+            raise _FaultError(Fault.DISCONNECT, _NOT_HTTP)
         return None
 
 
@@ -424,7 +427,7 @@ def _faults_of_http(connection: _Connection, stream: _Stream) -> Iterator[None]:
         if connection.status is None and not stream.received:
             raise _FaultError(Fault.DISCONNECT, "the connection was closed without an answer") from None
         if connection.status is None:
-            raise _FaultError(Fault.DISCONNECT, "what came is not an HTTP answer") from None
+            raise _FaultError(Fault.DISCONNECT, _NOT_HTTP) from None
         if stream.ended:
             raise _FaultError(Fault.DISCONNECT, "the connection was closed in the middle of the answer") from None
         raise _FaultError(Fault.MALFORMED, "the answer breaks the rules of HTTP") from None
