@@ -61,6 +61,10 @@ class Row:
     lifetime: float | None = None  # of the token that is granted all the same
 
 
+def _anything(*values: object) -> tuple[object, ...]:
+    return values
+
+
 def _reason(status: int) -> Reason:
     if status in (401, 403, 429):
         return {401: Reason.UNAUTHORIZED, 403: Reason.FORBIDDEN, 429: Reason.RATE_LIMITED}[status]
@@ -132,7 +136,7 @@ _BODIES = tuple(
 _GRANTS = (
     *(
         Row(f"expires_in {value!r}", TokenAnswer({"expires_in": value}), Reason.MALFORMED, _TOKEN)
-        for value in (-1, 0, float("nan"), 1e30, True, "soon", "-5", [], {}, 366 * 86400 + 1)
+        for value in _anything(-1, 0, float("nan"), 1e30, True, "soon", "-5", [], {}, 366 * 86400 + 1)
     ),
     Row("expires_in null", TokenAnswer({"expires_in": None}), None, _TOKEN),
     Row("expires_in left out", TokenAnswer(without=("expires_in",)), None, _TOKEN),
@@ -148,14 +152,16 @@ _GRANTS = (
     Row("access_token left out", TokenAnswer(without=("access_token",)), Reason.MALFORMED, _TOKEN),
     *(
         Row(f"access_token {value!r}", TokenAnswer({"access_token": value}), Reason.MALFORMED, _TOKEN)
-        for value in ("", None, 7, ["x"], "to ken", "to\r\nken", "töken", "t\0ken")
+        for value in _anything("", None, 7, ["x"], "to ken", "to\r\nken", "töken", "t\0ken")
     ),
     Row("token_type and scope left out", TokenAnswer(without=("token_type", "scope")), None, _TOKEN),
 )
 _PONGS = (
     *(
         Row(f"pong {value!r}", Pong(value), Reason.MALFORMED, _PING)
-        for value in (None, 7, "", "now", True, [], {}, "2024-10-31", "2024-13-31T17:58:38Z", "2024-10-31T17:58:38")
+        for value in _anything(
+            None, 7, "", "now", True, [], {}, "2024-10-31", "2024-13-31T17:58:38Z", "2024-10-31T17:58:38"
+        )
     ),
     Row("pong with an offset", Pong("2024-10-31T17:58:38.066+05:30"), None, _PING),
     Row("pong without a fraction", Pong("2024-10-31T17:58:38Z"), None, _PING),
