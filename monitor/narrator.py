@@ -112,28 +112,30 @@ def _tell_state(result: Result, host: _Host) -> None:
             )
         elif not host.known:
             _log.info("%s: %s works", result.environment, job, extra=_fields(result))
-    elif result.reason is not host.reason:
+    elif result.reason is not host.reason or result.credentials_rejected:  # of those, each begins a pause
         if host.reason is None:
             host.failing_since = result.started_at
+        explanation = explain(result)
         _log.warning(
-            "%s: %s failed: %s",
+            "%s: %s failed: %s%s",
             result.environment,
             job,
             result.reason,
-            extra=_fields(result, means=explain(result).means, next=explain(result).next_step),
+            _pause(result),
+            extra=_fields(result, means=explanation.means, next=explanation.next_step),
         )
     host.known, host.reason = True, result.reason
 
 
+def _pause(result: Result) -> str:
+    if not result.credentials_rejected or result.held_until is None:
+        return ""
+    until = timestamp(result.held_until)
+    return f": credentials rejected, no login before {until} unless they change or a reload asks for one"
+
+
 def _tell_login(result: Result, host: _Host) -> None:
     name = result.environment
-    if result.credentials_rejected and result.held_until is not None:
-        _log.warning(
-            "%s: credentials rejected: no login before %s, unless they change or a reload asks for one",
-            name,
-            timestamp(result.held_until),
-            extra=_fields(result),
-        )
     if result.success and result.cause in _WORTH_TELLING:
         _log.info("%s: token renewed", name, extra=_fields(result, cause=result.cause))
     if result.spelling_settled and result.spelling is not None:
