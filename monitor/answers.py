@@ -68,7 +68,7 @@ def parse_grant(body: bytes) -> Grant:
         for name, promised in (("token_type", "bearer"), ("scope", "access"))
         if not (isinstance(answer.get(name), str) and answer[name].lower() == promised)
     ]
-    if answer.get("expires_in") is None and own is not None:
+    if answer.get("expires_in") is None and own is not None and own <= LONGEST_LIFETIME:
         return Grant(value, own, (*warnings, "expires_in is missing, the token's own exp and iat were used"))
     lifetime = _positive_number(answer.get("expires_in"))
     if lifetime is None or lifetime > LONGEST_LIFETIME:

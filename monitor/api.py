@@ -77,6 +77,7 @@ class Api:
         """Ping with `token`; without one, ask the Client API all the same, expecting its refusal."""
         headers = _common_headers()
         if token is not None:
+            self._redactor.learn(token.value)  # after a reload it was another Api that was granted it
             headers["Authorization"] = f"Bearer {token.value}"
         request = Request(
             method="GET",
@@ -131,7 +132,7 @@ class Api:
         detail = exchange.fault_detail
         if exchange.status is not None and exchange.status != _OK:
             refusal = parse_refusal(exchange.body)
-            detail = self._redactor.clean(refusal.message)
+            detail = self._redactor.clean(refusal.message) or f"status {exchange.status} without a word"
         rejected = base.endpoint is Endpoint.TOKEN and (
             exchange.status == _UNAUTHORIZED or (exchange.status == _BAD_REQUEST and refusal.names_credentials)
         )

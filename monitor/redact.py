@@ -19,6 +19,7 @@ MASK = "[redacted]"
 PIECE = 8  # characters: shorter runs are in every text by chance
 SHOWN = 300  # characters of a server's text that are kept
 READ = 4096  # characters of it that are looked at
+_LEAST_OF_BASE64 = 4  # characters: fewer cannot be told from chance
 _TOKENS_KEPT = 4  # the tokens a server may still echo: the one in hand and those before it
 
 _CREDENTIAL = re.compile(r"(?i)\b(?:bearer|basic)\s+[\w.~+/=-]{4,}|\beyJ[\w-]{6,}(?:\.[\w-]*)*")
@@ -37,6 +38,8 @@ class Redactor:
     def learn(self, token: str) -> None:
         """Take `token` out of texts from now on."""
         with self._lock:
+            if token in self._tokens:
+                self._tokens.remove(token)
             self._tokens.append(token)
 
     def clean(self, text: str, shown: int = SHOWN) -> str:
@@ -63,20 +66,28 @@ class Redactor:
 
 def _forms(secret: str) -> Iterator[str]:
     """The ways in which a server may write a secret that it was sent."""
-    raw = secret.encode()
+    in_form = quote_plus(secret)
     yield secret
+    yield in_form
     yield quote(secret, safe="")
-    yield quote_plus(secret)
     yield html.escape(secret)
     yield json.dumps(secret)[1:-1]
-    if len(raw) < 4:  # too short for its base64 to be told from chance
-        return
-    for lead in range(3):  # base64 of a text that holds the secret at any of the three alignments
+    yield from _in_base64(secret.encode())
+    if in_form != secret:
+        yield from _in_base64(in_form.encode())  # a form that is repeated as a whole
+
+
+def _in_base64(raw: bytes) -> Iterator[str]:
+    """Base64 of whatever holds `raw`, at each of the three alignments, less what its neighbours change."""
+    for lead in range(3):
         encoded = base64.b64encode(b"\x00" * lead + raw).decode()
         inner = encoded[(0, 2, 3)[lead] : len(encoded) - (0 if (lead + len(raw)) % 3 == 0 else 4)]
+        if len(inner) < _LEAST_OF_BASE64:
+            continue
         yield inner
         yield inner.translate(str.maketrans("+/", "-_"))
-    yield base64.b64encode(raw).decode().rstrip("=")
+    if len(raw) >= _LEAST_OF_BASE64:
+        yield base64.b64encode(raw).decode().rstrip("=")
 
 
 def _pieces(form: str) -> Iterator[str]:

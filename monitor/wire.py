@@ -9,6 +9,7 @@ the duration.
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 import socket
 import ssl
@@ -33,6 +34,12 @@ from monitor.trust import unverifying_context
 ANSWER_LIMIT = 64 * 1024  # bytes of an answer that are read, its head included
 HEAD_LIMIT = 16 * 1024  # bytes of its head
 _NOT_HTTP = "what came is not an HTTP answer"
+_IDENTITY = ("", "identity")  # what Content-Encoding says where nothing is encoded
+# httpx prepares a redirect that nobody follows, and a jar of cookies, and raises where it cannot.
+_KEPT_FROM_HTTPX = (b"location", b"set-cookie")
+
+# At its level DEBUG httpcore writes every header of an answer, and a server may echo in one what it was sent.
+logging.getLogger("httpcore.http11").disabled = True
 
 
 class Fault(StrEnum):
@@ -123,7 +130,7 @@ class Wire:
         headers: dict[str, str] = {}
         body = bytearray()
         try:
-            # A client for one request: one that lived longer would keep, and send, a server's cookies.
+            # A client for one request: none of its state is worth keeping.
             with (
                 httpx.Client(transport=_Transport(connection, self._context), trust_env=False) as client,
                 client.stream(
@@ -133,10 +140,12 @@ class Wire:
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 for chunk in response.iter_raw():
                     body += chunk
-            body = _decoded(headers.get("content-encoding", "identity"), body)
+            body = _decoded(headers.get("content-encoding", ""), body)
         except _FaultError as error:
             fault, detail = error.fault, error.detail
             connection.stamp()
+            if headers.get("content-encoding", "") not in _IDENTITY:
+                body.clear()  # a piece of what is encoded says nothing to anybody
         finally:
             connection.close()
         return Exchange(
@@ -197,6 +206,8 @@ class _Connection:
             addresses = self._resolver.resolve(host, port, self.remaining())
             self.enter(Phase.CONNECT)
             self._socket = dial(addresses, self._deadline)
+            self.address = self._socket.getpeername()[0]  # fails where the connection was reset meanwhile
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except TimeoutError:
             raise self.timed_out() from None
         except LookupFailedError as error:
@@ -205,8 +216,6 @@ class _Connection:
         except OSError as error:
             fault = Fault.PROXY if self._proxy else Fault.CONNECT
             raise _FaultError(fault, f"no connection to {self._target_in_words(host)}: {in_words(error)}") from None
-        self.address = self._socket.getpeername()[0]
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._proxy:
             self._ask_for_tunnel(self._socket, self._proxy)
         if self.url.scheme == "https":
@@ -241,7 +250,7 @@ class _Connection:
         """Look at what the handshake has left to see, and hang up."""
         if isinstance(self._socket, ssl.SSLSocket):
             self.tls_version = self._socket.version()
-            with contextlib.suppress(ValueError):  # the handshake failed before there was one
+            with contextlib.suppress(ValueError, OSError):  # the handshake failed, or never began
                 self.certificate_expiry = _not_after_or_none(self._socket.getpeercert(binary_form=True) or b"")
         if self._socket is not None:
             self._socket.close()
@@ -308,6 +317,8 @@ class _Stream(httpcore.NetworkStream):
             self._send()
         wanted = min(max_bytes, ANSWER_LIMIT - self.received)
         if wanted <= 0:
+            if self._connection.status is None:
+                raise _FaultError(Fault.DISCONNECT, _NOT_HTTP)
             raise _FaultError(Fault.MALFORMED, f"the answer is longer than {ANSWER_LIMIT} bytes")
         try:
             self._socket.settimeout(self._connection.remaining())
@@ -402,7 +413,8 @@ class _Transport(httpx.BaseTransport):
                 httpcore.Request(request.method, core_url, headers=request.headers.raw, content=request.stream)
             )
         body = _Body(answer, self._connection, stream)
-        return httpx.Response(answer.status, headers=answer.headers, stream=body)
+        headers = [(name, value) for name, value in answer.headers if name.lower() not in _KEPT_FROM_HTTPX]
+        return httpx.Response(answer.status, headers=headers, stream=body)
 
 
 class _Body(httpx.SyncByteStream):
@@ -435,7 +447,7 @@ def _faults_of_http(connection: _Connection, stream: _Stream) -> Iterator[None]:
 
 def _decoded(encoding: str, body: bytearray) -> bytearray:
     """Undo an encoding that we did not ask for, as far as the size cap. Raises `_FaultError`."""
-    if encoding in ("", "identity") or not body:
+    if encoding in _IDENTITY or not body:
         return body
     if encoding not in ("gzip", "x-gzip", "deflate"):
         raise _FaultError(Fault.MALFORMED, "the body is in an encoding that was not asked for")
