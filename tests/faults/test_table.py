@@ -16,9 +16,9 @@ from monitor.simulator.switch import Faults
 from monitor.wire import ANSWER_LIMIT, _Stream
 from tests.canaries import CANARIES, leaks, values
 from tests.faults.table import REDIRECTS, TABLE, Row
-from tests.rig import Rig
+from tests.rig import Rig, value
 
-TIMEOUT = 0.6  # seconds
+TIMEOUT = 0.4  # seconds
 GRACE = 0.25  # seconds beyond it that an exchange may take
 _JOB = {Endpoint.TOKEN: "login", Endpoint.PING: "ping"}
 _HOST = {Endpoint.TOKEN: Host.TOKEN, Endpoint.PING: Host.API}
@@ -71,9 +71,11 @@ def faults_of(simulator: Simulator, endpoint: Endpoint) -> Faults:
 
 def totals(rig: Rig, endpoint: Endpoint) -> dict[str, float]:
     """The endpoint's requests by outcome."""
-    outcomes = ("success", *Reason)
+    exposition = rig.exposition()
+    labels = {"environment": "prod", "endpoint": endpoint.value}
     return {
-        outcome: rig.value("tigr_requests_total", endpoint=endpoint, outcome=outcome) or 0.0 for outcome in outcomes
+        outcome: value(exposition, "tigr_requests_total", outcome=outcome, **labels) or 0.0
+        for outcome in ("success", *Reason)
     }
 
 
