@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -108,6 +109,8 @@ def test_a_fault_has_its_name(
     result = rig.turn(endpoint)
     elapsed = time.monotonic() - began
 
+    if row.or_else is not None and result.reason is row.or_else:
+        row = replace(row, reason=row.or_else)
     assert result.reason == row.reason, result
     assert result.endpoint is endpoint
     exchanges = [told for told in rig.results[2:] if told.phases]
