@@ -43,7 +43,7 @@ def test_the_end_is_found_behind_a_long_name() -> None:
     assert not_after(certificate(end, common_name="x" * 64)) == end.timestamp()
 
 
-def test_the_end_is_the_one_that_openssl_reads(tmp_path: object) -> None:
+def test_the_end_is_the_one_that_openssl_reads() -> None:
     """Python's own reader, which wants a verified connection, agrees."""
     assert not_after(GOOD) == ssl.cert_time_to_seconds("May  6 07:08:09 2031 GMT")
 

@@ -302,6 +302,15 @@ def test_a_ca_file_that_cannot_be_used_is_a_wrong_setting(
     assert "TIGR_CA_FILE: " in ended.stderr
 
 
+def test_protection_that_it_does_not_have_is_refused(simulator: Simulator, tmp_path: Path) -> None:
+    """A web configuration is not ignored: whoever sets one believes the pages to be closed."""
+    web = tmp_path / "web.yml"
+    web.write_text("{}")
+    ended = run(["run"], simulator.settings() | {"TIGR_WEB_CONFIG_FILE": str(web)})
+    assert ended.returncode == 2
+    assert "TIGR_WEB_CONFIG_FILE: " in ended.stderr
+
+
 def environ_of(monitor: Monitor) -> dict[str, str]:
     """The variables with which `health` finds it."""
     return {"TIGR_LISTEN": f"127.0.0.1:{monitor.port}"}

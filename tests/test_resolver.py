@@ -25,7 +25,7 @@ class HangingLookup:
         self.answer = threading.Event()
         self.error: Exception | None = None
 
-    def __call__(self, host: str, _port: int, **_: object) -> list[tuple[Any, ...]]:
+    def __call__(self, host: str, __port: int, **_: object) -> list[tuple[Any, ...]]:
         """Wait, then answer as `getaddrinfo` does."""
         self.calls.append(host)
         self.asked.release()
