@@ -71,8 +71,10 @@ $(BIN)/pip:
 		"found: $(or $(PYTHON),none). Another one: make PYTHON=/path/to/python3" >&2; exit 1; }
 	"$(PYTHON)" -m venv $(VENV)
 
-# Each set is installed once, and again when it changes. The .dev set holds the .demo set.
+# Each set is installed once, and again when it changes. The .dev set holds the .demo set. It is the whole set, so pip need
+# not look for more (--no-deps): it would, for a requirement with extras, and stop at a version newer than the pinned one.
 $(VENV)/.demo $(VENV)/.dev $(VENV)/.lowest: $(VENV)/.%: requirements/%.txt requirements/build.txt pyproject.toml | $(BIN)/pip
-	$(PIP) install --quiet --require-hashes -r $< -r requirements/build.txt
+	$(PIP) install --quiet --require-hashes --no-deps -r $< -r requirements/build.txt
 	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	$(PIP) check
 	@touch $@
