@@ -140,11 +140,11 @@ class Wire:
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 for chunk in response.iter_raw():
                     body += chunk
-            body = _decoded(headers.get("content-encoding", ""), body)
+            body = _decoded(_encoding(headers), body)
         except _FaultError as error:
             fault, detail = error.fault, error.detail
             connection.stamp()
-            if headers.get("content-encoding", "") not in _IDENTITY:
+            if _encoding(headers) not in _IDENTITY:
                 body.clear()  # a piece of what is encoded says nothing to anybody
         finally:
             connection.close()
@@ -443,6 +443,10 @@ def _faults_of_http(connection: _Connection, stream: _Stream) -> Iterator[None]:
         if stream.ended:
             raise _FaultError(Fault.DISCONNECT, "the connection was closed in the middle of the answer") from None
         raise _FaultError(Fault.MALFORMED, "the answer breaks the rules of HTTP") from None
+
+
+def _encoding(headers: Mapping[str, str]) -> str:
+    return headers.get("content-encoding", "").strip().lower()  # case-insensitive: RFC 9110 section 8.4.1
 
 
 def _decoded(encoding: str, body: bytearray) -> bytearray:

@@ -14,7 +14,7 @@ import pytest
 
 from monitor.simulator import CertificateKind, Simulator
 from monitor.simulator.faults import ApiOpen, Certificate, HangAfterHandshake, Refuse, Status
-from tests.canaries import CANARIES, leaks, values
+from tests.canaries import CANARIES, leaks, simulator_with_canaries, values
 from tests.process import Monitor, command, run, wait_for
 
 FAST = {
@@ -30,11 +30,8 @@ PROD_TOKEN = {"environment": "prod", "endpoint": "token"}
 
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
-    """Both environments, over TLS, without latency, with secrets that can be found again."""
-    with Simulator() as running:
-        for environment in running.environments.values():
-            environment.latency = 0.0
-            environment.credentials = CANARIES
+    """Both environments, with secrets that can be found again."""
+    with simulator_with_canaries() as running:
         yield running
 
 

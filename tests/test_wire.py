@@ -7,6 +7,7 @@ import logging
 import select
 import socket
 import ssl
+import threading
 import time
 import zlib
 from collections.abc import Iterator, Sequence
@@ -203,27 +204,31 @@ def test_an_encoding_is_undone_within_the_cap(wire: Wire, name: str, packed: byt
 
 def test_a_connection_that_is_reset_before_tls_is_connect(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     """It stood, and is gone before we can ask to whom."""
+    now = threading.Event()
 
     def dial_and_wait(addresses: Sequence[Address], deadline: float) -> socket.socket:
         connected = dial(addresses, deadline)
+        now.set()
         wait_for_the_reset(connected)
         return connected
 
     monkeypatch.setattr(wire_module, "dial", dial_and_wait)
-    with resetting_port() as port:
+    with resetting_port(now) as port:
         told = wire.exchange(ping(f"https://127.0.0.1:{port}"))
     assert (told.fault, told.last_phase) == (Fault.CONNECT, Phase.CONNECT)
 
 
 def test_a_connection_that_is_reset_as_tls_begins_is_tls() -> None:
     """There is no handshake to ask for a certificate, and asking all the same must not raise."""
+    now = threading.Event()
 
     class WaitingContext(ssl.SSLContext):
         def wrap_socket(self, sock: socket.socket, *args: object, **options: object) -> ssl.SSLSocket:
+            now.set()
             wait_for_the_reset(sock)
             return super().wrap_socket(sock, *args, **options)  # type: ignore[arg-type]
 
-    with resetting_port() as port:
+    with resetting_port(now) as port:
         told = Wire(WaitingContext(ssl.PROTOCOL_TLS_CLIENT)).exchange(ping(f"https://127.0.0.1:{port}"))
     assert (told.fault, told.last_phase, told.certificate_expiry) == (Fault.TLS, Phase.TLS, None)
 
