@@ -152,7 +152,8 @@ def local_access(path: Path | None) -> Access:
     """Return how to ask the daemon whose web configuration is `path`, without a password or a client certificate.
 
     A container's health check has neither, and the file holds only the password's hash. But a command that can read
-    the configuration and the server's key can prove it, for half a minute and for that page alone. Raises `SettingsError`.
+    the configuration and the server's key can prove it, for half a minute and for that page alone.
+    Raises `SettingsError`.
     """
     if path is None:
         return Access(tls=False, authorization=None)

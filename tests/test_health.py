@@ -81,8 +81,10 @@ def test_a_proof_from_another_configuration_is_refused(config: Path, tmp_path: P
     with serving(Pages(), write(config, USERS)) as server:
         assert ask(server, other) == (
             False,
-            f"127.0.0.1 port {server.port} does not say whether it is healthy, "
-            "but 401: A name and a password are needed.",
+            (
+                f"127.0.0.1 port {server.port} does not say whether it is healthy, "
+                "but 401: A name and a password are needed."
+            ),
         )
 
 
