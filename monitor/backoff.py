@@ -54,7 +54,7 @@ class Backoff:
         self._hold(_Why.REJECTED, REJECTED_FIRST, REJECTED_LONGEST, jitter=False)
 
     def hold_rate_limited(self, interval: float, retry_after: float | None, least: float = 0.0) -> None:
-        """429: as long as the server says, at least `least`; else doubling from one interval to 15 minutes, or to it."""
+        """429: as long as the server says, but `least`; else doubling from one interval to 15 minutes, or to it."""
         self._hold(_Why.RATE_LIMITED, interval, max(LONGEST, interval))
         if retry_after is not None:
             self.until = self._now() + max(retry_after, least)
