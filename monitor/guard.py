@@ -82,13 +82,13 @@ class Guard:
         """Return what is in force, after a look at the files. A file that cannot be used changes nothing."""
         tls = self._door.config.tls
         fingerprint = _fingerprint(self._path, tls)
-        if (fingerprint == self._seen and self._now() < self._next_try) or not self._has_settled(tls):
+        if (fingerprint == self._seen and time.monotonic() < self._next_try) or not self._has_settled(tls):
             return self._door
         try:
             self._door = _open(self._path)
         except SettingsError as error:
             # Perhaps what was wrong is a file that only the new configuration names: look again, but tell it once.
-            self._seen, self._next_try = fingerprint, self._now() + _RETRY
+            self._seen, self._next_try = fingerprint, time.monotonic() + _RETRY
             if error.problems != self._complaint:
                 self._complaint = error.problems
                 told = "; ".join(error.problems)

@@ -88,6 +88,17 @@ def test_a_proof_from_another_configuration_is_refused(config: Path, tmp_path: P
         )
 
 
+def test_a_proof_takes_the_servers_key(config: Path, tmp_path: Path) -> None:
+    """A file that names no password holds no secret; the key beside it does."""
+    (tmp_path / "copy").mkdir()
+    settle(*Authority(tmp_path / "copy").issue("server", "monitor.internal"))
+    copy = write(tmp_path / "copy" / "web.yml", CLIENTS)
+    with serving(Pages(), write(config, CLIENTS)) as server:
+        ok, told = ask(server, copy)
+    assert not ok
+    assert "403: A client certificate is needed." in told
+
+
 def test_a_configuration_that_cannot_be_used_is_told(config: Path) -> None:
     """As by every other command."""
     with pytest.raises(SettingsError, match="there is no such key"):

@@ -154,6 +154,16 @@ def test_an_unknown_name_takes_as_long_as_a_known_one(with_passwords: Server) ->
     assert unknown > 0.5 * known > 0.01
 
 
+def test_unknown_names_cost_what_known_ones_cost_on_the_whole() -> None:
+    """Where costs differ, an unknown name takes the place of one that is known, and always of the same."""
+    checker = passwords.Passwords()
+    hashes = {"alice": SESAME.encode(), "bob": SLOW_SESAME.encode()}
+    names = [f"unknown {number}" for number in range(50)]
+    found = [checker._stand_in(name, hashes) for name in names]
+    assert set(found) == set(hashes.values())
+    assert found == [checker._stand_in(name, hashes) for name in names]
+
+
 def test_wrong_passwords_in_parallel_delay_no_authorised_scrape(with_passwords: Server) -> None:
     """Sixty at once, each another: all are refused, and meanwhile whoever is known is served as ever."""
     Client(with_passwords).ask(headers=basic("alice", "open sesame"))
