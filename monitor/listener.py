@@ -19,7 +19,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from monitor.web_config import Guard
+from monitor.guard import Door, Guard, Visitor
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +56,7 @@ class Listener:
         self._most = most_connections()
         self._connections: set[_Connection] = set()
         self._paused: asyncio.TimerHandle | None = None
+        self._full = False
         self._state = ServerState()
         self._config = uvicorn.Config(
             app,
@@ -83,26 +84,29 @@ class Listener:
         """Take all who wait, at once: scrapes that come together can then share a rendering."""
         for _ in range(_BACKLOG):
             try:
-                client, _address = self._socket.accept()
+                client, address = self._socket.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:  # no file descriptor or no memory: the listening socket stays readable, so pause
-                _log.warning("a connection to the web server could not be accepted: %s", error.strerror)
+                if not self._full:
+                    _log.warning("connections to the web server cannot be accepted: %s", error.strerror)
+                self._full = True  # and said
                 loop = asyncio.get_running_loop()
                 loop.remove_reader(self._socket)
                 self._paused = loop.call_later(_NO_FD_PAUSE, self.start)
                 return
+            self._full = False
             client.settimeout(0)
             if len(self._connections) >= self._most and not self._make_room():
                 client.close()
                 continue
-            connection = _Connection(self._config, self._state, self._connections.discard)
+            connection = _Connection(self._config, self._state, self._connections.discard, self._guard, address[0])
             self._connections.add(connection)
             connection.opening = asyncio.get_running_loop().create_task(self._open(connection, client))
             connection.opening.add_done_callback(functools.partial(_close_if_cancelled, client))
 
     async def _open(self, connection: _Connection, client: socket.socket) -> None:
-        context = None if self._guard is None else self._guard.context()
+        context = None if connection.door is None else connection.door.context
         limits: dict[str, Any] = (
             {} if context is None else {"ssl_handshake_timeout": _TURN_LIMIT, "ssl_shutdown_timeout": 1.0}
         )
@@ -133,7 +137,7 @@ class Listener:
         left = list(self._connections)
         for connection in left:
             connection.drop()
-        await asyncio.gather(*(c.opening for c in left if c.opening is not None), return_exceptions=True)
+        await asyncio.gather(*(connection.opening for connection in left), return_exceptions=True)
         for _ in range(2):  # turns of the loop in which the transports close their sockets
             await asyncio.sleep(0)
 
@@ -146,13 +150,22 @@ def _close_if_cancelled(client: socket.socket, opening: asyncio.Task[None]) -> N
 class _Connection(H11Protocol):
     """One connection, from its acceptance on, with a limit on each turn: request, answer, and its being read."""
 
-    def __init__(self, config: uvicorn.Config, state: ServerState, forget: Callable[[_Connection], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        state: ServerState,
+        forget: Callable[[_Connection], None],
+        guard: Guard | None,
+        address: str,
+    ) -> None:
         super().__init__(config, state, {}, asyncio.get_running_loop())
-        self.opening: asyncio.Task[None] | None = None
+        self.door: Door | None = None if guard is None else guard.door()
+        self._guard = guard
+        self._address = address
+        self.opening: asyncio.Task[None]  # set by whoever opens it, at once
         self.served = 0
         self._forget = forget
-        self._limit: asyncio.TimerHandle | None = None
-        self._begin()
+        self._limit = self._begin()
 
     @property
     def answering(self) -> bool:
@@ -160,9 +173,15 @@ class _Connection(H11Protocol):
         cycle: RequestResponseCycle | None = self.cycle  # None until the first request, whatever uvicorn declares
         return cycle is not None and not cycle.response_complete
 
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
+        if self.door is not None:
+            self.app_state["visitor"] = Visitor(self._address, self.door, transport.get_extra_info("peercert") or None)
+        super().connection_made(transport)
+
     def data_received(self, data: bytes) -> None:
         if not self._busy:
-            self._begin()
+            self._limit.cancel()
+            self._limit = self._begin()
         super().data_received(data)
 
     def on_response_complete(self) -> None:
@@ -170,6 +189,8 @@ class _Connection(H11Protocol):
         self.served += 1
         self.since = self.loop.time()
         super().on_response_complete()
+        if self._guard is not None and self._guard.door() is not self.door:  # another certificate, another client CA
+            self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.gone()
@@ -178,8 +199,7 @@ class _Connection(H11Protocol):
 
     def gone(self) -> None:
         """Forget this connection; it is closed."""
-        if self._limit is not None:
-            self._limit.cancel()
+        self._limit.cancel()
         self._forget(self)
 
     def drop(self) -> None:
@@ -187,16 +207,15 @@ class _Connection(H11Protocol):
         transport: asyncio.Transport | None = self.transport  # None during the handshake, whatever uvicorn declares
         if transport is not None:
             transport.abort()
-        elif self.opening is not None:
+        else:
             self.opening.cancel()
         self.gone()
 
-    def _begin(self) -> None:
+    def _begin(self) -> asyncio.TimerHandle:
+        """Begin a turn, and return its limit."""
         self._busy = True
         self.since = self.loop.time()
-        if self._limit is not None:
-            self._limit.cancel()
-        self._limit = self.loop.call_later(_TURN_LIMIT, self._expire)
+        return self.loop.call_later(_TURN_LIMIT, self._expire)
 
     def _expire(self) -> None:
         if self._busy or self.transport.get_write_buffer_size() > 0:

@@ -72,12 +72,13 @@ def answer(body: bytes, *headers: str, status: int = 200) -> bytes:
 
 
 @contextlib.contextmanager
-def resetting_port() -> Iterator[int]:
-    """A port of 127.0.0.1 that resets the first connection as soon as it stands."""
+def resetting_port(when: threading.Event) -> Iterator[int]:
+    """A port of 127.0.0.1 that resets the first connection then."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def reset() -> None:
             connection, _ = listening.accept()
+            when.wait(5)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             connection.close()
 

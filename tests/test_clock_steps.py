@@ -51,6 +51,7 @@ def test_a_step_of_the_wall_clock_changes_what_is_shown_alone(step: int, simulat
         pings = simulator.log.requests("prod", "api")
         headroom = monitor.value("tigr_token_expiry_headroom_seconds", environment="prod")
         assert headroom is not None
+        missed = monitor.value("tigr_schedule_missed_total", **PING)  # a slow start may have cost one
         began = time.monotonic()
         offset.write_text(f"{step:+d}")
         simulator.log.wait_for_requests(pings + 1, 2.5, environment="prod", host="api")
@@ -66,5 +67,5 @@ def test_a_step_of_the_wall_clock_changes_what_is_shown_alone(step: int, simulat
         assert later is not None
         assert 0 < headroom - later < 60
         assert monitor.value("tigr_up", **PING) == 1
-        assert monitor.value("tigr_schedule_missed_total", **PING) == 0
+        assert monitor.value("tigr_schedule_missed_total", **PING) == missed
         assert monitor.stop() == 0

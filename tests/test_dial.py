@@ -71,6 +71,15 @@ def test_a_refusal_gives_way_at_once(server: socket.socket) -> None:
         assert connected.getpeername() == server.getsockname()
 
 
+def test_a_refusal_beside_a_silent_address_gives_way_at_once() -> None:
+    """The third address begins when the second is refused, not a quarter of a second later."""
+    with SilentAddress("127.0.0.2") as silent, socket.create_server(("127.0.0.1", 0)) as server:
+        began = time.monotonic()
+        with dial([address(silent.host, silent.port), closed(), of(server)], within(5)) as connected:
+            assert STAGGER <= time.monotonic() - began < 2 * STAGGER
+            assert connected.getpeername() == server.getsockname()
+
+
 @pytest.mark.parametrize("lost", [NO_ROUTE, NO_FAMILY])
 def test_an_address_that_this_machine_cannot_reach_gives_way_at_once(server: socket.socket, lost: Address) -> None:
     """No route and no such family are answers too, of the machine's own."""

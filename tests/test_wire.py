@@ -7,6 +7,7 @@ import logging
 import select
 import socket
 import ssl
+import threading
 import time
 import zlib
 from collections.abc import Iterator, Sequence
@@ -203,27 +204,31 @@ def test_an_encoding_is_undone_within_the_cap(wire: Wire, name: str, packed: byt
 
 def test_a_connection_that_is_reset_before_tls_is_connect(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     """It stood, and is gone before we can ask to whom."""
+    now = threading.Event()
 
     def dial_and_wait(addresses: Sequence[Address], deadline: float) -> socket.socket:
         connected = dial(addresses, deadline)
+        now.set()
         wait_for_the_reset(connected)
         return connected
 
     monkeypatch.setattr(wire_module, "dial", dial_and_wait)
-    with resetting_port() as port:
+    with resetting_port(now) as port:
         told = wire.exchange(ping(f"https://127.0.0.1:{port}"))
     assert (told.fault, told.last_phase) == (Fault.CONNECT, Phase.CONNECT)
 
 
 def test_a_connection_that_is_reset_as_tls_begins_is_tls() -> None:
     """There is no handshake to ask for a certificate, and asking all the same must not raise."""
+    now = threading.Event()
 
     class WaitingContext(ssl.SSLContext):
         def wrap_socket(self, sock: socket.socket, *args: object, **options: object) -> ssl.SSLSocket:
+            now.set()
             wait_for_the_reset(sock)
             return super().wrap_socket(sock, *args, **options)  # type: ignore[arg-type]
 
-    with resetting_port() as port:
+    with resetting_port(now) as port:
         told = Wire(WaitingContext(ssl.PROTOCOL_TLS_CLIENT)).exchange(ping(f"https://127.0.0.1:{port}"))
     assert (told.fault, told.last_phase, told.certificate_expiry) == (Fault.TLS, Phase.TLS, None)
 
@@ -250,6 +255,50 @@ def test_a_second_look_that_sees_nothing_says_so_in_time(
     began = time.monotonic()
     assert wire.certificate_expiry(simulator.environment("prod").api_url, None, 0.2) is None
     assert time.monotonic() - began < 0.2 + GRACE
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"220 smtp.test ESMTP\r\n", b"HTTP/1.1 103 Early Hints\r\n\r\n" * 5000, b"x" * 100_000]
+)
+def test_what_a_proxy_breaks_is_the_proxy_s_fault(wire: Wire, said: bytes) -> None:
+    """Whatever it is that it says instead of a tunnel."""
+    with RawServer(said) as server:
+        port = int(server.url.rpartition(":")[2])
+        told = wire.exchange(Request("GET", "https://host.test", {}, TIMEOUT, proxy=_proxy_at(port)))
+    assert (told.fault, told.last_phase, told.status) == (Fault.PROXY, Phase.CONNECT, None)
+    assert "proxy" in told.fault_detail
+
+
+def test_a_proxy_that_is_not_found_is_the_proxy_s_fault(wire: Wire) -> None:
+    """Not that of the host that is meant."""
+    from monitor.proxies import Proxy as Setting
+
+    told = wire.exchange(Request("GET", "https://host.test", {}, 5.0, proxy=Setting("nowhere.invalid", 3128)))
+    assert (told.fault, told.last_phase) == (Fault.PROXY, Phase.RESOLVE)
+
+
+def test_a_host_that_takes_no_request_is_a_timeout(wire: Wire) -> None:
+    """Sending has no time of its own."""
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+        told = wire.exchange(Request("POST", url, {}, 0.2, content=b"x" * 30_000_000))
+    assert (told.fault, told.last_phase) == (Fault.TIMEOUT, Phase.PROCESSING)
+    assert told.duration < 0.2 + GRACE
+
+
+def test_a_reset_while_the_request_is_sent_is_a_disconnect(wire: Wire) -> None:
+    """What it breaks is told by the read that follows: there may have been an answer before."""
+    now = threading.Event()
+    now.set()
+    with resetting_port(now) as port:
+        request = Request("POST", f"http://127.0.0.1:{port}", {}, 5.0, content=b"x" * 30_000_000)
+        assert wire.exchange(request).fault in (Fault.CONNECT, Fault.DISCONNECT)
+
+
+def test_no_time_at_all_is_a_timeout(wire: Wire, simulator: Simulator) -> None:
+    """Nothing is begun that cannot end in time."""
+    told = wire.exchange(ping(simulator.environment("prod").api_url, 0.0))
+    assert (told.fault, told.last_phase) == (Fault.TIMEOUT, Phase.RESOLVE)
 
 
 def test_a_header_that_echoes_is_in_no_log(wire: Wire, caplog: pytest.LogCaptureFixture) -> None:

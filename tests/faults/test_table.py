@@ -15,7 +15,7 @@ from monitor.simulator import Host, Simulator
 from monitor.simulator.faults import Content, Status
 from monitor.simulator.switch import Faults
 from monitor.wire import ANSWER_LIMIT, _Stream
-from tests.canaries import CANARIES, leaks, values
+from tests.canaries import CANARIES, leaks, simulator_with_canaries, values
 from tests.faults.table import REDIRECTS, TABLE, Row
 from tests.rig import Rig, value
 
@@ -28,11 +28,8 @@ CASES = [(row, endpoint) for row in TABLE for endpoint in row.endpoints]
 
 @pytest.fixture(scope="module")
 def simulator() -> Iterator[Simulator]:
-    """Both environments, over TLS, without latency, with secrets that can be found again."""
-    with Simulator() as running:
-        for environment in running.environments.values():
-            environment.latency = 0.0
-            environment.credentials = CANARIES
+    """Both environments, with secrets that can be found again."""
+    with simulator_with_canaries() as running:
         yield running
 
 
@@ -144,11 +141,12 @@ def _assert_exported(rig: Rig, row: Row, endpoint: Endpoint, before: dict[str, f
     twice = 2 if row.reason is Reason.UNAUTHORIZED and endpoint is Endpoint.PING else 1  # one more, with a new token
     if endpoint is Endpoint.TOKEN or row.reason is not None:
         assert counted == {row.reason or "success": twice}
-    assert rig.value("tigr_up", endpoint=endpoint) == (row.reason is None)
-    assert rig.value("tigr_consecutive_failures", endpoint=endpoint) == (0 if row.reason is None else 1)
-    unauthorized = rig.value("tigr_unauthorized_total", endpoint=endpoint)
-    assert unauthorized == rig.value("tigr_requests_total", endpoint=endpoint, outcome="unauthorized")
-    failing = [reason for reason in Reason if rig.value("tigr_failure", endpoint=endpoint, reason=reason)]
+    exposition, labels = rig.exposition(), {"environment": "prod", "endpoint": endpoint.value}
+    assert value(exposition, "tigr_up", **labels) == (row.reason is None)
+    assert value(exposition, "tigr_consecutive_failures", **labels) == (0 if row.reason is None else 1)
+    unauthorized = value(exposition, "tigr_unauthorized_total", **labels)
+    assert unauthorized == value(exposition, "tigr_requests_total", outcome="unauthorized", **labels)
+    failing = [reason for reason in Reason if value(exposition, "tigr_failure", reason=reason, **labels)]
     assert failing == ([row.reason] if row.reason else [])
 
 
