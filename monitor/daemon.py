@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import queue
 import signal
@@ -81,6 +82,7 @@ class Daemon:
                     "TIGR_STATE_DIR is not set: a restart forgets that credentials were rejected, and tries them again"
                 )
             warm_up(server.url)
+            _settle()
             monitoring.start()
             resources.callback(monitoring.stop)
             self._obey(monitoring)
@@ -116,6 +118,16 @@ class Daemon:
     def _configure_log(self, settings: Settings) -> None:
         layout = self._loaded.settings.log_format  # the one the daemon began with
         log.configure(settings.log_level, layout, journald=log.is_journal(self._environ))
+
+
+def _settle() -> None:
+    """Leave what was imported out of every later search for garbage.
+
+    It stays for good. Searching it takes longer than a phase of a probe, and because there is so much of it, the search
+    would come seldom, and garbage pile up until then.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _state(settings: Settings) -> State:
