@@ -150,7 +150,7 @@ def _availability() -> Iterator[Builder[Panel]]:
         " colours.",
         12,
     )
-    yield colored_each(bars(requests, PER_PING), {"success": GOOD} | REASON_COLORS).with_target(
+    yield colored_each(bars(requests, PER_PING), {"success": GOOD, **REASON_COLORS}).with_target(
         query("A", ask.counted("tigr_requests_total", "outcome"), "{{outcome}}")
     )
     failures = graph_panel(

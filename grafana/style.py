@@ -18,7 +18,7 @@ GOOD, CONCERN, BAD, NEUTRAL = "green", "orange", "red", "text"
 LOGIN, PING = "blue", "purple"
 
 # By who must act: red ours and the vendor's administrators, orange the network, yellow certificates, blue the vendor.
-REASON_COLORS: Mapping[Reason, str] = {
+REASON_COLORS: Mapping[str, str] = {
     Reason.NO_TOKEN: "light-red",
     Reason.TIMEOUT: "orange",
     Reason.PROXY: "super-light-orange",
@@ -36,7 +36,7 @@ REASON_COLORS: Mapping[Reason, str] = {
     Reason.MALFORMED: "dark-blue",
     Reason.INTERNAL: "dark-purple",
 }
-CAUSE_COLORS: Mapping[Cause, str] = {
+CAUSE_COLORS: Mapping[str, str] = {
     Cause.INITIAL: "light-blue",
     Cause.SCHEDULED: "blue",
     Cause.EXPIRY: "dark-blue",
@@ -44,7 +44,7 @@ CAUSE_COLORS: Mapping[Cause, str] = {
     Cause.CREDENTIALS: "yellow",
     Cause.OPERATOR: "purple",
 }
-PHASE_COLORS: Mapping[Phase, str] = {
+PHASE_COLORS: Mapping[str, str] = {
     Phase.RESOLVE: "light-orange",
     Phase.CONNECT: "dark-orange",
     Phase.TLS: "yellow",
@@ -69,7 +69,7 @@ def named(values: Mapping[str, tuple[str, str]]) -> list[dashboard.ValueMapping]
 
 def reasons() -> list[dashboard.ValueMapping]:
     """Show the code of a reason as its name in its colour."""
-    names = {str(reason_code(reason)): (reason.value, color) for reason, color in REASON_COLORS.items()}
+    names = {str(reason_code(reason)): (reason.value, REASON_COLORS[reason]) for reason in Reason}
     return named({"0": ("ok", GOOD)} | names)
 
 
