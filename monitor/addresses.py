@@ -76,6 +76,11 @@ def is_loopback(host: str) -> bool:
     return address.is_loopback and not getattr(address, "ipv4_mapped", None)
 
 
+def reachable(host: str) -> str:
+    """Return the address under which this very machine reaches a server that listens on `host`."""
+    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+
+
 def bracketed(host: str) -> str:
     """Return `host` as it stands before a port."""
     return f"[{host}]" if ":" in host else host

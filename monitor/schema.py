@@ -226,7 +226,7 @@ def is_known(found: Found) -> bool:
     """Whether there is such a setting."""
     key = found.key
     if found.value == {}:  # an empty table in a TOML file; one for an environment names it
-        return key[0] == "environments" and len(key) <= 2  # noqa: PLR2004 - the table, and one in it
+        return key[0] == "environments" and len(key) <= 2
     match key:
         case ("environments", _, name):
             return name in EnvironmentSchema.model_fields

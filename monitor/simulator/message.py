@@ -87,7 +87,7 @@ def read_request(receive: Receive) -> Request | None:
     head, _, body = bytes(received).partition(b"\r\n\r\n")
     line, _, rest = head.decode("latin-1").partition("\r\n")
     parts = line.split(" ")
-    if len(parts) != 3 or parts[2] != "HTTP/1.1":  # noqa: PLR2004 - method, target, version
+    if len(parts) != 3 or parts[2] != "HTTP/1.1":
         raise BadRequestError(400, "the request line is not one of HTTP/1.1")
     headers = _headers(rest)
     length = headers.get("content-length", "0")

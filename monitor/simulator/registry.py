@@ -158,7 +158,7 @@ class Registry:
 
     def _refusal(self, refused: _Refused) -> Answer:
         if self.token_errors == "documented":
-            headers = {"WWW-Authenticate": "Basic"} if refused.status == 401 else {}  # noqa: PLR2004
+            headers = {"WWW-Authenticate": "Basic"} if refused.status == 401 else {}
             body = {"status": "ERROR", "message": refused.words}
             return json_answer(refused.status, body, reason=refused.words, headers=headers)
         status = 401 if refused.code == "invalid_client" else 400

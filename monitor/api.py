@@ -1,0 +1,187 @@
+"""What TIGR says: builds the token request and the ping, judges the answer, gives a `Result`.
+
+The form of both requests and the meaning of their answers come from the vendor's authentication page and its OpenAPI
+description (TIGRS Registry Client API 1.0.0). Nothing is retried, nothing remembered.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+from monitor import __version__
+from monitor.answers import (
+    MalformedAnswerError,
+    Refusal,
+    parse_grant,
+    parse_pong,
+    parse_refusal,
+    parse_retry_after,
+)
+from monitor.clock import SYSTEM_CLOCK, Clock
+from monitor.internal import internal_fault
+from monitor.redact import Redactor
+from monitor.result import Endpoint, Phase, Reason, Result, Spelling, Token
+from monitor.wire import Exchange, Request, Wire
+
+if TYPE_CHECKING:
+    from monitor.settings import EnvironmentSettings
+
+USER_AGENT = f"tigr-monitor/{__version__}"
+PING_PATH = "/api/system/ping"
+_OK, _BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN, _TOO_MANY = 200, 400, 401, 403, 429
+_FIELD_NAMES = {Spelling.DOCUMENTED: ("Username", "Password"), Spelling.RFC6749: ("username", "password")}
+_CODE_SHOWN = 64  # characters of a server's code or submissionId that are kept
+
+
+class Api:
+    """The two requests of one environment. Safe to use from many threads at once."""
+
+    def __init__(self, settings: EnvironmentSettings, wire: Wire, clock: Clock = SYSTEM_CLOCK) -> None:
+        credentials = settings.credentials
+        # Joined raw, as the vendor's page and working clients do; RFC 6749 section 2.3.1 would form-encode both first.
+        basic = base64.b64encode(f"{credentials.client_id}:{credentials.client_secret}".encode()).decode()
+        self._settings = settings
+        self._wire = wire
+        self._clock = clock
+        self._authorization = f"Basic {basic}"
+        self._redactor = Redactor(
+            (credentials.client_id, credentials.client_secret, credentials.username, credentials.password), basic
+        )
+
+    def log_in(self, spelling: Spelling) -> Result:
+        """Ask for a token once, with the form fields in one spelling, never in both."""
+        username, password = _FIELD_NAMES[spelling]
+        credentials = self._settings.credentials
+        form = {username: credentials.username, password: credentials.password, "grant_type": "password"}
+        request = Request(
+            method="POST",
+            url=self._settings.token_url,
+            headers={
+                **_common_headers(),
+                "Authorization": self._authorization,
+                "Content-Type": "application/x-www-form-urlencoded",
+            },
+            content=urlencode(form).encode("ascii"),
+            timeout=self._settings.timeout,
+            proxy=self._settings.token_proxy,
+        )
+        before = self._clock.now()  # a lifetime counts from here: a token is never believed longer than it lasts
+        result = self._probe(Endpoint.TOKEN, request, lambda base, exchange: self._granted(base, exchange, before))
+        return replace(result, spelling=spelling)
+
+    def ping(self, token: Token | None) -> Result:
+        """Ping with `token`; without one, ask the Client API all the same, expecting its refusal."""
+        headers = _common_headers()
+        if token is not None:
+            self._redactor.learn(token.value)  # after a reload it was another Api that was granted it
+            headers["Authorization"] = f"Bearer {token.value}"
+        request = Request(
+            method="GET",
+            url=self._settings.api_url + PING_PATH,
+            headers=headers,
+            timeout=self._settings.timeout,
+            proxy=self._settings.api_proxy,
+        )
+        return self._probe(Endpoint.PING, request, _ponged)
+
+    def certificate_expiry(self, endpoint: Endpoint) -> float | None:
+        """Return when the certificate of a host ends, in Unix seconds, though it does not verify; None if unknown."""
+        settings = self._settings
+        if endpoint is Endpoint.TOKEN:
+            return self._wire.certificate_expiry(settings.token_url, settings.token_proxy, settings.timeout)
+        return self._wire.certificate_expiry(settings.api_url, settings.api_proxy, settings.timeout)
+
+    def _probe(self, endpoint: Endpoint, request: Request, judge: Callable[[Result, Exchange], Result]) -> Result:
+        started_at, started = self._clock.wall(), self._clock.now()
+        try:
+            exchange = self._wire.exchange(request)
+            base = Result(
+                environment=self._settings.name,
+                endpoint=endpoint,
+                started_at=exchange.started_at,
+                duration=exchange.duration,
+                phases=exchange.phases,
+                status=exchange.status,
+                address=exchange.address,
+                tls_version=exchange.tls_version,
+                certificate_expiry=exchange.certificate_expiry,
+            )
+            reason = _reason(exchange)
+            if reason is not None:
+                return self._failed(base, exchange, reason)
+            return judge(base, exchange)
+        except MalformedAnswerError as error:
+            return replace(base, reason=Reason.MALFORMED, detail=str(error), failed_phase=Phase.TRANSFER)
+        except Exception as error:  # noqa: BLE001 - a fault of ours is a result too, or the turn would leave no trace
+            return internal_fault(self._settings.name, endpoint, started_at, self._clock.now() - started, error)
+
+    def _granted(self, base: Result, exchange: Exchange, before: float) -> Result:
+        grant = parse_grant(exchange.body)
+        self._redactor.learn(grant.value)
+        expires = before + grant.lifetime
+        expires_at = self._clock.wall() + expires - self._clock.now()
+        token = Token(value=grant.value, lifetime=grant.lifetime, expires=expires, expires_at=expires_at)
+        return replace(base, token=token, warnings=grant.warnings)
+
+    def _failed(self, base: Result, exchange: Exchange, reason: Reason) -> Result:
+        refusal = Refusal()
+        detail = exchange.fault_detail
+        if exchange.status is not None and exchange.status != _OK:
+            refusal = parse_refusal(exchange.body)
+            detail = self._redactor.clean(refusal.message) or f"status {exchange.status} without a word"
+        rejected = base.endpoint is Endpoint.TOKEN and (
+            exchange.status == _UNAUTHORIZED or (exchange.status == _BAD_REQUEST and refusal.names_credentials)
+        )
+        return replace(
+            base,
+            reason=reason,
+            failed_phase=exchange.last_phase,
+            detail=detail,
+            error_code=self._shortened(refusal.code),
+            submission_id=self._shortened(refusal.submission_id),
+            retry_after=parse_retry_after(exchange.headers.get("retry-after"), self._clock.wall()),
+            credentials_rejected=rejected,
+            names_credentials=refusal.names_credentials,
+        )
+
+    def _shortened(self, text: str | None) -> str | None:
+        return None if text is None else self._redactor.clean(text, shown=_CODE_SHOWN)
+
+
+def _common_headers() -> dict[str, str]:
+    return {
+        "User-Agent": USER_AGENT,
+        "Accept": "application/json",
+        "Accept-Encoding": "identity",
+        "Connection": "close",
+    }
+
+
+def _reason(exchange: Exchange) -> Reason | None:
+    """Why the exchange failed, before its body is looked at; a status decides as soon as it is known."""
+    status = exchange.status
+    if status is None or status == _OK:
+        return Reason(exchange.fault.value) if exchange.fault else None
+    if status == _UNAUTHORIZED:
+        return Reason.UNAUTHORIZED
+    if status == _FORBIDDEN:
+        return Reason.FORBIDDEN
+    if status == _TOO_MANY:
+        return Reason.RATE_LIMITED
+    if 400 <= status <= 499:
+        return Reason.REJECTED_REQUEST
+    if 500 <= status <= 599:
+        return Reason.SERVER_ERROR
+    return Reason.UNEXPECTED_STATUS
+
+
+def _ponged(base: Result, exchange: Exchange) -> Result:
+    """Judge a pong: the server's clock, held against ours at the middle of what it spent on the request."""
+    server = parse_pong(exchange.body)
+    answered = sum(seconds for phase, seconds in base.phases.items() if phase is not Phase.TRANSFER)
+    middle = base.started_at + answered - base.phases.get(Phase.PROCESSING, 0.0) / 2
+    return replace(base, clock_offset=server - middle)

@@ -1,0 +1,155 @@
+"""The daemon: start, reload, stop."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from contextlib import ExitStack
+from enum import Enum, auto
+
+from monitor import __version__, log
+from monitor.addresses import bracketed
+from monitor.log import fields
+from monitor.monitoring import Monitoring
+from monitor.settings import Loaded, Settings, SettingsError, load
+from monitor.state import State, StateInUseError
+from monitor.trust import has_roots, probing_context
+from monitor.warmup import warm_up
+from monitor.web import Server
+
+# Seconds between two hand-overs of the interpreter lock: at Python's own 5 ms a scrape moves the stamps of a probe.
+_SWITCH_INTERVAL = 0.0005
+_log = logging.getLogger(__name__)
+
+
+class CannotStartError(Exception):
+    """Something that is no setting is in the way. The message is for the operator."""
+
+
+class _Order(Enum):
+    RELOAD = auto()
+    STOP = auto()
+
+
+_ORDERS = {signal.SIGHUP: _Order.RELOAD, signal.SIGTERM: _Order.STOP, signal.SIGINT: _Order.STOP}
+
+
+class Daemon:
+    """The monitor as a service."""
+
+    def __init__(self, loaded: Loaded, environ: Mapping[str, str]) -> None:
+        self._loaded = loaded
+        self._environ = environ
+        self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
+        self._reloading = threading.Lock()
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT.
+
+        Raises `SettingsError` or `CannotStartError` before anything is sent to anybody.
+        """
+        settings = self._loaded.settings
+        self._configure_log(settings)
+        sys.setswitchinterval(_SWITCH_INTERVAL)
+        context = probing_context(settings)
+        with ExitStack() as resources:
+            state = _state(settings)
+            resources.callback(state.close)
+            monitoring = Monitoring(settings, context, state)
+            server = _server(settings, monitoring)
+            resources.callback(server.stop)
+            server.start()
+            for number, order in _ORDERS.items():
+                signal.signal(number, lambda *_, order=order: self._orders.put(order))
+            names = ", ".join(monitoring.index())
+            _log.info("tigr-monitor %s watches %s", __version__, names, extra=fields(metrics=f"{server.url}/metrics"))
+            if not has_roots(context):
+                _log.warning(
+                    "no trusted root certificates are installed, and TIGR_CA_FILE is not set: every TLS "
+                    "handshake will fail; install the system's (the package ca-certificates, on Debian)"
+                )
+            if settings.state_dir is None:
+                _log.warning(
+                    "TIGR_STATE_DIR is not set: a restart forgets that credentials were rejected, and tries them again"
+                )
+            warm_up(server.url)
+            monitoring.start()
+            resources.callback(monitoring.stop)
+            self._obey(monitoring)
+            _log.info("stopping")
+
+    def _obey(self, monitoring: Monitoring) -> None:
+        while self._orders.get() is _Order.RELOAD:
+            # In a thread of its own: it waits for logins under way, for which the order to stop must not wait.
+            threading.Thread(target=self._reload, args=(monitoring,), name="reload", daemon=True).start()
+
+    def _reload(self, monitoring: Monitoring) -> None:
+        """Read the settings again, and go over to them if they can be used."""
+        with self._reloading:
+            old = self._loaded
+            try:
+                new = load(self._environ)
+                context = probing_context(new.settings)
+            except SettingsError as error:
+                monitoring.keep()
+                for problem in error.problems:
+                    _log.error("reload: %s", problem)
+                _log.error("reload failed: the old settings stay in force")
+                return
+            _warn_of_restart(old.settings, new.settings)
+            self._configure_log(new.settings)
+            monitoring.adopt(new.settings, context)
+            self._loaded = new
+            asked = monitoring.ask_for_logins()
+            _log.info("reloaded: %s", _news(old, new))
+            if asked:
+                _log.info("%s: one login with the credentials that were rejected, as asked for", ", ".join(asked))
+
+    def _configure_log(self, settings: Settings) -> None:
+        layout = self._loaded.settings.log_format  # the one the daemon began with
+        log.configure(settings.log_level, layout, journald=log.is_journal(self._environ))
+
+
+def _state(settings: Settings) -> State:
+    try:
+        return State(settings.state_dir)
+    except StateInUseError:
+        raise CannotStartError(
+            f"another tigr-monitor uses the state directory {settings.state_dir}: "
+            "give each one a directory of its own, with TIGR_STATE_DIR"
+        ) from None
+
+
+def _server(settings: Settings, monitoring: Monitoring) -> Server:
+    try:
+        return Server(settings.listen_host, settings.listen_port, monitoring)
+    except OSError as error:
+        where = f"{bracketed(settings.listen_host)}:{settings.listen_port}"
+        raise CannotStartError(
+            f"cannot listen on {where}: {error.strerror}; free it, or choose another address with TIGR_LISTEN"
+        ) from None
+
+
+def _warn_of_restart(old: Settings, new: Settings) -> None:
+    changed = {
+        "TIGR_LISTEN": (old.listen_host, old.listen_port) != (new.listen_host, new.listen_port),
+        "TIGR_STATE_DIR": old.state_dir != new.state_dir,
+        "TIGR_LOG_FORMAT": old.log_format != new.log_format,
+    }
+    for name in [name for name, is_changed in changed.items() if is_changed]:
+        _log.warning("reload: %s changed, which takes a restart", name)
+
+
+def _news(old: Loaded, new: Loaded) -> str:
+    """What changed, in words; where nothing did, why a rotated secret may not be among it."""
+    if old.settings != new.settings:
+        return "new settings are in force"
+    if new.load_credential:
+        return "nothing is new; systemd copies LoadCredential's secrets at the start: a new one takes a restart"
+    return (
+        "nothing is new; the configuration file and the secret files were read, variables cannot change while it runs"
+    )

@@ -1,0 +1,105 @@
+"""A TCP connection to the first of a host's addresses that answers (RFC 8305, "Happy Eyeballs")."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+
+from monitor.resolver import Address
+
+STAGGER = 0.25  # seconds until the next address is tried beside the ones before: RFC 8305 section 5's recommendation
+
+
+def dial(addresses: Sequence[Address], deadline: float) -> socket.socket:
+    """Connect to the first address that answers, and close the other attempts.
+
+    `deadline` is a moment of `time.monotonic`. Raises `TimeoutError` when it passes, and `OSError`, the first one met,
+    when every address has failed.
+    """
+    waiting = list(_interleaved(addresses))
+    race = _Race()
+    next_start = time.monotonic()
+    try:
+        while True:
+            now = time.monotonic()
+            if now >= deadline:
+                raise TimeoutError
+            if waiting and (now >= next_start or not race.running):
+                winner = race.start(waiting.pop(0))
+                next_start = now + STAGGER
+            elif race.running:
+                winner, lost = race.wait((min(deadline, next_start) if waiting else deadline) - now)
+                if lost:  # a refusal is an answer: the next address need not wait its turn
+                    next_start = now
+            else:
+                raise race.first_error or OSError(errno.EADDRNOTAVAIL, "the name has no address")
+            if winner is not None:
+                return winner
+    finally:
+        race.close()
+
+
+class _Race:
+    """The attempts that are under way."""
+
+    def __init__(self) -> None:
+        self.running: dict[int, socket.socket] = {}
+        self.first_error: OSError | None = None
+        self._poll = select.poll()
+
+    def start(self, address: Address) -> socket.socket | None:
+        """Begin one attempt; returns the socket if it connected at once."""
+        try:
+            attempt = socket.socket(address.family, socket.SOCK_STREAM)
+        except OSError as error:  # the address family is not available on this machine
+            self._fail(error)
+            return None
+        attempt.settimeout(0)
+        try:
+            code = attempt.connect_ex(address.sockaddr)
+        except OSError as error:
+            code = error.errno or errno.EINVAL
+        if code == 0:
+            return attempt
+        if code == errno.EINPROGRESS:
+            self.running[attempt.fileno()] = attempt
+            self._poll.register(attempt, select.POLLOUT)
+            return None
+        attempt.close()
+        self._fail(OSError(code, os.strerror(code)))
+        return None
+
+    def wait(self, seconds: float) -> tuple[socket.socket | None, bool]:
+        """Wait for an attempt to end: the one that connected, and whether any was lost."""
+        lost = False
+        for number, _ in self._poll.poll(max(0.0, seconds) * 1000):
+            attempt = self.running.pop(number)
+            self._poll.unregister(number)
+            code = attempt.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if code == 0:
+                return attempt, lost
+            attempt.close()
+            self._fail(OSError(code, os.strerror(code)))
+            lost = True
+        return None, lost
+
+    def close(self) -> None:
+        """End the attempts that are left."""
+        for attempt in self.running.values():
+            attempt.close()
+
+    def _fail(self, error: OSError) -> None:
+        self.first_error = self.first_error or error
+
+
+def _interleaved(addresses: Sequence[Address]) -> Iterator[Address]:
+    """The addresses with their families taking turns, the preferred family first (RFC 8305 section 4)."""
+    first = [address for address in addresses if address.family == addresses[0].family]
+    other = [address for address in addresses if address.family != addresses[0].family]
+    for pair in zip_longest(first, other):
+        yield from (address for address in pair if address is not None)

@@ -1,0 +1,210 @@
+"""Whose turn it is: APScheduler, made to keep time by a clock that nobody steps.
+
+APScheduler 3 decides by the wall clock. Here every job's turns lie on a grid of the monotonic clock, and before the
+scheduler looks at its jobs each next run time is laid anew on the wall clock as it stands at that moment. So a step
+of the wall clock moves nothing, no missed slots are walked through, and turns stay spread as they were laid out. What
+did not happen is counted here, because the scheduler's own events miss some of it.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from apscheduler.executors.base import BaseExecutor
+from apscheduler.job import Job as ScheduledJob
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.base import BaseTrigger
+
+from monitor.clock import SYSTEM_CLOCK, Clock
+from monitor.result import Endpoint
+
+LONGEST_WAIT = 1.0  # seconds the scheduler sleeps at most: how soon a stepped or woken clock is noticed
+_FAR = 86400.0  # seconds: where a job waits while its turn is under way
+_log = logging.getLogger(__name__)
+
+
+class Observer(Protocol):
+    """Who is told about turns."""
+
+    def turn_began(self, environment: str, endpoint: Endpoint, delay: float) -> None: ...
+    def turns_missed(self, environment: str, endpoint: Endpoint, count: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job of one environment."""
+
+    environment: str
+    endpoint: Endpoint
+    interval: float  # seconds between regular turns
+    timeout: float  # seconds one exchange may take
+    run: Callable[[bool], None]  # told whether it is a regular turn
+    wants: Callable[[], float | None]  # when it would like an extra turn: a moment of the monotonic clock
+
+    @property
+    def key(self) -> str:
+        """What the job is called, in the log too."""
+        return f"{self.environment} {self.endpoint}"
+
+
+class _Turns:
+    """The turns of one job: the next one, the one that is under way, and the last progress."""
+
+    def __init__(self, job: Job, first: float, clock: Clock, observer: Observer) -> None:
+        self.job = job
+        self._slot = first  # the next regular turn
+        self._clock = clock
+        self._observer = observer
+        self._running = False
+        self._progress = clock.now()
+
+    def due(self, now: float) -> float:
+        """When the job should run next, after counting what can no longer be."""
+        late = now - self._slot
+        if self._running:
+            if late >= 0:
+                self._miss(now)
+            return now + _FAR
+        if late > self.job.interval / 2:  # the machine slept: back to the job's own slot, or all would run at once
+            self._miss(now)
+            self._progress = now
+        wanted = self.job.wants()
+        return self._slot if wanted is None else min(self._slot, max(wanted, now))
+
+    def begin(self) -> bool:
+        """Note that a turn begins; returns whether it is a regular one."""
+        now = self._clock.now()
+        regular = now >= self._slot
+        delay = 0.0
+        if regular:
+            delay = now - self._slot
+            self._slot = self._next_slot(now)
+        self._running, self._progress = True, now
+        self._observer.turn_began(self.job.environment, self.job.endpoint, delay)
+        return regular
+
+    def end(self) -> None:
+        """Note that the turn has ended."""
+        self._running, self._progress = False, self._clock.now()
+
+    def stalled_for(self, now: float) -> float | None:
+        """Seconds without progress, if they are too many; None while all is well."""
+        still = now - self._progress
+        return still if still > 3 * self.job.interval + 3 * self.job.timeout + 5 else None
+
+    def _miss(self, now: float) -> None:
+        following = self._next_slot(now)
+        count = round((following - self._slot) / self.job.interval)
+        self._slot = following
+        self._observer.turns_missed(self.job.environment, self.job.endpoint, count)
+        _log.warning("%s: %d %s missed", self.job.key, count, "turn" if count == 1 else "turns")
+
+    def _next_slot(self, now: float) -> float:
+        return self._slot + (math.floor((now - self._slot) / self.job.interval) + 1) * self.job.interval
+
+
+class _WhenDue(BaseTrigger):  # type: ignore[misc]  # APScheduler 3 is untyped
+    """Leaves every decision to the turns: the scheduler lays them on the wall clock before it looks."""
+
+    def get_next_fire_time(self, _previous: datetime | None, now: datetime) -> datetime:
+        """Return a time that is replaced before it comes."""
+        return datetime.fromtimestamp(now.timestamp() + _FAR, UTC)
+
+
+class _ThreadPerTurn(BaseExecutor):  # type: ignore[misc]
+    """Runs each turn in a daemon thread of its own: one that hangs neither starves another nor holds up the exit."""
+
+    def _do_submit_job(self, job: ScheduledJob, _run_times: list[datetime]) -> None:
+        threading.Thread(target=self._run, args=(job,), name=job.id, daemon=True).start()
+
+    def _run(self, job: ScheduledJob) -> None:
+        try:
+            job.func()
+        finally:
+            self._run_job_success(job.id, [])
+            self._scheduler.wakeup()
+
+
+class _MonotonicScheduler(BackgroundScheduler):  # type: ignore[misc]
+    def __init__(self, turns: dict[str, _Turns], clock: Clock) -> None:
+        super().__init__(
+            timezone=UTC,
+            executors={"default": _ThreadPerTurn()},
+            job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
+        )
+        self._turns = turns
+        self._clock = clock
+
+    def _process_jobs(self) -> float:
+        with self._jobstores_lock:
+            store = self._jobstores["default"]
+            for job in store.get_all_jobs():
+                turns = self._turns.get(job.id)
+                if turns is None:
+                    continue
+                now = self._clock.now()
+                moment = self._clock.wall() + turns.due(now) - now
+                # As the scheduler itself does it; `modify` would wake the scheduler, which is us.
+                job._modify(next_run_time=datetime.fromtimestamp(moment, UTC))  # noqa: SLF001
+                store.update_job(job)
+        wait = super()._process_jobs()
+        return LONGEST_WAIT if wait is None else min(wait, LONGEST_WAIT)
+
+
+class Schedule:
+    """The jobs of all environments, from `start` to `stop`."""
+
+    def __init__(self, observer: Observer, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._observer = observer
+        self._clock = clock
+        self._turns: dict[str, _Turns] = {}
+        self._scheduler = _MonotonicScheduler(self._turns, clock)
+
+    def start(self) -> None:
+        """Let the turns come."""
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        """Let no further turn begin; those under way are not waited for."""
+        self._scheduler.shutdown(wait=False)
+
+    def put(self, job: Job, delay: float) -> None:
+        """Add `job`, or replace the one of the same key; its first turn comes in `delay` seconds."""
+        turns = _Turns(job, self._clock.now() + delay, self._clock, self._observer)
+
+        def turn() -> None:
+            regular = turns.begin()
+            try:
+                job.run(regular)
+            finally:
+                turns.end()
+
+        self._turns[job.key] = turns
+        self._scheduler.add_job(turn, _WhenDue(), id=job.key, replace_existing=True, next_run_time=datetime.now(UTC))
+
+    def remove(self, environment: str) -> None:
+        """Take the jobs of `environment` away."""
+        for key in [key for key, turns in self._turns.items() if turns.job.environment == environment]:
+            del self._turns[key]
+            self._scheduler.remove_job(key)
+
+    def wake(self) -> None:
+        """Look at the jobs now: one of them may want an extra turn."""
+        self._scheduler.wakeup()
+
+    def stalled(self) -> list[str]:
+        """Say which jobs have made no progress for too long, in words; empty while all is well."""
+        now = self._clock.now()
+        standstills = [(turns.job, turns.stalled_for(now)) for turns in list(self._turns.values())]
+        return [
+            f"the {'login' if job.endpoint is Endpoint.TOKEN else 'ping'} job of {job.environment} "
+            f"has made no progress for {seconds:.0f} s"
+            for job, seconds in standstills
+            if seconds is not None
+        ]

@@ -1,0 +1,46 @@
+"""What holds for every test: where all is installed no skip passes, and how fast a machine is decides nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Generator
+
+import hypothesis
+import pytest
+
+# Not named TIGR_…: the program under test rejects the variables of that prefix that it does not know.
+NO_SKIP = os.environ.get("NO_SKIP") == "1"
+
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
+
+
+def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if NO_SKIP and report.skipped and not hasattr(report, "wasxfail"):
+        why = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"NO_SKIP=1: {why}"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test marked `needs("promtool")` where that program is not installed, and say its name."""
+    programs = [program for marker in item.iter_markers("needs") for program in marker.args]
+    if missing := [program for program in programs if not shutil.which(program)]:
+        pytest.skip(f"not installed: {', '.join(missing)}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn a skipped test into a failed one where nothing may be skipped."""
+    report = yield
+    _fail_if_skipped(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Do the same for a file that skips itself as a whole."""
+    report = yield
+    _fail_if_skipped(report)
+    return report

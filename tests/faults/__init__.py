@@ -1,0 +1,1 @@
+"""Every fault that is known, and what the monitor makes of it."""

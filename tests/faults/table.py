@@ -1,0 +1,171 @@
+"""The table: each fault, and what it is called at either endpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from monitor.result import Endpoint, Phase, Reason
+from monitor.simulator.faults import (
+    Body,
+    Certificate,
+    CertificateKind,
+    Chunked,
+    ChunkedBroken,
+    Content,
+    Drip,
+    EarlyHints,
+    Echo,
+    Fault,
+    GzipBomb,
+    Gzipped,
+    Hang,
+    HangAfterHandshake,
+    HangMidBody,
+    HangMidHeaders,
+    Http10,
+    HugeBody,
+    Moment,
+    NotHttp,
+    NotTls,
+    Pong,
+    Raw,
+    Refuse,
+    Reset,
+    Slow,
+    Status,
+    SwitchingProtocols,
+    TlsMax,
+    TlsVersion,
+    TokenAnswer,
+    TruncatedBody,
+    WrongContentLength,
+)
+
+_BOTH = tuple(Endpoint)
+_TOKEN = (Endpoint.TOKEN,)
+_PING = (Endpoint.PING,)
+_NESTED = b"[" * 10_000 + b"]" * 10_000
+# A JWT that nobody signed: {"alg":"none"} and {"iat":1000,"exp":1060}.
+_JWT_OF_A_MINUTE = "eyJhbGciOiJub25lIn0.eyJpYXQiOjEwMDAsImV4cCI6MTA2MH0."
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One fault. A reason of None means that the exchange does its job all the same."""
+
+    name: str
+    fault: Fault
+    reason: Reason | None
+    endpoints: tuple[Endpoint, ...] = _BOTH
+    phase: Phase | None = None  # where it hangs or breaks, for those that the phase tells apart
+    lifetime: float | None = None  # of the token that is granted all the same
+
+
+def _anything(*values: object) -> tuple[object, ...]:
+    return values
+
+
+def _reason(status: int) -> Reason:
+    if status in (401, 403, 429):
+        return {401: Reason.UNAUTHORIZED, 403: Reason.FORBIDDEN, 429: Reason.RATE_LIMITED}[status]
+    return Reason.REJECTED_REQUEST if status < 500 else Reason.SERVER_ERROR
+
+
+_NETWORK = (
+    Row("refused", Refuse(), Reason.CONNECT, phase=Phase.CONNECT),
+    Row("accepted and silent", Hang(), Reason.TIMEOUT, phase=Phase.TLS),
+    Row("silent after the handshake", HangAfterHandshake(), Reason.TIMEOUT, phase=Phase.PROCESSING),
+    Row("silent after half the headers", HangMidHeaders(), Reason.TIMEOUT),
+    Row("silent after half the body", HangMidBody(), Reason.TIMEOUT, phase=Phase.TRANSFER),
+    Row("slower than the timeout", Slow(5), Reason.TIMEOUT, phase=Phase.PROCESSING),
+    Row("a byte per second in the handshake", Drip(1, Moment.HANDSHAKE), Reason.TIMEOUT, phase=Phase.TLS),
+    Row("a byte per second in the headers", Drip(1, Moment.HEADERS), Reason.TIMEOUT),
+    Row("a byte per second in the body", Drip(1, Moment.BODY), Reason.TIMEOUT, phase=Phase.TRANSFER),
+    Row("reset when accepted", Reset(Moment.ACCEPT), Reason.TLS),
+    Row("reset in the handshake", Reset(Moment.HANDSHAKE), Reason.TLS, phase=Phase.TLS),
+    Row("reset after the request", Reset(Moment.REQUEST), Reason.DISCONNECT),
+    Row("reset in the headers", Reset(Moment.HEADERS), Reason.DISCONNECT),
+    Row("reset in the body", Reset(Moment.BODY), Reason.DISCONNECT, phase=Phase.TRANSFER),
+)
+_TLS = (
+    *(
+        Row(f"certificate {kind}", Certificate(kind), Reason.CERTIFICATE, phase=Phase.TLS)
+        for kind in CertificateKind
+        if kind is not CertificateKind.GOOD
+    ),
+    Row("TLS 1.0 only", TlsMax(TlsVersion.TLS_1_0), Reason.TLS, phase=Phase.TLS),
+    Row("TLS 1.2 only", TlsMax(TlsVersion.TLS_1_2), None),
+    Row("plain HTTP where TLS is expected", NotTls(), Reason.TLS, phase=Phase.TLS),
+)
+_HTTP = (
+    Row("not HTTP at all", NotHttp(), Reason.DISCONNECT),
+    Row("HTTP/1.0", Http10(), None),
+    Row("101", SwitchingProtocols(), Reason.UNEXPECTED_STATUS),
+    Row("103 before the answer", EarlyHints(), None),
+    Row("truncated body", TruncatedBody(), Reason.DISCONNECT),
+    Row("Content-Length too large", WrongContentLength(10), Reason.DISCONNECT),
+    Row("Content-Length too small", WrongContentLength(-10), Reason.MALFORMED),
+    Row("chunked", Chunked(), None),
+    Row("chunked and broken off", ChunkedBroken(), Reason.DISCONNECT),
+    Row("a body of 2 GB", HugeBody(), Reason.MALFORMED),
+    Row("gzip though nobody asked for it", Gzipped(), None),
+    Row("a gzip bomb", GzipBomb(), Reason.MALFORMED),
+    Row("no answer, hung up", Raw(b""), Reason.DISCONNECT),
+    Row("a header without an end", Raw(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000), Reason.MALFORMED),
+)
+_STATUSES = tuple(
+    Row(f"{status} with {content}", Status(status, content), _reason(status))
+    for status in (400, 401, 403, 404, 418, 429, 500, 502, 503, 504)
+    for content in Content
+)
+_ECHOES = tuple(Row(f"{status} that echoes", Echo(status), _reason(status)) for status in (400, 401, 403, 500))
+_BODIES = tuple(
+    Row(f"200 with {name}", Body(data), Reason.MALFORMED)
+    for name, data in {
+        "HTML": b"<html><body>Maintenance</body></html>",
+        "nothing": b"",
+        "[]": b"[]",
+        "null": b"null",
+        "{}": b"{}",
+        "a number": b"7",
+        "half of a JSON": b'{"access_token": "x", "pong": "2024',
+        "bytes that are not UTF-8": b'{"access_token": "\xff\xfe", "pong": "\xff"}',
+        "JSON nested ten thousand deep": _NESTED,
+    }.items()
+)
+_GRANTS = (
+    *(
+        Row(f"expires_in {value!r}", TokenAnswer({"expires_in": value}), Reason.MALFORMED, _TOKEN)
+        for value in _anything(-1, 0, float("nan"), 1e30, True, "soon", "-5", [], {}, 366 * 86400 + 1)
+    ),
+    Row("expires_in null", TokenAnswer({"expires_in": None}), None, _TOKEN),
+    Row("expires_in left out", TokenAnswer(without=("expires_in",)), None, _TOKEN),
+    Row("expires_in a numeric string", TokenAnswer({"expires_in": "60"}), None, _TOKEN, lifetime=60),
+    Row(
+        "expires_in left out, opaque token",
+        TokenAnswer({"access_token": "opaque"}, ("expires_in",)),
+        Reason.MALFORMED,
+        _TOKEN,
+    ),
+    Row("an opaque token", TokenAnswer({"access_token": "0paque"}), None, _TOKEN, lifetime=3600),
+    Row("a JWT that ends earlier", TokenAnswer({"access_token": _JWT_OF_A_MINUTE}), None, _TOKEN, lifetime=60),
+    Row("access_token left out", TokenAnswer(without=("access_token",)), Reason.MALFORMED, _TOKEN),
+    *(
+        Row(f"access_token {value!r}", TokenAnswer({"access_token": value}), Reason.MALFORMED, _TOKEN)
+        for value in _anything("", None, 7, ["x"], "to ken", "to\r\nken", "töken", "t\0ken")
+    ),
+    Row("token_type and scope left out", TokenAnswer(without=("token_type", "scope")), None, _TOKEN),
+)
+_PONGS = (
+    *(
+        Row(f"pong {value!r}", Pong(value), Reason.MALFORMED, _PING)
+        for value in _anything(
+            None, 7, "", "now", True, [], {}, "2024-10-31", "2024-13-31T17:58:38Z", "2024-10-31T17:58:38"
+        )
+    ),
+    Row("pong with an offset", Pong("2024-10-31T17:58:38.066+05:30"), None, _PING),
+    Row("pong without a fraction", Pong("2024-10-31T17:58:38Z"), None, _PING),
+)
+REDIRECTS = tuple(range(300, 309))
+
+TABLE: tuple[Row, ...] = (*_NETWORK, *_TLS, *_HTTP, *_STATUSES, *_ECHOES, *_BODIES, *_GRANTS, *_PONGS)

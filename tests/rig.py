@@ -1,0 +1,114 @@
+"""One environment as the daemon wires it, without its schedule: a test says whose turn it is."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from monitor.api import Api
+from monitor.clock import Clock
+from monitor.environment import Environment
+from monitor.metrics import Metrics
+from monitor.narrator import Narrator
+from monitor.resolver import Resolver
+from monitor.result import Endpoint, Result
+from monitor.settings import EnvironmentSettings, load
+from monitor.simulator import Simulator
+from monitor.state import State
+from monitor.trust import verifying_context
+from monitor.wire import Wire
+
+_LABEL = re.compile(r'(\w+)="([^"]*)"')  # no label of ours has a quotation mark in its value
+
+
+class MovableClock:
+    """The system's clocks, which a test can move on; the wall clock also apart from the other."""
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+        self._wall_ahead = 0.0
+        self.clock = Clock(now=lambda: time.monotonic() + self._ahead, wall=lambda: time.time() + self._wall_ahead)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self._ahead += seconds
+        self._wall_ahead += seconds
+
+    def step(self, seconds: float) -> None:
+        """Step the wall clock alone."""
+        self._wall_ahead += seconds
+
+
+class Rig:
+    """A monitored environment of a simulator, from its settings to its metrics and log lines."""
+
+    def __init__(
+        self,
+        simulator: Simulator,
+        name: str = "prod",
+        *,
+        resolver: Resolver | None = None,
+        state_dir: Path | None = None,
+        changes: Mapping[str, str] | None = None,
+        timeout: float = 0.6,
+    ) -> None:
+        environ = simulator.settings() | {"TIGR_TIMEOUT": "1s"} | dict(changes or {})
+        loaded = load(environ, run_secrets=Path("/nonexistent"))
+        own = next(own for own in loaded.settings.environments if own.name == name)
+        self.settings: EnvironmentSettings = replace(own, timeout=timeout)
+        self.time = MovableClock()
+        self.results: list[Result] = []
+        self.metrics = Metrics()
+        self._narrator = Narrator()
+        self.wire = Wire(verifying_context(simulator.ca_file), resolver, self.time.clock)
+        self.api = Api(self.settings, self.wire, self.time.clock)
+        self.state = State(state_dir)
+        self.environment = Environment(self.settings, self.api, self, self.state, self.time.clock)
+        self.metrics.watch(self.settings, self.environment)
+
+    def record(self, result: Result) -> None:
+        """Take a Result in, as the daemon does."""
+        self.results.append(result)
+        self.metrics.record(result)
+        self._narrator.record(result)
+
+    def certificate_seen(self, environment: str, endpoint: Endpoint, expiry: float) -> None:
+        """As the daemon does."""
+        self.metrics.certificate_seen(environment, endpoint, expiry)
+
+    def turn(self, endpoint: Endpoint) -> Result:
+        """Let one job have its regular turn; returns the Result that decided it."""
+        before = len(self.results)
+        if endpoint is Endpoint.TOKEN:
+            self.environment.login_turn(regular=True)
+        else:
+            self.environment.ping_turn()
+        assert len(self.results) > before, "the turn was held back"
+        return self.results[-1]
+
+    def exposition(self) -> str:
+        """All metrics, as text."""
+        return self.metrics.render("")[1].decode()
+
+    def value(self, name: str, **labels: str) -> float | None:
+        """One series of this environment; None if it is not exported."""
+        wanted = {"environment": self.settings.name} | labels
+        return value(self.exposition(), name, **wanted)
+
+
+def value(exposition: str, name: str, **labels: str) -> float | None:
+    """One series; None if it is not there."""
+    start = f"{name}{{" if labels else f"{name} "
+    for line in exposition.splitlines():
+        if line.startswith(start) and dict(_LABEL.findall(line)) == labels:
+            return float(line.rsplit(" ", 1)[1])
+    return None
+
+
+def series(exposition: str, pattern: str) -> dict[str, float]:
+    """Every series whose text matches."""
+    lines = [line.rsplit(" ", 1) for line in exposition.splitlines() if not line.startswith("#")]
+    return {name: float(number) for name, number in lines if re.search(pattern, name)}

@@ -1,0 +1,138 @@
+"""The log tells each change of state once, and how to act on it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+import pytest
+
+from monitor.narrator import Narrator
+from monitor.result import Cause, Endpoint, Phase, Reason, Result, Spelling, Token
+
+LOGIN = Result(environment="prod", endpoint=Endpoint.TOKEN, started_at=1000.0, duration=0.5)
+PING = replace(LOGIN, endpoint=Endpoint.PING, status=200)
+TOKEN = Token(value="x", lifetime=60, expires=60, expires_at=1060)
+
+
+@pytest.fixture
+def narrator(caplog: pytest.LogCaptureFixture) -> Narrator:
+    """A narrator that is listened to at level info."""
+    caplog.set_level(logging.INFO)
+    return Narrator()
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What was said since the last call."""
+    messages = [record.message for record in caplog.records]
+    caplog.clear()
+    return messages
+
+
+def test_a_success_is_told_once(narrator: Narrator, caplog: pytest.LogCaptureFixture) -> None:
+    """The first one; then nothing."""
+    narrator.record(PING)
+    assert said(caplog) == ["prod: ping works"]
+    narrator.record(PING)
+    assert said(caplog) == []
+
+
+def test_a_failure_is_told_when_it_begins_changes_and_ends(
+    narrator: Narrator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With its reason, what it means, what to do; and at its end how long it took, from the first failure on."""
+    narrator.record(PING)
+    said(caplog)
+    down = replace(PING, reason=Reason.SERVER_ERROR, status=503, submission_id="s-1", failed_phase=Phase.TRANSFER)
+    narrator.record(down)
+    fields = vars(caplog.records[0])["monitor_fields"]
+    assert fields["submission_id"] == "s-1"
+    assert fields["means"]
+    assert fields["next"]
+    assert said(caplog) == ["prod: ping failed: server_error"]
+    narrator.record(replace(down, started_at=1030.0))
+    assert said(caplog) == []
+    narrator.record(replace(down, started_at=1060.0, reason=Reason.TIMEOUT))
+    assert said(caplog) == ["prod: ping failed: timeout"]
+    narrator.record(replace(PING, started_at=1090.0))
+    assert vars(caplog.records[0])["monitor_fields"]["after"] == "1m30s"
+    assert said(caplog) == ["prod: ping works again"]
+
+
+def test_what_another_exchange_decides_is_no_state(narrator: Narrator, caplog: pytest.LogCaptureFixture) -> None:
+    """A superseded failure changes nothing; a token that was rejected is told."""
+    narrator.record(replace(PING, reason=Reason.UNAUTHORIZED, superseded=True))
+    assert said(caplog) == []
+    narrator.record(replace(PING, reason=Reason.UNAUTHORIZED, superseded=True, token_rejected=True))
+    assert said(caplog) == ["prod: the token was rejected before it had expired"]
+
+
+def test_every_pause_is_told(narrator: Narrator, caplog: pytest.LogCaptureFixture) -> None:
+    """Each rejection of the credentials, with the time of the next attempt."""
+    rejected = replace(LOGIN, reason=Reason.UNAUTHORIZED, credentials_rejected=True, held_until=1300.0)
+    for _ in range(2):
+        narrator.record(rejected)
+    first, second = said(caplog)
+    assert first == second
+    assert "no login before 1970-01-01T00:21:40.000Z" in first
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_a_renewal_is_told_where_it_is_news(cause: Cause, narrator: Narrator, caplog: pytest.LogCaptureFixture) -> None:
+    """Not the daily ones."""
+    narrator.record(replace(LOGIN, token=TOKEN, cause=Cause.INITIAL))
+    said(caplog)
+    narrator.record(replace(LOGIN, token=TOKEN, cause=cause))
+    news = cause in {Cause.REJECTED, Cause.CREDENTIALS, Cause.OPERATOR}
+    assert said(caplog) == (["prod: token renewed"] if news else [])
+
+
+@pytest.mark.parametrize("spelling", Spelling)
+def test_a_spelling_that_was_found_out_names_its_setting(
+    spelling: Spelling, narrator: Narrator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """So that it can be pinned."""
+    narrator.record(replace(LOGIN, token=TOKEN, spelling=spelling, spelling_settled=True))
+    assert f"TIGR_ENVIRONMENTS__PROD__FORM_FIELDS={spelling} pins that" in said(caplog)[-1]
+
+
+def test_a_broken_promise_is_told_once_per_change(narrator: Narrator, caplog: pytest.LogCaptureFixture) -> None:
+    """It is a warning, not a failure."""
+    odd = replace(LOGIN, token=TOKEN, warnings=("scope is not 'access'",))
+    narrator.record(odd)
+    assert said(caplog) == ["prod: login works", "prod: scope is not 'access'"]
+    narrator.record(odd)
+    assert said(caplog) == []
+    narrator.record(replace(odd, warnings=()))
+    narrator.record(odd)
+    assert said(caplog) == ["prod: scope is not 'access'"]
+
+
+def test_an_open_door_is_told_until_it_closes(narrator: Narrator, caplog: pytest.LogCaptureFixture) -> None:
+    """A host that does not answer says nothing about its door."""
+    question = replace(PING, question=True)
+    narrator.record(question)
+    narrator.record(question)
+    narrator.record(replace(question, status=None, reason=Reason.TIMEOUT))
+    assert said(caplog) == ["prod: the Client API answers without a token: the door is open"]
+    narrator.record(replace(question, status=401, reason=Reason.UNAUTHORIZED))
+    assert said(caplog) == ["prod: the Client API no longer answers without a token"]
+
+
+def test_debug_tells_every_exchange(caplog: pytest.LogCaptureFixture) -> None:
+    """With its phases and its TLS version."""
+    caplog.set_level(logging.DEBUG)
+    narrator = Narrator()
+    narrator.record(replace(PING, phases={Phase.TLS: 0.25}, tls_version="TLSv1.3"))
+    fields = vars(caplog.records[0])["monitor_fields"]
+    assert said(caplog)[0] == "prod: ping: success"
+    assert (fields["tls"], fields["tls_version"]) == (0.25, "TLSv1.3")
+
+
+def test_what_was_taken_away_begins_anew(narrator: Narrator, caplog: pytest.LogCaptureFixture) -> None:
+    """An environment that comes back is told from the start."""
+    narrator.record(replace(PING, reason=Reason.TIMEOUT))
+    narrator.forget("prod")
+    said(caplog)
+    narrator.record(PING)
+    assert said(caplog) == ["prod: ping works"]
