@@ -119,7 +119,7 @@ def test_every_reason_has_a_name_and_a_colour_of_its_own() -> None:
         for mapping in panel["fieldConfig"]["defaults"]["mappings"]
     ]
     assert mappings == [mappings[0]] * 3
-    names = [value["text"] for value in mappings[0].values()]
+    names = [value["text"] for value in sorted(mappings[0].values(), key=lambda value: value["index"])]
     assert names == ["ok", *(reason.value for reason in Reason)]
     assert len({value["color"] for value in mappings[0].values()}) == len(names)
 
@@ -149,7 +149,7 @@ def test_an_outcome_has_the_same_colour_everywhere() -> None:
         ("Login phases, $environment", Phase),
     ],
 )
-def test_closed_sets_are_coloured_completely(title: str, values: type[Cause] | type[Phase]) -> None:
+def test_closed_sets_are_coloured_completely(title: str, values: type[Cause | Phase]) -> None:
     """A value that the code adds needs a colour."""
     assert set(_colours(title)) == {value.value for value in values}
 
