@@ -35,6 +35,7 @@ class Query:
     expr: str
     instant: bool
     min_interval: float  # seconds
+    legend: str = ""
     repeated: bool = False  # the panel is drawn once for each environment
 
     def __str__(self) -> str:
@@ -64,6 +65,7 @@ def queries() -> Iterator[Query]:
                 expr=target["expr"],
                 instant=target.get("instant", False),
                 min_interval=_seconds(panel["interval"]) if "interval" in panel else SCRAPE,
+                legend=target.get("legendFormat", ""),
                 repeated=panel.get("repeat") == "environment",
             )
     for annotation in load()["annotations"]["list"]:
