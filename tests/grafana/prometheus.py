@@ -46,8 +46,11 @@ class Prometheus:
         return [Sample(series["metric"], [float(series["value"][1])]) for series in self._result("query", query=expr)]
 
     def over(self, expr: str, seconds: float, step: float) -> list[Sample]:
-        """Answer a range query over the newest so many seconds, at the multiples of the step, as Grafana asks."""
-        end = time.time() // step * step
+        """Answer a range query over the newest so many seconds, at multiples of the step, as Grafana asks.
+
+        Grafana ends at the multiple before now; this at the next one, or a step of minutes would see nothing yet.
+        """
+        end = (time.time() // step + 1) * step
         result = self._result("query_range", query=expr, start=end - seconds, end=end, step=step)
         return [Sample(series["metric"], [float(value) for _, value in series["values"]]) for series in result]
 

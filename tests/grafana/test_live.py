@@ -1,4 +1,4 @@
-"""Every panel on a real Prometheus: one that scraped the demo through all its incidents, and a monitor on a quiet day."""
+"""Every panel on a real Prometheus that scraped the demo through all its incidents, and a monitor on a quiet day."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
