@@ -7,7 +7,7 @@ from pathlib import Path
 
 DIRECTORY = Path(__file__).parents[2] / "prometheus" / "rules"
 MISSING = "prometheus/rules holds no rules"
-_NAME = re.compile(r"^\s*(?:-\s+)?(record|alert):\s*[\"']?([\w:]+)", re.MULTILINE)
+_NAME = re.compile(r"^\s*(?:-\s+)?(?:\{\s*)?(record|alert):\s*[\"']?([\w:]+)", re.MULTILINE)
 
 
 def files() -> list[Path]:
