@@ -50,8 +50,9 @@ class Prometheus:
 
         Grafana ends at the multiple before now; this at the next one, or a step of minutes would see nothing yet.
         """
-        end = (time.time() // step + 1) * step
-        result = self._result("query_range", query=expr, start=end - seconds, end=end, step=step)
+        now = time.time()
+        begin, end = (now - seconds) // step * step, (now // step + 1) * step
+        result = self._result("query_range", query=expr, start=begin, end=end, step=step)
         return [Sample(series["metric"], [float(value) for _, value in series["values"]]) for series in result]
 
     def label_values(self, metric: str, label: str) -> list[str]:
