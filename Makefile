@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-system test-lowest lint format lock clean
+.PHONY: help demo test test-system soak test-lowest lint format lock clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ test: $(VENV)/.dev ## every test that needs no root and no Debian packages, with
 # 5 is pytest's word for: there is no such test.
 test-system: $(VENV)/.dev ## the tests that need root or Debian packages
 	$(PYTEST) -m system || test $$? -eq 5
+
+soak: $(VENV)/.dev ## 100,000 exchanges with faults at random: what the daemon holds levels off (half an hour)
+	$(BIN)/python -m tests.soak
 
 test-lowest: ## the tests with the oldest dependencies that are allowed (they were made for Python 3.11)
 	$(MAKE) --no-print-directory $(VENV)-lowest/.lowest VENV=$(VENV)-lowest
@@ -68,8 +71,10 @@ $(BIN)/pip:
 		"found: $(or $(PYTHON),none). Another one: make PYTHON=/path/to/python3" >&2; exit 1; }
 	"$(PYTHON)" -m venv $(VENV)
 
-# Each set is installed once, and again when it changes. The .dev set holds the .demo set.
+# Each set is installed once, and again when it changes. The .dev set holds the .demo set. It is the whole set, so pip need
+# not look for more (--no-deps): it would, for a requirement with extras, and stop at a version newer than the pinned one.
 $(VENV)/.demo $(VENV)/.dev $(VENV)/.lowest: $(VENV)/.%: requirements/%.txt requirements/build.txt pyproject.toml | $(BIN)/pip
-	$(PIP) install --quiet --require-hashes -r $< -r requirements/build.txt
+	$(PIP) install --quiet --require-hashes --no-deps -r $< -r requirements/build.txt
 	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	$(PIP) check
 	@touch $@

@@ -53,6 +53,10 @@ class Daemon:
         Raises `SettingsError` or `CannotStartError` before anything is sent to anybody.
         """
         settings = self._loaded.settings
+        if settings.web_config_file is not None:  # ignored, it would leave open what its owner believes closed
+            raise SettingsError(
+                ("TIGR_WEB_CONFIG_FILE: this version serves its pages without TLS and passwords: unset it",)
+            )
         self._configure_log(settings)
         sys.setswitchinterval(_SWITCH_INTERVAL)
         context = probing_context(settings)

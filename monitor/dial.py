@@ -30,16 +30,16 @@ def dial(addresses: Sequence[Address], deadline: float) -> socket.socket:
             if now >= deadline:
                 raise TimeoutError
             if waiting and (now >= next_start or not race.running):
-                winner = race.start(waiting.pop(0))
+                winner, lost = race.start(waiting.pop(0))
                 next_start = now + STAGGER
             elif race.running:
                 winner, lost = race.wait((min(deadline, next_start) if waiting else deadline) - now)
-                if lost:  # a refusal is an answer: the next address need not wait its turn
-                    next_start = now
             else:
                 raise race.first_error or OSError(errno.EADDRNOTAVAIL, "the name has no address")
             if winner is not None:
                 return winner
+            if lost:  # a refusal is an answer: the next address need not wait its turn
+                next_start = now
     finally:
         race.close()
 
@@ -52,27 +52,27 @@ class _Race:
         self.first_error: OSError | None = None
         self._poll = select.poll()
 
-    def start(self, address: Address) -> socket.socket | None:
-        """Begin one attempt; returns the socket if it connected at once."""
+    def start(self, address: Address) -> tuple[socket.socket | None, bool]:
+        """Begin one attempt: the socket, if it connected at once, and whether it was lost at once."""
         try:
             attempt = socket.socket(address.family, socket.SOCK_STREAM)
         except OSError as error:  # the address family is not available on this machine
             self._fail(error)
-            return None
+            return None, True
         attempt.settimeout(0)
         try:
             code = attempt.connect_ex(address.sockaddr)
         except OSError as error:
             code = error.errno or errno.EINVAL
         if code == 0:
-            return attempt
+            return attempt, False
         if code == errno.EINPROGRESS:
             self.running[attempt.fileno()] = attempt
             self._poll.register(attempt, select.POLLOUT)
-            return None
+            return None, False
         attempt.close()
         self._fail(OSError(code, os.strerror(code)))
-        return None
+        return None, True
 
     def wait(self, seconds: float) -> tuple[socket.socket | None, bool]:
         """Wait for an attempt to end: the one that connected, and whether any was lost."""

@@ -19,7 +19,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from monitor.web_config import Guard
+from monitor.guard import Door, Guard, Visitor
 
 _log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class Listener:
         """Take all who wait, at once: scrapes that come together can then share a rendering."""
         for _ in range(_BACKLOG):
             try:
-                client, _address = self._socket.accept()
+                client, address = self._socket.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:  # no file descriptor or no memory: the listening socket stays readable, so pause
@@ -96,13 +96,13 @@ class Listener:
             if len(self._connections) >= self._most and not self._make_room():
                 client.close()
                 continue
-            connection = _Connection(self._config, self._state, self._connections.discard)
+            connection = _Connection(self._config, self._state, self._connections.discard, self._guard, address[0])
             self._connections.add(connection)
             connection.opening = asyncio.get_running_loop().create_task(self._open(connection, client))
             connection.opening.add_done_callback(functools.partial(_close_if_cancelled, client))
 
     async def _open(self, connection: _Connection, client: socket.socket) -> None:
-        context = None if self._guard is None else self._guard.context()
+        context = None if connection.door is None else connection.door.context
         limits: dict[str, Any] = (
             {} if context is None else {"ssl_handshake_timeout": _TURN_LIMIT, "ssl_shutdown_timeout": 1.0}
         )
@@ -146,8 +146,18 @@ def _close_if_cancelled(client: socket.socket, opening: asyncio.Task[None]) -> N
 class _Connection(H11Protocol):
     """One connection, from its acceptance on, with a limit on each turn: request, answer, and its being read."""
 
-    def __init__(self, config: uvicorn.Config, state: ServerState, forget: Callable[[_Connection], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        state: ServerState,
+        forget: Callable[[_Connection], None],
+        guard: Guard | None,
+        address: str,
+    ) -> None:
         super().__init__(config, state, {}, asyncio.get_running_loop())
+        self.door: Door | None = None if guard is None else guard.door()
+        self._guard = guard
+        self._address = address
         self.opening: asyncio.Task[None] | None = None
         self.served = 0
         self._forget = forget
@@ -160,6 +170,11 @@ class _Connection(H11Protocol):
         cycle: RequestResponseCycle | None = self.cycle  # None until the first request, whatever uvicorn declares
         return cycle is not None and not cycle.response_complete
 
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
+        if self.door is not None:
+            self.app_state["visitor"] = Visitor(self._address, self.door, transport.get_extra_info("peercert") or None)
+        super().connection_made(transport)
+
     def data_received(self, data: bytes) -> None:
         if not self._busy:
             self._begin()
@@ -170,6 +185,8 @@ class _Connection(H11Protocol):
         self.served += 1
         self.since = self.loop.time()
         super().on_response_complete()
+        if self._guard is not None and self._guard.door() is not self.door:  # another certificate, another client CA
+            self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.gone()

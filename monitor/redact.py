@@ -31,7 +31,7 @@ class Redactor:
 
     def __init__(self, credentials: Iterable[str], basic: str) -> None:
         """`credentials` are the secrets one by one, `basic` the two that travel joined in the Authorization header."""
-        self._credentials = (*credentials, basic)
+        self._credentials = (*credentials, basic, _decoded(basic))
         self._tokens: deque[str] = deque(maxlen=_TOKENS_KEPT)
         self._lock = threading.Lock()
 
@@ -62,6 +62,14 @@ class Redactor:
                 if folded[start : start + size] in pieces:
                     hidden[start : start + size] = b"\x01" * size
         return re.sub("\x00+", MASK, "".join("\x00" if hide else char for char, hide in zip(text, hidden, strict=True)))
+
+
+def _decoded(basic: str) -> str:
+    """The two as they are joined, so that no piece across the colon is missed."""
+    try:
+        return base64.b64decode(basic, validate=True).decode()
+    except ValueError:
+        return ""
 
 
 def _forms(secret: str) -> Iterator[str]:

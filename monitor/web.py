@@ -13,9 +13,9 @@ from typing import Any, Protocol
 
 from monitor import __version__
 from monitor.addresses import bracketed, reachable
+from monitor.guard import Guard
 from monitor.internal import place_of
 from monitor.listener import Listener, bind
-from monitor.web_config import Guard
 
 _log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class Server:
     def __init__(self, host: str, port: int, pages: Pages, guard: Guard | None = None) -> None:
         self._socket = bind(host, port)
         self.port: int = self._socket.getsockname()[1]
-        scheme = "https" if guard is not None and guard.tls else "http"
+        scheme = "https" if guard is not None and guard.door().context else "http"
         self.url = f"{scheme}://{bracketed(reachable(host))}:{self.port}"
         self._site = _Site(pages, guard)
         self._guard = guard
@@ -142,11 +142,9 @@ class _Site:
     async def __call__(self, scope: Message, _receive: object, send: Send) -> None:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         answer = await self._answer(scope, headers)
-        extra: list[tuple[bytes, bytes]] = []
-        if self._guard is not None:
-            extra = self._guard.headers
+        extra = [] if self._guard is None else list(self._guard.door().config.headers)
         if headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers:
-            extra = [*extra, (b"connection", b"close")]  # whatever else it sends is not read
+            extra.append((b"connection", b"close"))  # whatever else it sends is not read
         await _deliver(answer, extra, send)
 
     async def _answer(self, scope: Message, headers: dict[bytes, bytes]) -> Answer:
@@ -154,7 +152,8 @@ class _Site:
             return _text(431, "The request's head is too large.")
         try:
             if self._guard is not None:
-                refusal = await self._guard.refusal(scope["path"], headers.get(b"authorization", b""))
+                authorization = headers.get(b"authorization", b"").decode("latin-1")
+                refusal = await self._guard.refusal(scope["state"]["visitor"], scope["path"], authorization)
                 if refusal is not None:
                     return _text(refusal.status, refusal.text, refusal.headers)
             route = self._routes.get(scope["path"])
@@ -215,7 +214,7 @@ class _Shared:
 async def _deliver(answer: Answer, extra: list[tuple[bytes, bytes]], send: Send) -> None:
     ours = [(b"content-type", answer.content_type.encode("latin-1")), (b"content-length", b"%d" % len(answer.body))]
     replaced = {name for name, _ in extra}
-    headers = [*ours, *answer.headers, *(h for h in _SECURITY if h[0] not in replaced), *extra]
+    headers = [*ours, *answer.headers, *(h for h in _SECURITY if h[0] not in replaced), *(h for h in extra if h[1])]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     view = memoryview(answer.body)
     for start in range(0, len(view), _PIECE):

@@ -14,6 +14,7 @@ import re
 import socket
 import ssl
 import time
+import traceback
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -140,11 +141,11 @@ class Wire:
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 for chunk in response.iter_raw():
                     body += chunk
-            body = _decoded(headers.get("content-encoding", ""), body)
+            body = _decoded(_encoding(headers), body)
         except _FaultError as error:
             fault, detail = error.fault, error.detail
             connection.stamp()
-            if headers.get("content-encoding", "") not in _IDENTITY:
+            if _encoding(headers) not in _IDENTITY:
                 body.clear()  # a piece of what is encoded says nothing to anybody
         finally:
             connection.close()
@@ -280,6 +281,7 @@ class _Connection:
         try:
             secured = context.wrap_socket(sock, server_hostname=self.host, do_handshake_on_connect=False)
         except (OSError, ValueError) as error:
+            _close_what_was_dropped(error)
             raise _FaultError(Fault.TLS, f"the handshake failed: {in_words(error)}") from None
         self._socket = secured  # from here on it is the one to close
         try:
@@ -443,6 +445,18 @@ def _faults_of_http(connection: _Connection, stream: _Stream) -> Iterator[None]:
         if stream.ended:
             raise _FaultError(Fault.DISCONNECT, "the connection was closed in the middle of the answer") from None
         raise _FaultError(Fault.MALFORMED, "the answer breaks the rules of HTTP") from None
+
+
+def _close_what_was_dropped(error: BaseException) -> None:
+    """Close the socket that `wrap_socket` took over and, finding the connection reset, left to the collector."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        dropped = frame.f_locals.get("self")
+        if isinstance(dropped, ssl.SSLSocket):
+            dropped.close()
+
+
+def _encoding(headers: Mapping[str, str]) -> str:
+    return headers.get("content-encoding", "").strip().lower()  # case-insensitive: RFC 9110 section 8.4.1
 
 
 def _decoded(encoding: str, body: bytearray) -> bytearray:

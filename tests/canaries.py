@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from urllib.parse import quote, quote_plus
 
+from monitor.simulator import Simulator
 from monitor.simulator.registry import Credentials
 
 _PIECE = 8  # characters; a shorter one gives nothing away
@@ -16,6 +18,16 @@ CANARIES = Credentials(
     username="Jm3 bN8'canary\"user",
     password="Hd6:fY1%cSöo+canary&word=",
 )
+
+
+@contextmanager
+def simulator_with_canaries() -> Iterator[Simulator]:
+    """Both environments, over TLS, without latency, with secrets that can be found again."""
+    with Simulator() as running:
+        for environment in running.environments.values():
+            environment.latency = 0.0
+            environment.credentials = CANARIES
+        yield running
 
 
 def values(credentials: Credentials) -> tuple[str, ...]:

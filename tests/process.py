@@ -57,11 +57,10 @@ def wait_for(what: Callable[[], object], why: str, timeout: float = PATIENCE) ->
 class Monitor:
     """`tigr-monitor run`, from `with` until its end."""
 
-    def __init__(self, environ: Mapping[str, str], directory: Path, *, prefix: tuple[str, ...] = ()) -> None:
+    def __init__(self, environ: Mapping[str, str], directory: Path) -> None:
         self.port = free_port()
         self.log_file = directory / f"monitor-{self.port}.log"
         self._environ = clean({"TIGR_LISTEN": f"127.0.0.1:{self.port}"} | dict(environ))
-        self._prefix = prefix
         self.process: subprocess.Popen[bytes]
 
     def __enter__(self) -> Self:
@@ -83,7 +82,7 @@ class Monitor:
     def start(self) -> None:
         """Start it, and wait until it answers."""
         with self.log_file.open("ab") as log:
-            arguments = [*self._prefix, *command("run")]
+            arguments = command("run")
             self.process = subprocess.Popen(arguments, env=self._environ, stdout=log, stderr=log)
         wait_for(lambda: self.process.poll() is not None or self.answers(), "the monitor answers")
         assert self.process.poll() is None, self.log()

@@ -11,17 +11,14 @@ import pytest
 
 from monitor.simulator import Simulator
 from monitor.simulator.faults import ApiOpen, Echo, Refuse, Slow, Status, TokenAnswer
-from tests.canaries import CANARIES, leaks, values
+from tests.canaries import CANARIES, leaks, simulator_with_canaries, values
 from tests.process import run
 
 
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
-    """Both environments, over TLS, without latency, with secrets that can be found again."""
-    with Simulator() as running:
-        for environment in running.environments.values():
-            environment.latency = 0.0
-            environment.credentials = CANARIES
+    """Both environments, with secrets that can be found again."""
+    with simulator_with_canaries() as running:
         yield running
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from monitor.simulator import CertificateKind, Simulator
 from monitor.simulator.faults import ApiOpen, Certificate, HangAfterHandshake, Refuse, Status
-from tests.canaries import CANARIES, leaks, values
+from tests.canaries import CANARIES, leaks, simulator_with_canaries, values
 from tests.process import Monitor, command, run, wait_for
 
 FAST = {
@@ -30,11 +30,8 @@ PROD_TOKEN = {"environment": "prod", "endpoint": "token"}
 
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
-    """Both environments, over TLS, without latency, with secrets that can be found again."""
-    with Simulator() as running:
-        for environment in running.environments.values():
-            environment.latency = 0.0
-            environment.credentials = CANARIES
+    """Both environments, with secrets that can be found again."""
+    with simulator_with_canaries() as running:
         yield running
 
 
@@ -300,6 +297,15 @@ def test_a_ca_file_that_cannot_be_used_is_a_wrong_setting(
     ended = run(["run"], simulator.settings() | {"TIGR_CA_FILE": str(path)})
     assert ended.returncode == 2
     assert "TIGR_CA_FILE: " in ended.stderr
+
+
+def test_protection_that_it_does_not_have_is_refused(simulator: Simulator, tmp_path: Path) -> None:
+    """A web configuration is not ignored: whoever sets one believes the pages to be closed."""
+    web = tmp_path / "web.yml"
+    web.write_text("{}")
+    ended = run(["run"], simulator.settings() | {"TIGR_WEB_CONFIG_FILE": str(web)})
+    assert ended.returncode == 2
+    assert "TIGR_WEB_CONFIG_FILE: " in ended.stderr
 
 
 def environ_of(monitor: Monitor) -> dict[str, str]:

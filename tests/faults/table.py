@@ -59,6 +59,7 @@ class Row:
     endpoints: tuple[Endpoint, ...] = _BOTH
     phase: Phase | None = None  # where it hangs or breaks, for those that the phase tells apart
     lifetime: float | None = None  # of the token that is granted all the same
+    or_else: Reason | None = None  # where it is a matter of microseconds what comes first
 
 
 def _anything(*values: object) -> tuple[object, ...]:
@@ -81,7 +82,7 @@ _NETWORK = (
     Row("a byte per second in the handshake", Drip(1, Moment.HANDSHAKE), Reason.TIMEOUT, phase=Phase.TLS),
     Row("a byte per second in the headers", Drip(1, Moment.HEADERS), Reason.TIMEOUT),
     Row("a byte per second in the body", Drip(1, Moment.BODY), Reason.TIMEOUT, phase=Phase.TRANSFER),
-    Row("reset when accepted", Reset(Moment.ACCEPT), Reason.TLS),
+    Row("reset when accepted", Reset(Moment.ACCEPT), Reason.TLS, or_else=Reason.CONNECT),  # whichever it comes before
     Row("reset in the handshake", Reset(Moment.HANDSHAKE), Reason.TLS, phase=Phase.TLS),
     Row("reset after the request", Reset(Moment.REQUEST), Reason.DISCONNECT),
     Row("reset in the headers", Reset(Moment.HEADERS), Reason.DISCONNECT),

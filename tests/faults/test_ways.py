@@ -15,7 +15,7 @@ import pytest
 from monitor.resolver import Resolver
 from monitor.result import Endpoint, Phase, Reason
 from monitor.simulator import Simulator
-from tests.canaries import CANARIES, leaks, values
+from tests.canaries import CANARIES, leaks, simulator_with_canaries, values
 from tests.process import free_port
 from tests.rig import Rig
 from tests.simulator.proxy import Proxy
@@ -27,11 +27,8 @@ Addresses = list[tuple[Any, ...]]
 
 @pytest.fixture(scope="module")
 def simulator() -> Iterator[Simulator]:
-    """Both environments, over TLS, without latency, with secrets that can be found again."""
-    with Simulator() as running:
-        for environment in running.environments.values():
-            environment.latency = 0.0
-            environment.credentials = CANARIES
+    """Both environments, with secrets that can be found again."""
+    with simulator_with_canaries() as running:
         yield running
 
 

@@ -1,0 +1,1 @@
+"""What the monitor costs and how well it measures: commands to run by hand, not tests."""

@@ -1,0 +1,96 @@
+"""A server that answers each connection with the bytes that a test says: for what no well-kept server would send."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Self
+
+Answering = Callable[[bytes], bytes]  # from the request to the answer
+
+
+class RawServer:
+    """One port of 127.0.0.1, from `with` until its end; it keeps what it was sent."""
+
+    def __init__(self, answer: bytes | Answering) -> None:
+        self.requests: list[bytes] = []
+        self._answer: Answering = (lambda _: answer) if isinstance(answer, bytes) else answer
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        self._thread.join(5)
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            connection.settimeout(5)
+            with connection, contextlib.suppress(OSError):
+                request = self._request(connection)
+                self.requests.append(request)
+                connection.sendall(self._answer(request))
+                connection.shutdown(socket.SHUT_WR)
+                while connection.recv(65536):  # closing on what was not read would reset what was sent
+                    pass
+
+    @staticmethod
+    def _request(connection: socket.socket) -> bytes:
+        received = b""
+        while b"\r\n\r\n" not in received or len(received.partition(b"\r\n\r\n")[2]) < _length(received):
+            data = connection.recv(65536)
+            if not data:
+                break
+            received += data
+        return received
+
+
+def answer(body: bytes, *headers: str, status: int = 200) -> bytes:
+    """A well-framed answer."""
+    head = "\r\n".join([f"HTTP/1.1 {status} X", f"Content-Length: {len(body)}", *headers, "", ""])
+    return head.encode("latin-1") + body
+
+
+@contextlib.contextmanager
+def resetting_port(when: threading.Event) -> Iterator[int]:
+    """A port of 127.0.0.1 that resets the first connection then."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def reset() -> None:
+            connection, _ = listening.accept()
+            when.wait(5)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.close()
+
+        thread = threading.Thread(target=reset, daemon=True)
+        thread.start()
+        yield listening.getsockname()[1]
+        thread.join(5)
+
+
+def _length(request: bytes) -> int:
+    for line in request.partition(b"\r\n\r\n")[0].lower().split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name == b"content-length":
+            return int(value)
+    return 0

@@ -1,0 +1,162 @@
+"""Whether it can run for years: many exchanges, faults at random, and what the process holds at the end.
+
+`python -m tests.soak --exchanges 100000` prints the figures; status 1 when a bound is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from monitor.simulator import Simulator
+from monitor.simulator.faults import (
+    Body,
+    Certificate,
+    ChunkedBroken,
+    Fault,
+    GzipBomb,
+    HangAfterHandshake,
+    HangMidBody,
+    NotHttp,
+    Refuse,
+    Reset,
+    Status,
+)
+from tests.process import Monitor
+from tests.rig import series
+
+ENVIRONMENTS = 40
+FAULTS: tuple[Fault, ...] = (
+    Status(500),
+    Status(401),
+    Status(403),
+    HangAfterHandshake(),
+    HangMidBody(),
+    Reset(),
+    Refuse(),
+    NotHttp(),
+    ChunkedBroken(),
+    GzipBomb(),
+    Certificate(),
+    Body(b"[]"),
+)
+SETTINGS = {
+    "TIGR_PING_INTERVAL": "1s",
+    "TIGR_AUTH_INTERVAL": "5s",
+    "TIGR_CONFIRM_INTERVAL": "1s",
+    "TIGR_TIMEOUT": "1s",
+    "TIGR_RENEW_MARGIN": "1s",
+    "TIGR_LOG_LEVEL": "error",
+}
+MOST_GROWTH = 1024 * 1024  # bytes of resident memory
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What the process holds at a moment at which little is under way."""
+
+    exchanges: int
+    resident: int  # bytes
+    files: int
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a soak has shown."""
+
+    exchanges: int
+    seconds: float
+    settled: Sample
+    end: Sample
+    turns_due: int  # of pings
+    turns_told: int  # made, or counted as missed
+
+    @property
+    def growth(self) -> int:
+        """Bytes of resident memory, from when it had settled to the end."""
+        return self.end.resident - self.settled.resident
+
+    def complaints(self) -> list[str]:
+        """Which bounds were missed."""
+        found = {
+            f"resident memory grew by {self.growth} bytes": self.growth > MOST_GROWTH,
+            f"file descriptors went from {self.settled.files} to {self.end.files}": self.end.files > self.settled.files,
+            f"threads went from {self.settled.threads} to {self.end.threads}": self.end.threads > self.settled.threads,
+            f"{self.turns_due} pings were due, {self.turns_told} were told": self.turns_told < self.turns_due,
+        }
+        return [complaint for complaint, is_true in found.items() if is_true]
+
+
+def soak(exchanges: int, settled_after: int, directory: Path, seed: int = 1) -> Figures:
+    """Let the daemon make so many exchanges; what it holds is compared with what it held after the first ones."""
+    chance = random.Random(seed)
+    with Simulator([f"e{number:03}" for number in range(ENVIRONMENTS)]) as simulator:
+        for environment in simulator.environments.values():
+            environment.latency = 0.002
+            environment.lifetime = 20
+        with Monitor(simulator.settings() | SETTINGS, directory) as monitor:
+            began = time.monotonic()
+            _run_until(settled_after, simulator, chance)
+            settled = _sample(simulator, monitor)
+            _run_until(exchanges, simulator, chance)
+            end = _sample(simulator, monitor)
+            seconds = time.monotonic() - began
+            told = series(monitor.metrics(), '^tigr_(requests|schedule_missed)_total.*"ping"')
+    due = ENVIRONMENTS * (int(seconds) - 3)  # the first ping of each comes up to a second later, the last is under way
+    return Figures(simulator.log.requests(), seconds, settled, end, due, int(sum(told.values())))
+
+
+def _run_until(exchanges: int, simulator: Simulator, chance: random.Random) -> None:
+    """Switch faults at random, each for a moment, until so many requests have come."""
+    pause = threading.Event()
+    environments = list(simulator.environments.values())
+    while simulator.log.requests() < exchanges:
+        environment = chance.choice(environments)
+        faults = chance.choice((environment.token_faults, environment.api_faults))
+        faults.set(chance.choice(FAULTS))
+        pause.wait(0.2)
+        chance.choice((environment, *environments)).revoke_tokens()
+        if chance.random() < 0.7:
+            environment.token_faults.clear()
+            environment.api_faults.clear()
+    for environment in environments:
+        environment.token_faults.clear()
+        environment.api_faults.clear()
+
+
+def _sample(simulator: Simulator, monitor: Monitor) -> Sample:
+    """The least of files and threads, and the median of memory, over three seconds without a fault."""
+    pause, process = threading.Event(), Path(f"/proc/{monitor.process.pid}")
+    resident, files, threads = [], [], []
+    for _ in range(60):
+        pause.wait(0.05)
+        status = dict(line.split(":", 1) for line in process.joinpath("status").read_text().splitlines())
+        resident.append(int(status["VmRSS"].split()[0]) * 1024)
+        threads.append(int(status["Threads"]))
+        files.append(len(list(process.joinpath("fd").iterdir())))
+    return Sample(simulator.log.requests(), int(statistics.median(resident)), min(files), min(threads))
+
+
+def main() -> int:
+    """Soak, and print the figures as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--exchanges", type=int, default=100_000)
+    parser.add_argument("--settled-after", type=int, default=10_000)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        figures = soak(options.exchanges, options.settled_after, Path(directory))
+    print(json.dumps(asdict(figures) | {"growth": figures.growth, "complaints": figures.complaints()}, indent=2))
+    return 1 if figures.complaints() else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,350 @@
+"""What the bodies and headers of answers say: whatever they are, only what is declared comes of them."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import math
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from monitor.answers import (
+    LONGEST_LIFETIME,
+    LONGEST_RETRY_AFTER,
+    MalformedAnswerError,
+    parse_grant,
+    parse_pong,
+    parse_refusal,
+    parse_retry_after,
+)
+
+NOW = 1_730_000_000.0  # Unix seconds
+
+# Whatever JSON can say, and what Python's reader takes besides: NaN, infinities, halves of characters.
+TEXTS = st.text(st.characters(codec=None), max_size=40)
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | TEXTS
+VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3))
+TOKENS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=60)
+
+
+def body(value: object) -> bytes:
+    """The value as JSON."""
+    return json.dumps(value).encode()
+
+
+def granted(**changes: object) -> dict[str, object]:
+    """The answer that the vendor's page promises, with some of it changed."""
+    return {"access_token": "0paque", "token_type": "bearer", "expires_in": 3600, "scope": "access"} | changes
+
+
+def jwt(**claims: object) -> str:
+    """A token of three parts that says so of itself, signed by nobody."""
+    head, middle = (base64.urlsafe_b64encode(body(part)).decode().rstrip("=") for part in ({"alg": "none"}, claims))
+    return f"{head}.{middle}.c2ln"
+
+
+# The token.
+
+
+def test_the_promised_answer_is_a_token() -> None:
+    """What the page promises is taken without a warning."""
+    grant = parse_grant(body(granted()))
+    assert (grant.value, grant.lifetime, grant.warnings) == ("0paque", 3600.0, ())
+
+
+def test_a_grant_shows_no_token() -> None:
+    """Its repr has the lifetime, never the value."""
+    assert "0paque" not in repr(parse_grant(body(granted())))
+
+
+@pytest.mark.parametrize("text,lifetime", [("60", 60.0), ("0.5", 0.5), ("31622400", LONGEST_LIFETIME)])
+def test_a_lifetime_may_be_a_numeric_string(text: str, lifetime: float) -> None:
+    """Some servers quote their numbers."""
+    assert parse_grant(body(granted(expires_in=text))).lifetime == lifetime
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        True,
+        False,
+        0,
+        -1,
+        1e30,
+        31622401,
+        math.nan,
+        math.inf,
+        "",
+        "soon",
+        "-1",
+        "1e3",
+        " 60",
+        "60 ",
+        "٣",
+        [60],
+        {},
+    ],
+)
+def test_a_lifetime_is_a_positive_number_of_at_most_366_days(value: object) -> None:
+    """Anything else is no usable token."""
+    with pytest.raises(MalformedAnswerError, match="expires_in"):
+        parse_grant(body(granted(expires_in=value)))
+
+
+@pytest.mark.parametrize("value", [None, 7, True, "", [], "to ken", "to\r\nken", "töken", "t\0ken", "t\x7f", "\ud800"])
+def test_a_token_is_a_string_that_a_header_can_carry(value: object) -> None:
+    """It will be sent in one."""
+    with pytest.raises(MalformedAnswerError, match="access_token"):
+        parse_grant(body(granted(access_token=value)))
+
+
+@pytest.mark.parametrize("expires_in,lifetime", [(3600, 60.0), (30, 30.0)])
+def test_the_shorter_of_two_lifetimes_counts(expires_in: int, lifetime: float) -> None:
+    """The answer's or the token's own, `exp` minus `iat`, whatever the clocks say."""
+    assert parse_grant(body(granted(access_token=jwt(iat=1000, exp=1060), expires_in=expires_in))).lifetime == lifetime
+
+
+@pytest.mark.parametrize(
+    "token",
+    [jwt(exp=1060), jwt(iat=1000), jwt(iat=2000, exp=1000), jwt(iat="a", exp="b"), "a.b.c", "a.!!!.c", "a.bnVsbA.c"],
+)
+def test_a_token_that_says_nothing_of_itself_lasts_as_granted(token: str) -> None:
+    """It is opaque, or lacks what would be needed."""
+    assert parse_grant(body(granted(access_token=token))).lifetime == 3600.0
+
+
+def test_a_missing_lifetime_is_read_from_the_token_with_a_warning() -> None:
+    """The vendor promises expires_in, the token has it too."""
+    answer = granted(access_token=jwt(iat=1000, exp=1060), expires_in=None)
+    grant = parse_grant(body(answer))
+    assert grant.lifetime == 60.0
+    assert any("expires_in" in warning for warning in grant.warnings)
+
+
+def test_a_missing_lifetime_is_not_read_from_a_token_that_lasts_for_years() -> None:
+    """More than 366 days is no short-lived token, wherever it is said."""
+    with pytest.raises(MalformedAnswerError, match="expires_in"):
+        parse_grant(body(granted(access_token=jwt(iat=1, exp=LONGEST_LIFETIME + 2), expires_in=None)))
+
+
+@pytest.mark.parametrize("name,value", [("token_type", "mac"), ("token_type", None), ("scope", 7), ("scope", None)])
+def test_a_promise_not_kept_is_a_warning(name: str, value: object) -> None:
+    """The token works all the same."""
+    warnings = parse_grant(body(granted(**{name: value}))).warnings
+    assert len(warnings) == 1
+    assert name in warnings[0]
+
+
+def test_the_type_may_be_written_in_any_case() -> None:
+    """RFC 6749 section 5.1: it is case insensitive."""
+    assert parse_grant(body(granted(token_type="Bearer"))).warnings == ()
+
+
+@pytest.mark.parametrize(
+    "data,words",
+    [
+        (b"", "empty"),
+        (b" \r\n", "empty"),
+        (b"\xff\xfe", "not UTF-8"),
+        (b"<html>", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b'{"expires_in": ' + b"9" * 5000 + b"}", "not JSON"),
+        (b"[]", "not a JSON object"),
+        (b"null", "not a JSON object"),
+    ],
+)
+def test_a_body_that_is_no_json_object_is_named_so(data: bytes, words: str) -> None:
+    """The message says what is wrong with it and quotes nothing."""
+    for parse in (parse_grant, parse_pong):
+        with pytest.raises(MalformedAnswerError, match=words):
+            parse(data)
+
+
+def test_a_byte_order_mark_does_no_harm() -> None:
+    """Servers of a certain make begin with one."""
+    assert parse_grant(b"\xef\xbb\xbf" + body(granted())).value == "0paque"
+
+
+@given(st.binary(max_size=200) | VALUES.map(body))
+def test_any_bytes_are_a_token_or_malformed(data: bytes) -> None:
+    """Nothing else comes of them."""
+    try:
+        grant = parse_grant(data)
+    except MalformedAnswerError:
+        return
+    assert grant.value.isascii()
+
+
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(granted(), VALUES) | {"access_token": TOKENS | VALUES}))
+def test_any_fields_are_a_usable_token_or_malformed(answer: dict[str, Any]) -> None:
+    """A token that is granted can be sent, and its lifetime is one."""
+    try:
+        grant = parse_grant(body(answer))
+    except MalformedAnswerError:
+        return
+    assert grant.value.isprintable()
+    assert " " not in grant.value
+    assert 0 < grant.lifetime <= LONGEST_LIFETIME
+
+
+@given(VALUES, VALUES)
+def test_any_claims_leave_a_lifetime(issued: object, expires: object) -> None:
+    """A token's own words can shorten what was granted, and do no other harm."""
+    token = jwt(iat=issued, exp=expires)
+    assert 0 < parse_grant(body(granted(access_token=token))).lifetime <= 3600
+
+
+# The pong.
+
+
+@pytest.mark.parametrize(
+    "text,moment",
+    [
+        ("2024-10-31T17:58:38.066Z", 1730397518.066),
+        ("2024-10-31T17:58:38Z", 1730397518.0),
+        ("2024-10-31t17:58:38z", 1730397518.0),
+        ("2024-10-31 17:58:38.066123456+00:00", 1730397518.066123),
+        ("2024-10-31T23:28:38+05:30", 1730397518.0),
+        ("2024-10-31T17:58:38-00:00", 1730397518.0),
+        ("2016-12-31T23:59:60Z", 1483228799.0),
+    ],
+)
+def test_a_pong_is_a_moment(text: str, moment: float) -> None:
+    """RFC 3339 with any offset, any number of digits, a leap second."""
+    assert parse_pong(body({"pong": text})) == pytest.approx(moment, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None, 7, True, [], {}, "", "now", "2024-10-31", "2024-13-31T17:58:38Z", "2024-10-31T17:58:38",
+        "2024-10-31T25:58:38Z", "2024-10-31T17:58:38+99:00", "2024-10-31T17:58:38Z ", "\uff12024-10-31T17:58:38Z",
+        "0000-10-31T17:58:38Z",
+    ],
+)  # fmt: skip
+def test_a_pong_that_is_no_moment_is_malformed(value: object) -> None:
+    """What does not exist, or leaves its offset open, says nothing about the server's clock."""
+    with pytest.raises(MalformedAnswerError, match="pong"):
+        parse_pong(body({"pong": value}))
+
+
+@given(st.datetimes(timezones=st.timezones() | st.just(UTC)), st.sampled_from("Tt "))
+def test_any_moment_comes_back(moment: datetime, between: str) -> None:
+    """Written as RFC 3339 has it, every moment is read as itself."""
+    offset = moment.utcoffset()
+    if offset is None or offset % timedelta(minutes=1):
+        return  # RFC 3339 has no seconds in an offset
+    written = moment.isoformat(between)
+    assert parse_pong(body({"pong": written})) == pytest.approx(moment.timestamp(), abs=1e-5)
+
+
+@given(st.binary(max_size=200) | VALUES.map(lambda value: body({"pong": value})))
+@example(body({"pong": "9999-12-31T23:59:59-23:59"}))
+@example(body({"pong": "0001-01-01T00:00:00+23:59"}))
+def test_any_bytes_are_a_pong_or_malformed(data: bytes) -> None:
+    """Nothing else comes of them."""
+    with contextlib.suppress(MalformedAnswerError):
+        assert math.isfinite(parse_pong(data))
+
+
+# The refusal.
+
+
+def test_an_error_container_is_read_whole() -> None:
+    """Code, message, and the number that the vendor's support asks for."""
+    refusal = parse_refusal(body({"submissionId": "s-1", "errors": [{"code": "E1", "message": "no"}, {"code": "E2"}]}))
+    assert (refusal.code, refusal.message, refusal.submission_id) == ("E1", "E1: no; E2", "s-1")
+    assert not refusal.names_credentials
+
+
+@pytest.mark.parametrize("code", ["invalid_grant", "invalid_client", "unauthorized_client"])
+def test_three_codes_blame_the_credentials(code: str) -> None:
+    """RFC 6749 section 5.2; every other code blames the request."""
+    refusal = parse_refusal(body({"error": code, "error_description": "wrong"}))
+    assert refusal.names_credentials
+    assert refusal.message == f"{code}: wrong"
+    assert not parse_refusal(body({"error": "invalid_request"})).names_credentials
+
+
+def test_the_page_of_a_gateway_is_read_as_its_text() -> None:
+    """Without tags, scripts and styles, closed or not."""
+    page = b"<html><style>a{}</style><script>x</script><h1>502</h1> Bad <b>Gateway</b> <script>y"
+    assert parse_refusal(page).message.split() == ["502", "Bad", "Gateway"]
+
+
+@given(st.binary(max_size=300) | VALUES.map(body))
+def test_any_bytes_are_a_refusal(data: bytes) -> None:
+    """A refusal is read from whatever it says, and reading it fails never."""
+    refusal = parse_refusal(data)
+    assert isinstance(refusal.message, str)
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "submissionId": VALUES,
+            "errors": VALUES | st.lists(st.dictionaries(st.sampled_from(["code", "message"]), VALUES), max_size=5),
+            "error": VALUES,
+            "error_description": VALUES,
+            "message": VALUES,
+        },
+    )
+)
+def test_any_container_is_a_refusal(answer: dict[str, Any]) -> None:
+    """Fields of the wrong type are passed over, the others are kept."""
+    refusal = parse_refusal(body(answer))
+    submission_id = answer.get("submissionId")
+    assert refusal.submission_id == (submission_id if isinstance(submission_id, str) and submission_id else None)
+    assert refusal.code is None or isinstance(refusal.code, str)
+
+
+@pytest.mark.parametrize(
+    "data", [b"<script>" * 8000, b"<" * 64000, b"<script></script " * 4000, b"<script>" + b"</script " * 7000]
+)
+def test_a_hostile_page_is_read_at_once(data: bytes) -> None:
+    """No pattern of tags makes the reading slower than its length does."""
+    assert parse_refusal(data).code is None
+
+
+# Retry-After.
+
+
+@pytest.mark.parametrize(
+    "value,seconds",
+    [
+        (None, None),
+        ("", None),
+        ("120", 120.0),
+        (" 7 ", 7.0),
+        ("0", 0.0),
+        ("99999999999999999999", LONGEST_RETRY_AFTER),
+        ("-5", None),
+        ("1.5", None),
+        ("soon", None),
+        (format_datetime(datetime.fromtimestamp(NOW + 90, UTC), usegmt=True), 90.0),
+        (format_datetime(datetime.fromtimestamp(NOW - 90, UTC), usegmt=True), 0.0),
+        (format_datetime(datetime.fromtimestamp(NOW + 86400, UTC), usegmt=True), LONGEST_RETRY_AFTER),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | None) -> None:
+    """RFC 9110 section 10.2.3; never more than a quarter of an hour, never less than nothing."""
+    assert parse_retry_after(value, NOW) == seconds
+
+
+@given(st.text(max_size=60) | st.from_regex(r"[A-Z][a-z]{2}, \d+ [A-Z][a-z]{2} \d+ \d+:\d+:\d+ [+-]?[0-9A-Z]{1,12}"))
+@example("Fri, 31 Oct 99999 00:00:00 GMT")
+@example("Fri, 31 Oct 2024 00:00:00 +999999999999")
+@example("Fri, 31 Oct 0001 00:00:00 -0000")
+@example("Fri, 31 Oct 9999 23:59:59 -0000")
+def test_any_header_is_a_pause_or_none(value: str) -> None:
+    """Nothing else comes of it."""
+    seconds = parse_retry_after(value, NOW)
+    assert seconds is None or 0 <= seconds <= LONGEST_RETRY_AFTER
