@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-system soak test-lowest lint format lock clean
+.PHONY: help demo test test-system soak test-lowest lint format lock release clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ lock: $(VENV)/.dev ## pin what is installed in CI and in images, with hashes (ne
 	$(BIN)/python requirements/lowest.py > $(VENV)/lowest.in
 	$(LOCK) --no-annotate -c $(VENV)/lowest.in -c requirements/build.txt --extra demo --extra test \
 		-o requirements/lowest.txt pyproject.toml
+
+release: $(VENV)/.dev ## make a version: make release VERSION=1.2.3
+	$(BIN)/python -m release $(VERSION)
 
 clean: ## remove what these commands made
 	rm -rf $(VENV) .venv .venv-* build dist .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis

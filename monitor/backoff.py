@@ -53,11 +53,11 @@ class Backoff:
         """Credentials rejected: five minutes, doubling to an hour, to the second."""
         self._hold(_Why.REJECTED, REJECTED_FIRST, REJECTED_LONGEST, jitter=False)
 
-    def hold_rate_limited(self, interval: float, retry_after: float | None) -> None:
-        """429: as long as the server says, else doubling from one interval; at most 15 minutes or an interval."""
+    def hold_rate_limited(self, interval: float, retry_after: float | None, least: float = 0.0) -> None:
+        """429: as long as the server says, but `least`; else doubling from one interval to 15 minutes, or to it."""
         self._hold(_Why.RATE_LIMITED, interval, max(LONGEST, interval))
         if retry_after is not None:
-            self.until = self._now() + max(retry_after, min(interval, LONGEST))
+            self.until = self._now() + max(retry_after, least)
 
     def hold_forbidden(self) -> None:
         """403 to a login: somebody has to change a list first."""
@@ -69,12 +69,8 @@ class Backoff:
 
     def hold_failed(self, first: float, longest: float, token_expires: float | None) -> None:
         """A login that failed for want of network or server; more often once there is no token to ping with."""
-        now = self._now()
-        self._hold(_Why.FAILED, first, max(first, longest))
-        patient = self.until
-        urgent = now + min(patient - now, max(first, WITHOUT_TOKEN_LONGEST))
-        if token_expires is None or token_expires < patient:
-            self.until = max(urgent, min(patient, token_expires or now))
+        usable = 0.0 if token_expires is None else token_expires - self._now()
+        self._hold(_Why.FAILED, first, min(max(first, longest), max(first, WITHOUT_TOKEN_LONGEST, usable)))
 
     def _hold(self, why: _Why, first: float, longest: float, *, jitter: bool = True) -> None:
         self._count = self._count + 1 if why is self._why else 1

@@ -138,10 +138,14 @@ def _config(_options: argparse.Namespace) -> int:
 
 
 def _health(_options: argparse.Namespace) -> int:
+    from monitor.guard import local_access
     from monitor.health import health
 
     settings = load(os.environ).settings
-    healthy, text = health(settings.listen_host, settings.listen_port, tls=settings.web_config_file is not None)
+    access = local_access(settings.web_config_file)
+    healthy, text = health(
+        settings.listen_host, settings.listen_port, tls=access.tls, authorization=access.authorization
+    )
     _say(text)
     return WELL if healthy else NOT_WELL
 

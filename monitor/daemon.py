@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import queue
 import signal
@@ -13,6 +14,7 @@ from enum import Enum, auto
 
 from monitor import __version__, log
 from monitor.addresses import bracketed
+from monitor.guard import Guard, unprotected
 from monitor.log import fields
 from monitor.monitoring import Monitoring
 from monitor.settings import Loaded, Settings, SettingsError, load
@@ -53,10 +55,6 @@ class Daemon:
         Raises `SettingsError` or `CannotStartError` before anything is sent to anybody.
         """
         settings = self._loaded.settings
-        if settings.web_config_file is not None:  # ignored, it would leave open what its owner believes closed
-            raise SettingsError(
-                ("TIGR_WEB_CONFIG_FILE: this version serves its pages without TLS and passwords: unset it",)
-            )
         self._configure_log(settings)
         sys.setswitchinterval(_SWITCH_INTERVAL)
         context = probing_context(settings)
@@ -64,7 +62,8 @@ class Daemon:
             state = _state(settings)
             resources.callback(state.close)
             monitoring = Monitoring(settings, context, state)
-            server = _server(settings, monitoring)
+            guard = Guard(settings.web_config_file) if settings.web_config_file else None
+            server = _server(settings, monitoring, guard)
             resources.callback(server.stop)
             server.start()
             for number, order in _ORDERS.items():
@@ -76,11 +75,14 @@ class Daemon:
                     "no trusted root certificates are installed, and TIGR_CA_FILE is not set: every TLS "
                     "handshake will fail; install the system's (the package ca-certificates, on Debian)"
                 )
+            if warning := unprotected(settings.listen_host, guard):
+                _log.warning(warning)
             if settings.state_dir is None:
                 _log.warning(
                     "TIGR_STATE_DIR is not set: a restart forgets that credentials were rejected, and tries them again"
                 )
             warm_up(server.url)
+            _settle()
             monitoring.start()
             resources.callback(monitoring.stop)
             self._obey(monitoring)
@@ -118,6 +120,16 @@ class Daemon:
         log.configure(settings.log_level, layout, journald=log.is_journal(self._environ))
 
 
+def _settle() -> None:
+    """Leave what was imported out of every later search for garbage.
+
+    It stays for good. Searching it takes longer than a phase of a probe, and because there is so much of it, the search
+    would come seldom, and garbage pile up until then.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 def _state(settings: Settings) -> State:
     try:
         return State(settings.state_dir)
@@ -128,9 +140,9 @@ def _state(settings: Settings) -> State:
         ) from None
 
 
-def _server(settings: Settings, monitoring: Monitoring) -> Server:
+def _server(settings: Settings, monitoring: Monitoring, guard: Guard | None) -> Server:
     try:
-        return Server(settings.listen_host, settings.listen_port, monitoring)
+        return Server(settings.listen_host, settings.listen_port, monitoring, guard)
     except OSError as error:
         where = f"{bracketed(settings.listen_host)}:{settings.listen_port}"
         raise CannotStartError(
@@ -142,6 +154,7 @@ def _warn_of_restart(old: Settings, new: Settings) -> None:
     changed = {
         "TIGR_LISTEN": (old.listen_host, old.listen_port) != (new.listen_host, new.listen_port),
         "TIGR_STATE_DIR": old.state_dir != new.state_dir,
+        "TIGR_WEB_CONFIG_FILE": old.web_config_file != new.web_config_file,
         "TIGR_LOG_FORMAT": old.log_format != new.log_format,
     }
     for name in [name for name, is_changed in changed.items() if is_changed]:

@@ -82,13 +82,13 @@ class Guard:
         """Return what is in force, after a look at the files. A file that cannot be used changes nothing."""
         tls = self._door.config.tls
         fingerprint = _fingerprint(self._path, tls)
-        if (fingerprint == self._seen and self._now() < self._next_try) or not self._has_settled(tls):
+        if (fingerprint == self._seen and time.monotonic() < self._next_try) or not self._has_settled(tls):
             return self._door
         try:
             self._door = _open(self._path)
         except SettingsError as error:
             # Perhaps what was wrong is a file that only the new configuration names: look again, but tell it once.
-            self._seen, self._next_try = fingerprint, self._now() + _RETRY
+            self._seen, self._next_try = fingerprint, time.monotonic() + _RETRY
             if error.problems != self._complaint:
                 self._complaint = error.problems
                 told = "; ".join(error.problems)
@@ -151,8 +151,9 @@ class Access:
 def local_access(path: Path | None) -> Access:
     """Return how to ask the daemon whose web configuration is `path`, without a password or a client certificate.
 
-    A command that can read the configuration and the server's key proves that it can, for half a minute and for that
-    page alone. Raises `SettingsError`.
+    A container's health check has neither, and the file holds only the password's hash. But a command that can read
+    the configuration and the server's key can prove it, for half a minute and for that page alone.
+    Raises `SettingsError`.
     """
     if path is None:
         return Access(tls=False, authorization=None)

@@ -11,10 +11,12 @@ _LIMIT = 3.0  # seconds, for each wait
 _LONGEST = 4096  # bytes of the answer that are shown
 
 
-def health(host: str, port: int, *, tls: bool) -> tuple[bool, str]:
+def health(host: str, port: int, *, tls: bool, authorization: str | None = None) -> tuple[bool, str]:
     """Return whether the daemon that listens on `host` and `port` is healthy, and what it, or the network, said.
 
-    With `tls` its certificate is not verified: it is for the name that Prometheus uses, not for a loopback address.
+    `monitor.guard.local_access` tells the other two. With `tls` the certificate is not verified: it is for the name
+    that Prometheus uses, not for a loopback address, and nothing secret is sent. An answer other than 200 and 503, such
+    as 401, tells nothing about the daemon's health, and is not taken for it.
     """
     host = reachable(host)
     connection = http.client.HTTPConnection(host, port, timeout=_LIMIT)
@@ -24,7 +26,7 @@ def health(host: str, port: int, *, tls: bool) -> tuple[bool, str]:
         context.verify_mode = ssl.CERT_NONE
         connection = http.client.HTTPSConnection(host, port, timeout=_LIMIT, context=context)
     try:
-        connection.request("GET", "/-/healthy")
+        connection.request("GET", "/-/healthy", headers={"Authorization": authorization} if authorization else {})
         response = connection.getresponse()
         text = response.read(_LONGEST).decode(errors="replace").strip()
     except TimeoutError:
@@ -33,4 +35,6 @@ def health(host: str, port: int, *, tls: bool) -> tuple[bool, str]:
         return False, f"no answer from {host} port {port}: {str(error) or type(error).__name__}"
     finally:
         connection.close()
-    return response.status == http.client.OK, text
+    if response.status in (http.client.OK, http.client.SERVICE_UNAVAILABLE):
+        return response.status == http.client.OK, text
+    return False, f"{host} port {port} does not say whether it is healthy, but {response.status}: {text}"

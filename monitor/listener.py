@@ -56,6 +56,7 @@ class Listener:
         self._most = most_connections()
         self._connections: set[_Connection] = set()
         self._paused: asyncio.TimerHandle | None = None
+        self._full = False
         self._state = ServerState()
         self._config = uvicorn.Config(
             app,
@@ -87,11 +88,14 @@ class Listener:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:  # no file descriptor or no memory: the listening socket stays readable, so pause
-                _log.warning("a connection to the web server could not be accepted: %s", error.strerror)
+                if not self._full:
+                    _log.warning("connections to the web server cannot be accepted: %s", error.strerror)
+                self._full = True  # and said
                 loop = asyncio.get_running_loop()
                 loop.remove_reader(self._socket)
                 self._paused = loop.call_later(_NO_FD_PAUSE, self.start)
                 return
+            self._full = False
             client.settimeout(0)
             if len(self._connections) >= self._most and not self._make_room():
                 client.close()
@@ -133,7 +137,7 @@ class Listener:
         left = list(self._connections)
         for connection in left:
             connection.drop()
-        await asyncio.gather(*(c.opening for c in left if c.opening is not None), return_exceptions=True)
+        await asyncio.gather(*(connection.opening for connection in left), return_exceptions=True)
         for _ in range(2):  # turns of the loop in which the transports close their sockets
             await asyncio.sleep(0)
 
@@ -158,11 +162,10 @@ class _Connection(H11Protocol):
         self.door: Door | None = None if guard is None else guard.door()
         self._guard = guard
         self._address = address
-        self.opening: asyncio.Task[None] | None = None
+        self.opening: asyncio.Task[None]  # set by whoever opens it, at once
         self.served = 0
         self._forget = forget
-        self._limit: asyncio.TimerHandle | None = None
-        self._begin()
+        self._limit = self._begin()
 
     @property
     def answering(self) -> bool:
@@ -177,7 +180,8 @@ class _Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         if not self._busy:
-            self._begin()
+            self._limit.cancel()
+            self._limit = self._begin()
         super().data_received(data)
 
     def on_response_complete(self) -> None:
@@ -195,8 +199,7 @@ class _Connection(H11Protocol):
 
     def gone(self) -> None:
         """Forget this connection; it is closed."""
-        if self._limit is not None:
-            self._limit.cancel()
+        self._limit.cancel()
         self._forget(self)
 
     def drop(self) -> None:
@@ -204,16 +207,15 @@ class _Connection(H11Protocol):
         transport: asyncio.Transport | None = self.transport  # None during the handshake, whatever uvicorn declares
         if transport is not None:
             transport.abort()
-        elif self.opening is not None:
+        else:
             self.opening.cancel()
         self.gone()
 
-    def _begin(self) -> None:
+    def _begin(self) -> asyncio.TimerHandle:
+        """Begin a turn, and return its limit."""
         self._busy = True
         self.since = self.loop.time()
-        if self._limit is not None:
-            self._limit.cancel()
-        self._limit = self.loop.call_later(_TURN_LIMIT, self._expire)
+        return self.loop.call_later(_TURN_LIMIT, self._expire)
 
     def _expire(self) -> None:
         if self._busy or self.transport.get_write_buffer_size() > 0:

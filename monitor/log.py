@@ -72,7 +72,8 @@ def _logfmt(values: Mapping[str, object]) -> str:
 
 def _json(values: Mapping[str, object]) -> str:
     plain = {name: value if isinstance(value, bool | int | float) else _plain(value) for name, value in values.items()}
-    return json.dumps(plain, ensure_ascii=False)
+    text = json.dumps(plain, ensure_ascii=False)  # which leaves a terminal's control characters past ASCII as they are
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
 
 
 def _plain(value: object) -> str:

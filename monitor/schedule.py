@@ -8,6 +8,7 @@ did not happen is counted here, because the scheduler's own events miss some of 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import threading
@@ -18,10 +19,13 @@ from typing import Protocol
 
 from apscheduler.executors.base import BaseExecutor
 from apscheduler.job import Job as ScheduledJob
+from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 
 from monitor.clock import SYSTEM_CLOCK, Clock
+from monitor.internal import place_of
+from monitor.log import fields
 from monitor.result import Endpoint
 
 LONGEST_WAIT = 1.0  # seconds the scheduler sleeps at most: how soon a stepped or woken clock is noticed
@@ -63,17 +67,17 @@ class _Turns:
         self._observer = observer
         self._running = False
         self._progress = clock.now()
+        self._looked = self._progress
 
     def due(self, now: float) -> float:
         """When the job should run next, after counting what can no longer be."""
-        late = now - self._slot
-        if self._running:
-            if late >= 0:
-                self._miss(now)
-            return now + _FAR
-        if late > self.job.interval / 2:  # the machine slept: back to the job's own slot, or all would run at once
-            self._miss(now)
+        if now - self._looked > 2 * LONGEST_WAIT:  # the machine slept: nobody could make progress
             self._progress = now
+        self._looked = now
+        if now - self._slot > self.job.interval / 2:  # back to the job's own slot, or all would run at once
+            self._miss(now)
+        if self._running:
+            return now + _FAR
         wanted = self.job.wants()
         return self._slot if wanted is None else min(self._slot, max(wanted, now))
 
@@ -126,6 +130,8 @@ class _ThreadPerTurn(BaseExecutor):  # type: ignore[misc]
     def _run(self, job: ScheduledJob) -> None:
         try:
             job.func()
+        except Exception as error:  # noqa: BLE001 - what a thread lets through is printed with its text
+            _log.error("%s: a turn failed", job.id, extra=fields(fault=place_of(error)))
         finally:
             self._run_job_success(job.id, [])
             self._scheduler.wakeup()
@@ -149,7 +155,12 @@ class _MonotonicScheduler(BackgroundScheduler):  # type: ignore[misc]
                 if turns is None:
                     continue
                 now = self._clock.now()
-                moment = self._clock.wall() + turns.due(now) - now
+                try:
+                    due = turns.due(now)
+                except Exception as error:  # noqa: BLE001 - it would end the one thread that all jobs depend on
+                    _log.error("%s: its turn cannot be told", job.id, extra=fields(fault=place_of(error)))
+                    continue
+                moment = self._clock.wall() + due - now
                 # As the scheduler itself does it; `modify` would wake the scheduler, which is us.
                 job._modify(next_run_time=datetime.fromtimestamp(moment, UTC))  # noqa: SLF001
                 store.update_job(job)
@@ -179,9 +190,8 @@ class Schedule:
         turns = _Turns(job, self._clock.now() + delay, self._clock, self._observer)
 
         def turn() -> None:
-            regular = turns.begin()
             try:
-                job.run(regular)
+                job.run(turns.begin())
             finally:
                 turns.end()
 
@@ -192,7 +202,8 @@ class Schedule:
         """Take the jobs of `environment` away."""
         for key in [key for key, turns in self._turns.items() if turns.job.environment == environment]:
             del self._turns[key]
-            self._scheduler.remove_job(key)
+            with contextlib.suppress(JobLookupError):  # the schedule has stopped
+                self._scheduler.remove_job(key)
 
     def wake(self) -> None:
         """Look at the jobs now: one of them may want an extra turn."""

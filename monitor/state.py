@@ -23,6 +23,8 @@ from monitor.result import Spelling
 VERSION = 1
 LONGEST_PAUSE = 3600.0  # seconds; no stored pause is believed beyond this
 _FINGERPRINT_BITS = 12
+_SALT_BYTES = 16
+_ROUNDS = 50_000  # of SHA-256 for a fingerprint that is written: about 30 ms
 _log = logging.getLogger(__name__)
 
 
@@ -65,19 +67,20 @@ class State:
                 self._writable = False
             except OSError as error:
                 self._complain("cannot be locked", error)
-        self._salt, self._memories = self._read() or (secrets.token_hex(16), {})
+        self._salt, self._memories = self._read() or (secrets.token_hex(_SALT_BYTES), {})
 
     def fingerprint(self, *credentials: str) -> int:
         """Tell one set of credentials from another, for storing.
 
-        It does not help to guess a password: it is made of all four credentials together, with a salt that never
-        changes while the file lives, and cut to 12 bits. Who holds the file and three of the four still finds one in
-        4096 of all wrong passwords to fit, so nothing can be confirmed with it; and a second file tells no more than
-        the first. The price: one changed password in 4096 looks like the old one, and waits for the pause to end or
-        for a reload.
+        It does not help to guess a password. It is made of all four credentials together, so the file alone lets
+        nobody try one. It is cut to 12 bits, so who holds three of the four as well finds one in 4096 of all wrong
+        passwords to fit, and confirms none; and each that is tried costs the 50,000 rounds anew, because of the salt.
+        The salt never changes while the file lives: a second copy tells no more than the first. The price: one changed
+        password in 4096 looks like the old one after a restart, and waits for the pause to end or for a reload.
         """
         joined = "\0".join(credentials).encode()
-        digest = hashlib.blake2b(joined, key=bytes.fromhex(self._salt)).digest()
+        rounds = 1 if self._path is None else _ROUNDS  # without a file nobody sees it
+        digest = hashlib.pbkdf2_hmac("sha256", joined, bytes.fromhex(self._salt), rounds)
         return int.from_bytes(digest[:4], "big") >> (32 - _FINGERPRINT_BITS)
 
     def recall(self, environment: str, token_url: str, fingerprint: int, now: float) -> Memory:
@@ -100,7 +103,7 @@ class State:
     def remember(self, environment: str, memory: Memory) -> None:
         """Keep `memory`, on disk before this returns where there is a state directory."""
         with self._mutex:
-            if self._memories.get(environment) == memory:
+            if self._memories.get(environment) == memory and not self._failing:
                 return
             self._memories[environment] = memory
             if not self._writable:
@@ -167,7 +170,8 @@ def _contents(stored: dict[str, Any]) -> tuple[str, dict[str, Memory]]:
     """Take the file's JSON apart. Raises what a wrong type, a wrong value or a missing key raises."""
     if stored["version"] != VERSION:
         raise ValueError("it was written by another version")
-    bytes.fromhex(stored["salt"])
+    if len(bytes.fromhex(stored["salt"])) != _SALT_BYTES:
+        raise ValueError("the salt has another length")
     return stored["salt"], {name: _memory(raw) for name, raw in stored["environments"].items()}
 
 

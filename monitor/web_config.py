@@ -13,7 +13,7 @@ from pathlib import Path
 from monitor.yaml_file import Problems, Section, content
 
 _BCRYPT = re.compile(r"\$2[aby]\$(?P<cost>[0-9]{2})\$[./A-Za-z0-9]{53}")
-_COSTS = range(4, 17)  # each step doubles the time: at 16 it is seconds, and a scraper does not wait longer
+_COSTS = range(4, 15)  # each step doubles the time: at 14 it is a second or two, for which a scraper and a stop wait
 _HEADERS: dict[str, tuple[str, ...]] = {
     "Content-Security-Policy": (),
     "Strict-Transport-Security": (),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import time
 from collections.abc import Mapping
@@ -22,6 +23,9 @@ from monitor.trust import verifying_context
 from monitor.wire import Wire
 
 _LABEL = re.compile(r'(\w+)="([^"]*)"')  # no label of ours has a quotation mark in its value
+
+
+_context = functools.cache(verifying_context)  # as the daemon has one for all
 
 
 class MovableClock:
@@ -63,7 +67,7 @@ class Rig:
         self.results: list[Result] = []
         self.metrics = Metrics()
         self._narrator = Narrator()
-        self.wire = Wire(verifying_context(simulator.ca_file), resolver, self.time.clock)
+        self.wire = Wire(_context(simulator.ca_file), resolver, self.time.clock)
         self.api = Api(self.settings, self.wire, self.time.clock)
         self.state = State(state_dir)
         self.environment = Environment(self.settings, self.api, self, self.state, self.time.clock)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import bcrypt
 import pytest
 
 from monitor.simulator import CertificateKind, Simulator
@@ -299,13 +300,18 @@ def test_a_ca_file_that_cannot_be_used_is_a_wrong_setting(
     assert "TIGR_CA_FILE: " in ended.stderr
 
 
-def test_protection_that_it_does_not_have_is_refused(simulator: Simulator, tmp_path: Path) -> None:
-    """A web configuration is not ignored: whoever sets one believes the pages to be closed."""
+def test_a_web_configuration_guards_every_page(simulator: Simulator, tmp_path: Path) -> None:
+    """Who has no password sees nothing; `health` proves itself without one; a wrong file is a wrong setting."""
     web = tmp_path / "web.yml"
-    web.write_text("{}")
-    ended = run(["run"], simulator.settings() | {"TIGR_WEB_CONFIG_FILE": str(web)})
+    web.write_text(f"basic_auth_users: {{prometheus: '{bcrypt.hashpw(b'let me in', bcrypt.gensalt(4)).decode()}'}}")
+    guarded = simulator.settings() | FAST | {"TIGR_WEB_CONFIG_FILE": str(web)}
+    with Monitor(guarded, tmp_path) as monitor:
+        assert {monitor.get(path)[0] for path in ("/", "/metrics", "/-/healthy", "/-/ready")} == {401}
+        assert run(["health"], guarded | environ_of(monitor)).returncode == 0
+    web.write_text("basic_auth_user: {}")
+    ended = run(["run"], guarded)
     assert ended.returncode == 2
-    assert "TIGR_WEB_CONFIG_FILE: " in ended.stderr
+    assert "basic_auth_user" in ended.stderr
 
 
 def environ_of(monitor: Monitor) -> dict[str, str]:

@@ -14,7 +14,6 @@ from tests.test_metrics import SETTINGS, Live
 
 README = Path(__file__).parent.parent.joinpath("README.md").read_text()
 FIRST_CELLS = re.findall(r"^\| `([^`]+)` \|", README, re.MULTILINE)
-NOT_OFFERED = {"web_config_file"}  # refused for now
 
 
 def test_every_metric_is_in_the_table() -> None:
@@ -32,7 +31,7 @@ def test_every_metric_is_in_the_table() -> None:
 
 def test_every_setting_is_in_the_table() -> None:
     """Under its full name."""
-    names = {f"TIGR_{name.upper()}" for name in Schema.model_fields if name not in {"environments", *NOT_OFFERED}}
+    names = {f"TIGR_{name.upper()}" for name in Schema.model_fields if name != "environments"}
     own = [name for name in EnvironmentSchema.model_fields if name not in Schema.model_fields]
     names |= {f"TIGR_ENVIRONMENTS__<NAME>__{name.upper()}" for name in own} | {"TIGR_CONFIG_FILE", "TIGR_SECRETS_DIR"}
     assert {name for name in FIRST_CELLS if name.startswith("TIGR_")} == names

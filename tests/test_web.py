@@ -2,46 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import logging
+import os
+import resource
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
+import bcrypt
 import pytest
 
 from monitor import listener
+from monitor.guard import Guard, Refusal, Visitor
 from monitor.health import health
 from monitor.web import Server
-
-
-class Pages:
-    """Pages whose content a test sets."""
-
-    def __init__(self) -> None:
-        self.renderings = 0
-        self.stalled_jobs: list[str] = []
-        self.not_tried: list[str] = []
-        self.fault: Exception | None = None
-
-    def metrics(self, accept: str) -> tuple[str, bytes]:
-        """Say what was asked for, or fail as told."""
-        self.renderings += 1
-        if self.fault is not None:
-            raise self.fault
-        return f"text/plain; asked={accept or 'nothing'}", b"up 1\n"
-
-    def stalled(self) -> list[str]:
-        """The stalled jobs."""
-        return self.stalled_jobs
-
-    def waiting(self) -> list[str]:
-        """What was not tried."""
-        return self.not_tried
-
-    def index(self) -> list[str]:
-        """Two names, one of them hostile."""
-        return ["prod", "<uat>"]
+from tests.process import wait_for
+from tests.web_help import SESAME, Client, Pages, basic, serving, write
 
 
 @pytest.fixture
@@ -127,7 +107,7 @@ def test_a_failing_rendering_costs_that_scrape_and_one_line(
     response, body = ask(server, "/metrics")
     assert response.status == 500
     assert b"hush" not in body
-    assert [r.getMessage()[:51] for r in caplog.records] == ["/metrics could not be answered: ValueError at test_"]
+    assert [r.getMessage()[:51] for r in caplog.records] == ["/metrics could not be answered: ValueError at web_h"]
     pages.fault = None
     assert ask(server, "/metrics")[0].status == 200
 
@@ -213,3 +193,160 @@ def test_a_server_stops_under_silent_clients(pages: Pages) -> None:
 def test_a_head_that_is_too_large_is_refused(server: Server) -> None:
     """More than 16 KiB of headers is not a scrape."""
     assert ask(server, "/metrics", Padding="x" * 20_000)[0].status in (400, 431)
+
+
+def test_a_body_is_not_read(server: Server) -> None:
+    """Whoever sends one with a request is answered, and the connection is closed."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection.request("GET", "/metrics", body=b"x" * 100)
+    response = connection.getresponse()
+    assert (response.status, response.headers["connection"]) == (200, "close")
+    response.read()
+    connection.close()
+
+
+def test_an_idle_connection_is_kept_for_the_next_scrape(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit on a turn is none on the time between two."""
+    monkeypatch.setattr(listener, "_TURN_LIMIT", 0.3)
+    kept = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    kept.request("GET", "/metrics")
+    kept.getresponse().read()
+    sock = kept.sock
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as silent:
+        assert silent.recv(1) == b""  # its turn is over, and so is that of the other
+    kept.request("GET", "/metrics")
+    assert kept.getresponse().read() == b"up 1\n"
+    assert kept.sock is sock
+    kept.close()
+
+
+def test_a_client_that_does_not_read_is_dropped(server: Server, pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It holds up neither others nor memory for longer than a turn lasts."""
+    monkeypatch.setattr(listener, "_TURN_LIMIT", 0.5)
+    pages.body = b"x" * 30_000_000
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as lazy:
+        lazy.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert ask(server, "/-/healthy")[0].status == 200
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as silent:
+            assert silent.recv(1) == b""  # a turn that began later is over
+        received = 0
+        with contextlib.suppress(ConnectionResetError):
+            while piece := lazy.recv(1_000_000):
+                received += len(piece)
+    assert received < len(pages.body)
+
+
+@contextlib.contextmanager
+def no_more_files() -> Iterator[None]:
+    """For a while, this process can open no file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest_free = os.dup(0)
+    os.close(lowest_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_server_without_file_descriptors_goes_on_when_there_are_some(
+    server: Server, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It tries again, says so once, and does not spin meanwhile."""
+    monkeypatch.setattr(listener, "_NO_FD_PAUSE", 0.02)
+    client = socket.socket()
+    client.settimeout(10)
+    with no_more_files():
+        client.connect(("127.0.0.1", server.port))
+        wait_for(lambda: caplog.messages, "it is told")
+        threading.Event().wait(0.1)  # a few more tries
+    client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+    assert client.recv(12) == b"HTTP/1.1 200"
+    client.close()
+    assert caplog.messages == ["connections to the web server cannot be accepted: Too many open files"]
+
+
+def test_a_server_without_file_descriptors_stops(pages: Pages, caplog: pytest.LogCaptureFixture) -> None:
+    """Also while it waits for some."""
+    server = Server("127.0.0.1", 0, pages)
+    server.start()
+    with socket.socket() as client:
+        with no_more_files():
+            client.connect(("127.0.0.1", server.port))
+            wait_for(lambda: caplog.messages, "it is told")
+        server.stop()
+    assert not server._thread.is_alive()
+
+
+def test_nobody_is_dropped_in_the_middle_of_an_answer(
+    tmp_path: Path, pages: Pages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where every connection there may be waits for an answer, it is the newcomer who goes."""
+    monkeypatch.setattr(listener, "_MOST_CONNECTIONS", 8)
+    let_go = threading.Event()
+    monkeypatch.setattr(bcrypt, "checkpw", lambda *_: let_go.wait(20))
+    waiting: list[object] = []
+    refusal = Guard.refusal
+
+    async def counted(guard: Guard, visitor: Visitor, path: str, authorization: str) -> Refusal | None:
+        waiting.append(visitor)
+        return await refusal(guard, visitor, path, authorization)
+
+    monkeypatch.setattr(Guard, "refusal", counted)
+    with serving(pages, write(tmp_path / "web.yml", f"basic_auth_users: {{a: {SESAME}}}")) as server:
+        answers: list[int] = []
+        askers = [
+            threading.Thread(target=lambda: answers.append(Client(server).status(headers=basic("a", "b"))))
+            for _ in range(8)
+        ]
+        for asker in askers:
+            asker.start()
+        wait_for(lambda: len(waiting) == 8, "all wait")
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as newcomer:
+            assert newcomer.recv(1) == b""
+        let_go.set()
+        for asker in askers:
+            asker.join(10)
+    assert answers == [200] * 8
+
+
+def test_a_server_that_never_started_lets_go_of_its_port(pages: Pages) -> None:
+    """What fails between its creation and its start must not keep the port."""
+    server = Server("127.0.0.1", 0, pages)
+    server.stop()
+    Server("127.0.0.1", server.port, pages).stop()
+
+
+def test_a_server_can_be_stopped_twice(pages: Pages) -> None:
+    """And the second time does nothing."""
+    server = Server("127.0.0.1", 0, pages)
+    server.start()
+    server.stop()
+    server.stop()
+    assert not server._thread.is_alive()
+
+
+def test_a_server_that_breaks_is_told(pages: Pages, caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody waits for it for ever."""
+    server = Server("127.0.0.1", 0, pages)
+    server._socket.close()
+    server.start()
+    server.stop()
+    assert caplog.messages[0].startswith("the web server has ended: OSError at listener.py:")
+
+
+def test_what_clients_do_wrong_is_no_concern_of_the_operator(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    """Garbage gets 400; what breaks within a connection is told at level debug, without its words."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+        client.sendall(b"\x00\x01 no HTTP\r\n\r\n")
+        assert client.recv(12) == b"HTTP/1.1 400"
+    assert caplog.records == []
+    caplog.set_level(logging.DEBUG, "monitor.web")
+    assert server._loop is not None
+
+    def break_down() -> None:
+        raise ValueError("hush")
+
+    server._loop.call_soon_threadsafe(break_down)
+    wait_for(lambda: caplog.messages, "it is told")
+    assert caplog.messages[0].startswith("a connection was given up: ValueError at test_web.py:")

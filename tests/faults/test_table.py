@@ -141,11 +141,12 @@ def _assert_exported(rig: Rig, row: Row, endpoint: Endpoint, before: dict[str, f
     twice = 2 if row.reason is Reason.UNAUTHORIZED and endpoint is Endpoint.PING else 1  # one more, with a new token
     if endpoint is Endpoint.TOKEN or row.reason is not None:
         assert counted == {row.reason or "success": twice}
-    assert rig.value("tigr_up", endpoint=endpoint) == (row.reason is None)
-    assert rig.value("tigr_consecutive_failures", endpoint=endpoint) == (0 if row.reason is None else 1)
-    unauthorized = rig.value("tigr_unauthorized_total", endpoint=endpoint)
-    assert unauthorized == rig.value("tigr_requests_total", endpoint=endpoint, outcome="unauthorized")
-    failing = [reason for reason in Reason if rig.value("tigr_failure", endpoint=endpoint, reason=reason)]
+    exposition, labels = rig.exposition(), {"environment": "prod", "endpoint": endpoint.value}
+    assert value(exposition, "tigr_up", **labels) == (row.reason is None)
+    assert value(exposition, "tigr_consecutive_failures", **labels) == (0 if row.reason is None else 1)
+    unauthorized = value(exposition, "tigr_unauthorized_total", **labels)
+    assert unauthorized == value(exposition, "tigr_requests_total", outcome="unauthorized", **labels)
+    failing = [reason for reason in Reason if value(exposition, "tigr_failure", reason=reason, **labels)]
     assert failing == ([row.reason] if row.reason else [])
 
 

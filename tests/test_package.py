@@ -1,0 +1,146 @@
+"""What is installed and released: the wheel and the sdist hold what they should, and a release is one command."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from monitor import __version__
+from release.__main__ import CannotReleaseError, build, next_version, release, with_section
+
+ROOT = Path(__file__).parents[1]
+DAY = dt.date(2026, 1, 31)
+
+
+def git(root: Path, *arguments: str) -> str:
+    """What git says."""
+    author = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "safe.directory=*", "-c", "commit.gpgsign=false"]
+    command = ["git", *author, *arguments]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Wheel and sdist of what git knows here, by suffix, as a release builds them."""
+    clone = tmp_path_factory.mktemp("clone")
+    for name in git(ROOT, "ls-files", "--cached", "--others", "--exclude-standard", "-z").split("\0"):
+        if name and (ROOT / name).exists():
+            target = clone / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes((ROOT / name).read_bytes())
+    return {path.suffix: path for path in build(clone, "1700000000")}
+
+
+def tracked(*folders: str) -> set[str]:
+    """The files that git knows, or would, below these folders."""
+    names = git(ROOT, "ls-files", "--cached", "--others", "--exclude-standard", "--", *folders).splitlines()
+    return {name for name in names if (ROOT / name).exists()}
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(packages: dict[str, Path]) -> None:
+    """Nobody's site-packages gets a `tests` from us; who imports the package finds its types."""
+    with zipfile.ZipFile(packages[".whl"]) as wheel:
+        names = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    assert names == tracked("monitor")
+    assert "monitor/py.typed" in names
+
+
+def test_the_sdist_holds_what_builds_and_tests_it(packages: dict[str, Path]) -> None:
+    """Whoever packages it further can run its tests; caches, secrets and what CI needs alone stay out."""
+    with tarfile.open(packages[".gz"]) as sdist:
+        names = {re.sub(r"^[^/]+/", "", member.name) for member in sdist.getmembers()}
+    unwanted = {".gitattributes"} | tracked(".ci", ".editorconfig")
+    missing = {name for name in tracked(".") if name not in names} - unwanted
+    assert missing == set()
+    assert names - tracked(".") == {"PKG-INFO"}
+
+
+def test_packages_are_reproducible(packages: dict[str, Path], tmp_path: Path) -> None:
+    """The same commit gives the same bytes: who doubts a release can build it."""
+    again = tmp_path / "again"
+    with tarfile.open(packages[".gz"]) as sdist:
+        sdist.extractall(again, filter="data")
+    (folder,) = again.iterdir()
+    built = {path.suffix: path for path in build(folder, "1700000000")}
+    assert built[".whl"].read_bytes() == packages[".whl"].read_bytes()
+
+
+@pytest.mark.system
+@pytest.mark.timeout(180)
+def test_the_wheel_runs_in_an_empty_environment(packages: dict[str, Path], tmp_path: Path) -> None:
+    """With what is pinned for production and nothing else; it needs a package registry."""
+    venv = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+    pip = [str(venv / "bin" / "pip"), "--disable-pip-version-check"]
+    install = [*pip, "install", "--quiet", "--no-deps"]
+    subprocess.run([*install, "--require-hashes", "-r", str(ROOT / "requirements" / "runtime.txt")], check=True)
+    subprocess.run([*install, str(packages[".whl"])], check=True)
+    subprocess.run([*pip, "check"], check=True, capture_output=True)
+    command = [str(venv / "bin" / "tigr-monitor"), "--version"]
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert said.split() == ["tigr-monitor", __version__]
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A repository with the files that a release changes, and one package."""
+    (tmp_path / "monitor").mkdir()
+    for name in ("pyproject.toml", "LICENSE", "README.md", "monitor/__init__.py"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    (tmp_path / "CHANGELOG.md").write_text(
+        "# Changelog\n\n## [Unreleased]\n\n### Added\n\n- A thing.\n", encoding="utf-8"
+    )
+    (tmp_path / ".gitignore").write_text("dist/\n", encoding="utf-8")
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "config", "user.name", "a")
+    git(tmp_path, "config", "user.email", "a@b")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "--quiet", "--message", "All")
+    return tmp_path
+
+
+def test_a_release_is_a_version_a_section_a_commit_a_tag_and_packages(clone: Path) -> None:
+    """One command, and the tree is clean afterwards."""
+    built = release(clone, "7.0.1", DAY)
+    assert [path.name for path in built] == ["tigr_monitor-7.0.1-py3-none-any.whl", "tigr_monitor-7.0.1.tar.gz"]
+    assert git(clone, "tag").split() == ["v7.0.1"]
+    assert git(clone, "status", "--porcelain") == ""
+    assert git(clone, "log", "-1", "--format=%s").strip() == "Release 7.0.1"
+    changelog = (clone / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert "## [Unreleased]\n\n## [7.0.1] - 2026-01-31\n\n### Added\n\n- A thing.\n" in changelog
+
+
+def test_a_release_of_what_is_not_committed_is_refused(clone: Path) -> None:
+    """What is released is what others can see."""
+    (clone / "new").write_text("", encoding="utf-8")
+    with pytest.raises(CannotReleaseError, match="not committed"):
+        release(clone, "7.0.1", DAY)
+    assert git(clone, "tag") == ""
+
+
+def test_a_version_is_released_once(clone: Path) -> None:
+    """A tag never moves."""
+    git(clone, "tag", "v7.0.1")
+    with pytest.raises(CannotReleaseError, match="already"):
+        release(clone, "7.0.1", DAY)
+
+
+@pytest.mark.parametrize("wanted", ["", "x", "1.2", "v1.2.3", "1.2.3rc1", "01.2.3", "1.2.3.post1", "0.0.9"])
+def test_what_is_no_newer_version_is_refused(wanted: str) -> None:
+    """Three numbers, and never backwards."""
+    with pytest.raises(CannotReleaseError, match=r"version|form|older"):
+        next_version('version = "0.1.0"\n', wanted)
+
+
+@pytest.mark.parametrize("changelog", ["", "## [Unreleased]\n\n## [0.1.0]\n\n- A thing.\n"])
+def test_a_release_that_says_nothing_is_refused(changelog: str) -> None:
+    """A user reads the changelog before upgrading."""
+    with pytest.raises(CannotReleaseError, match="Unreleased"):
+        with_section(changelog, next_version('version = "0.1.0"', "0.1.0"), DAY)
