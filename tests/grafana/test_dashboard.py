@@ -11,7 +11,7 @@ import pytest
 from monitor.result import Cause, Phase, Reason
 from tests.grafana import dashboards
 
-dashboard = pytest.importorskip("grafana.dashboard", reason="grafana-foundation-sdk is not installed: it is in `dev`")
+dashboard = pytest.importorskip("grafana.dashboard", reason="grafana-foundation-sdk is not installed: it is in `test`")
 
 _PANELS = dashboards.panels()
 _IDS = [panel["title"] for panel in _PANELS]
