@@ -5,94 +5,39 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from monitor.result import Cause, Endpoint, Phase, Reason
-from monitor.simulator import Simulator
+from tests import promql
 from tests.grafana import dashboards, rules
-from tests.rig import Rig, series
 
 _QUERIES = list(dashboards.queries())
 every_query = pytest.mark.parametrize("query", _QUERIES, ids=str)
-
-_OF_TARGETS = {"instance", "job"}  # what Prometheus adds to each series that it scrapes
-_OF_PROMETHEUS: Mapping[str, set[str]] = {
-    "up": set(),
-    "scrape_duration_seconds": set(),
-    "ALERTS": {"alertname", "alertstate", "severity", "environment"},
-}
-_OF_RECORDED = {"environment", "endpoint"}
-_CLOSED: Mapping[str, set[str]] = {
-    "endpoint": set(Endpoint),
-    "reason": set(Reason),
-    "phase": set(Phase),
-    "cause": set(Cause),
-    "outcome": {"success", *Reason},
-    "alertstate": {"pending", "firing"},
-}
-_GROUPING = re.compile(r"\b(?:by|on|without|ignoring|group_left|group_right)\s*\(([^)]*)\)")
-_NO_METRICS = {"and", "or", "unless", "bool", "offset"}
 
 
 @pytest.fixture(scope="module")
 def exported() -> dict[str, set[str]]:
     """The names and labels of everything that a monitor exports once it has logged in and pinged."""
-    with Simulator() as simulator:
-        rig = Rig(simulator)
-        assert rig.turn(Endpoint.TOKEN).success
-        assert rig.turn(Endpoint.PING).success
-        rig.metrics.turn_began("prod", Endpoint.PING, 0.0)
-        rig.metrics.reloaded(1.0)
-        found: dict[str, set[str]] = {}
-        for text in series(rig.exposition(), ""):
-            name, _, labels = text.partition("{")
-            found.setdefault(name, set()).update(re.findall(r'(\w+)="', labels))
-        return found
-
-
-def _selectors(expr: str) -> Iterator[tuple[str, list[tuple[str, str, str]]]]:
-    """Each metric of an expression, with its matchers: label, operator, value."""
-    for name, matchers in re.findall(r"([a-zA-Z_:][\w:]*)\{([^}]*)\}", expr):
-        yield name, re.findall(r'(\w+)(=~|!~|!=|=)"([^"]*)"', matchers)
-
-
-def _labels(name: str, exported: Mapping[str, set[str]]) -> set[str]:
-    """The labels of a metric; fails for one that does not exist."""
-    if name in exported:
-        return exported[name] | _OF_TARGETS
-    if name in _OF_PROMETHEUS:
-        return _OF_PROMETHEUS[name] | _OF_TARGETS
-    assert ":" in name, f"nothing exports {name}"
-    return _OF_RECORDED | _OF_TARGETS
+    return promql.exported()
 
 
 @every_query
 def test_every_metric_is_asked_for_with_matchers(query: dashboards.Query) -> None:
     """No name stands alone in an expression: none escapes the tests below, or the variables."""
-    rest = re.sub(r'\{[^}]*\}|"[^"]*"|\[[^\]]*\]', "", _GROUPING.sub("", query.expr))
-    words = set(re.findall(r"[a-zA-Z_:][\w:]*(?!\w|\s*\()", rest)) - _NO_METRICS
-    assert words == {name for name, _ in _selectors(query.expr)}
+    assert promql.names(query.expr) == {name for name, _ in promql.selectors(query.expr)}
 
 
 @every_query
 def test_metrics_and_their_labels_exist(query: dashboards.Query, exported: dict[str, set[str]]) -> None:
     """A metric or a label that is renamed in the code is missed here."""
-    found = {name: _labels(name, exported) for name, _ in _selectors(query.expr)}
-    for name, matchers in _selectors(query.expr):
-        assert {label for label, _, _ in matchers} <= found[name], name
-    grouped = {label.strip() for group in _GROUPING.findall(query.expr) for label in group.split(",")} - {""}
-    assert grouped <= set().union(*found.values())
+    promql.check_labels(query.expr, exported)
 
 
 @every_query
 def test_values_are_of_the_closed_sets(query: dashboards.Query) -> None:
     """A reason, phase, cause or endpoint that is asked for by name is one of the code's."""
-    for _, matchers in _selectors(query.expr):
-        for label, operator, value in matchers:
-            assert operator != "=" or value in _CLOSED[label], f"{label}={value}"
+    promql.check_values(query.expr)
 
 
 @every_query
@@ -117,26 +62,22 @@ def test_variables_ask_for_what_is_exported(exported: dict[str, set[str]]) -> No
     asked = [variable["query"]["query"] for variable in dashboards.load()["templating"]["list"][1:]]
     for text in asked:
         name, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", text).groups()  # type: ignore[union-attr]
-        assert label in exported[name] | _OF_TARGETS
+        assert label in exported[name] | promql.OF_TARGETS
     assert len(asked) == 2
 
 
 def test_recorded_series_are_those_of_the_rules() -> None:
     """What the dashboard wants recorded, the rules record."""
-    if not rules.files():
-        pytest.skip(rules.MISSING)
-    asked = {name for query in _QUERIES for name, _ in _selectors(query.expr) if ":" in name}
+    asked = {name for query in _QUERIES for name, _ in promql.selectors(query.expr) if ":" in name}
     assert asked <= rules.names("record")
 
 
 def test_every_alert_is_one_that_the_dashboard_shows() -> None:
     """The alerts are chosen by how their names begin: one that is named otherwise would not be seen."""
-    if not rules.files():
-        pytest.skip(rules.MISSING)
     (pattern,) = {
         value
         for query in _QUERIES
-        for name, matchers in _selectors(query.expr)
+        for name, matchers in promql.selectors(query.expr)
         for label, _, value in matchers
         if (name, label) == ("ALERTS", "alertname")
     }

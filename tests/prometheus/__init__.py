@@ -1,0 +1,1 @@
+"""The rules, the routes, and the way from a fault to a message."""

@@ -1,0 +1,129 @@
+"""The rules: each alert has its cases, its words and its section in the runbook, and asks only for what exists."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests import promql
+from tests.prometheus import rulefiles
+
+ALERTS = rulefiles.alerts()
+RUNBOOK = (rulefiles.FOLDER / "RUNBOOK.md").read_text(encoding="utf-8")
+EXPRESSIONS = [rule["expr"] for rule in rulefiles.rules()]
+each_alert = pytest.mark.parametrize("name", ALERTS)
+each_expression = pytest.mark.parametrize("expr", EXPRESSIONS)
+checked_by_promtool = pytest.mark.needs("promtool")
+
+
+@pytest.fixture(scope="module")
+def exported() -> dict[str, set[str]]:
+    """What a monitor exports."""
+    return promql.exported()
+
+
+def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """What promtool says."""
+    command = ["promtool", *map(str, arguments)]
+    return subprocess.run(command, cwd=rulefiles.FOLDER, capture_output=True, text=True, timeout=50, check=False)
+
+
+@each_alert
+def test_every_alert_has_a_case_that_fires_and_one_that_does_not(name: str) -> None:
+    """An alert that never fired, or that nobody saw stay silent, is a hope."""
+    expected = [
+        bool(case.get("exp_alerts"))
+        for test in rulefiles.cases()
+        for case in test.get("alert_rule_test", [])
+        if case["alertname"] == name
+    ]
+    assert {True, False} <= set(expected)
+
+
+def test_every_recorded_series_has_a_case() -> None:
+    """What the alerts are built from is looked at by itself."""
+    asked = {
+        name
+        for test in rulefiles.cases()
+        for case in test.get("promql_expr_test", [])
+        for name in promql.names(case["expr"])
+    }
+    assert rulefiles.recorded() - asked == set()
+
+
+@pytest.mark.parametrize("path", rulefiles.CASES, ids=lambda path: path.name)
+def test_cases_evaluate_every_group_in_one_order(path: Path) -> None:
+    """promtool shuffles the groups that are not named, and a case would pass by chance."""
+    assert sorted(rulefiles.load(path)["group_eval_order"]) == sorted(rulefiles.groups())
+
+
+@each_alert
+def test_every_alert_says_what_is_wrong_and_where_to_read_on(name: str) -> None:
+    """A summary that is a sentence, a description, and a section of the runbook that exists."""
+    annotations = ALERTS[name]["annotations"]
+    assert annotations.keys() == {"summary", "description", "runbook_url"}
+    assert annotations["summary"].endswith((".", "?"))
+    assert "{{" in annotations["summary"] or name == "TigrMonitorAbsent"
+    assert annotations["runbook_url"].endswith(f"/prometheus/RUNBOOK.md#{name.lower()}")
+    assert f"\n### {name}\n" in RUNBOOK
+
+
+def test_the_runbook_knows_no_alert_that_does_not_exist() -> None:
+    """A section of an alert that was renamed is found by nobody."""
+    assert set(re.findall(r"^### (Tigr\w+)$", RUNBOOK, flags=re.MULTILINE)) == set(ALERTS)
+
+
+@each_alert
+def test_every_alert_has_a_severity(name: str) -> None:
+    """Its own, or its environment's: never both, for the rule's would win."""
+    rule = ALERTS[name]
+    own = rule.get("labels", {}).get("severity")
+    assert own in (None, "critical", "warning")
+    assert (own is None) == ("group_left (severity) tigr:severity" in rule["expr"])
+
+
+@each_alert
+def test_a_page_outlasts_a_restart_of_the_monitor(name: str) -> None:
+    """Series are gone until the first attempts after a restart have failed: that is no recovery."""
+    rule = ALERTS[name]
+    may_page = rule.get("labels", {}).get("severity") != "warning"
+    assert "keep_firing_for" in rule or not may_page or rule["expr"].startswith("absent(")
+
+
+@each_expression
+def test_rules_ask_for_metrics_and_labels_that_exist(expr: str, exported: dict[str, set[str]]) -> None:
+    """A metric or a label that is renamed in the code is missed here."""
+    promql.check_labels(expr, exported)
+
+
+@each_expression
+def test_rules_ask_for_values_that_exist(expr: str) -> None:
+    """A reason or an endpoint that is asked for by name is one of the code's."""
+    promql.check_values(expr)
+
+
+@each_expression
+def test_rules_ask_for_recorded_series_that_exist(expr: str) -> None:
+    """A recording rule that is renamed takes no alert with it."""
+    assert {name for name in promql.names(expr) if ":" in name} <= rulefiles.recorded()
+
+
+@pytest.mark.system
+@checked_by_promtool
+def test_promtool_finds_nothing_wrong() -> None:
+    """The configuration, and the rules that it names, as Debian's Prometheus reads them."""
+    done = promtool("check", "config", "--lint=all", "--lint-fatal", "prometheus.yml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("SUCCESS") == 1 + len(rulefiles.RULES)
+
+
+@pytest.mark.system
+@checked_by_promtool
+@pytest.mark.parametrize("path", rulefiles.CASES, ids=lambda path: path.name)
+def test_the_cases_hold(path: Path) -> None:
+    """Each alert fires with exactly these labels and words, and stays silent close to it."""
+    done = promtool("test", "rules", path)
+    assert done.returncode == 0, done.stdout + done.stderr
