@@ -13,7 +13,7 @@ import pytest
 
 from monitor.result import Reason
 from monitor.simulator import Simulator
-from tests.grafana import dashboards, rules
+from tests.grafana import dashboards
 from tests.grafana.prometheus import Prometheus, Sample, running
 from tests.process import Monitor, clean, command, free_port, wait_for
 
@@ -46,12 +46,12 @@ class Scraped:
 
 
 def _config(*targets: str) -> str:
-    files = "".join(f"\n  - {file}" for file in rules.files())
+    files = "".join(f"\n  - {file}" for file in rulefiles.RULES)
     return f"""
 global:
   scrape_interval: {dashboards.SCRAPE:.0f}s
   evaluation_interval: {dashboards.SCRAPE:.0f}s
-rule_files: {files or "[]"}
+rule_files: {files}
 scrape_configs:
   - job_name: tigr-monitor
     static_configs:

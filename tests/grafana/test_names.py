@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests import promql
-from tests.grafana import dashboards, rules
+from tests.grafana import dashboards
+from tests.prometheus import rulefiles
 
 _QUERIES = list(dashboards.queries())
 every_query = pytest.mark.parametrize("query", _QUERIES, ids=str)
@@ -69,7 +70,7 @@ def test_variables_ask_for_what_is_exported(exported: dict[str, set[str]]) -> No
 def test_recorded_series_are_those_of_the_rules() -> None:
     """What the dashboard wants recorded, the rules record."""
     asked = {name for query in _QUERIES for name, _ in promql.selectors(query.expr) if ":" in name}
-    assert asked <= rules.names("record")
+    assert asked <= rulefiles.recorded()
 
 
 def test_every_alert_is_one_that_the_dashboard_shows() -> None:
@@ -81,7 +82,7 @@ def test_every_alert_is_one_that_the_dashboard_shows() -> None:
         for label, _, value in matchers
         if (name, label) == ("ALERTS", "alertname")
     }
-    unseen = {name for name in rules.names("alert") if not re.fullmatch(pattern, name)}
+    unseen = {name for name in rulefiles.alerts() if not re.fullmatch(pattern, name)}
     assert not unseen
 
 

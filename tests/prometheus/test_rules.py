@@ -56,7 +56,7 @@ def test_every_recorded_series_has_a_case() -> None:
 
 @pytest.mark.parametrize("path", rulefiles.CASES, ids=lambda path: path.name)
 def test_cases_evaluate_every_group_in_one_order(path: Path) -> None:
-    """promtool shuffles the groups that are not named, and a case would pass by chance."""
+    """The groups that are not named are shuffled by promtool, and a case would pass by chance."""
     assert sorted(rulefiles.load(path)["group_eval_order"]) == sorted(rulefiles.groups())
 
 
@@ -117,7 +117,7 @@ def test_promtool_finds_nothing_wrong() -> None:
     """The configuration, and the rules that it names, as Debian's Prometheus reads them."""
     done = promtool("check", "config", "--lint=all", "--lint-fatal", "prometheus.yml")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("SUCCESS") == 1 + len(rulefiles.RULES)
+    assert f"{len(rulefiles.RULES)} rule files found" in done.stdout
 
 
 @pytest.mark.system
