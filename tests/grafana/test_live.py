@@ -14,8 +14,9 @@ import pytest
 from monitor.result import Reason
 from monitor.simulator import Simulator
 from tests.grafana import dashboards
-from tests.grafana.prometheus import Prometheus, Sample, running
 from tests.process import Monitor, clean, command, free_port, wait_for
+from tests.prometheus import rulefiles
+from tests.prometheus.server import Prometheus, Sample, running
 
 _ROUND = 240.0  # seconds within which the demo has shown everything once
 _LONGEST = 0.1  # seconds that one query may take

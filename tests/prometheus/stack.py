@@ -12,13 +12,14 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
 
 from monitor.durations import parse, text
 from tests.process import free_port, wait_for
 from tests.prometheus import rulefiles
+from tests.prometheus.server import running
 
 _PATIENCE = 30.0  # seconds
 _DURATION = re.compile(r"\[(\w+)(?::(\w+))?\]")
@@ -60,13 +61,13 @@ class Receivers:
                 self.send_response(200)
                 self.end_headers()
 
-            def log_message(self, format: str, *args: object) -> None:
+            def log_message(self, *_: object) -> None:
                 """Say nothing."""
 
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}/"
 
-    def __enter__(self) -> Receivers:
+    def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
 
@@ -130,11 +131,19 @@ def faster_routes(receivers: str, factor: float) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _process(command: Sequence[str], log: Path, ready: str) -> Iterator[None]:
+def _alertmanager(directory: Path, port: int) -> Iterator[None]:
+    command = [
+        "prometheus-alertmanager",
+        f"--config.file={directory / 'alertmanager.yml'}",
+        f"--storage.path={directory / 'alertmanager'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--cluster.listen-address=",
+    ]
+    log, ready = directory / "alertmanager.log", f"http://127.0.0.1:{port}/-/ready"
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output)
     try:
-        wait_for(lambda: process.poll() is not None or _answers(ready), f"{command[0]} is ready", _PATIENCE)
+        wait_for(lambda: process.poll() is not None or _answers(ready), "Alertmanager is ready", _PATIENCE)
         assert process.poll() is None, log.read_text()
         yield
     finally:
@@ -159,7 +168,7 @@ def stack(
     directory: Path, targets: Mapping[str, int], rules: Mapping[str, Any], routes: Mapping[str, Any], scrape: float
 ) -> Iterator[None]:
     """Run both on these rules and routes; `targets` are ports by instance, looked at every `scrape` seconds."""
-    prometheus, alertmanager, cluster = free_port(), free_port(), free_port()
+    alertmanager = free_port()
     config = rulefiles.load(rulefiles.FOLDER / "prometheus.yml")
     interval = text(scrape)
     config["global"] = {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval}
@@ -168,29 +177,12 @@ def stack(
     config["scrape_configs"][0]["static_configs"] = [
         {"targets": [f"127.0.0.1:{port}"], "labels": {"instance": instance}} for instance, port in targets.items()
     ]
-    for name, contents in {"prometheus": config, "rules": rules, "alertmanager": routes}.items():
+    for name, contents in {"rules": rules, "alertmanager": routes}.items():
         (directory / f"{name}.yml").write_text(yaml.safe_dump(dict(contents), sort_keys=False), encoding="utf-8")
     with (
-        _process(
-            [
-                "prometheus-alertmanager",
-                f"--config.file={directory / 'alertmanager.yml'}",
-                f"--storage.path={directory / 'alertmanager'}",
-                f"--web.listen-address=127.0.0.1:{alertmanager}",
-                f"--cluster.listen-address=127.0.0.1:{cluster}",
-            ],
-            directory / "alertmanager.log",
-            f"http://127.0.0.1:{alertmanager}/-/ready",
-        ),
-        _process(
-            [
-                "prometheus",
-                f"--config.file={directory / 'prometheus.yml'}",
-                f"--storage.tsdb.path={directory / 'data'}",
-                f"--web.listen-address=127.0.0.1:{prometheus}",
-            ],
-            directory / "prometheus.log",
-            f"http://127.0.0.1:{prometheus}/-/ready",
-        ),
+        _alertmanager(directory, alertmanager),
+        running(directory, yaml.safe_dump(config, sort_keys=False)) as prometheus,
     ):
+        # From its first scrape on it sees what rises.
+        wait_for(lambda: len(prometheus.now("up == 1")) == len(targets), "every monitor is scraped", _PATIENCE)
         yield
