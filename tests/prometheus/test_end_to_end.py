@@ -6,11 +6,11 @@ twentieth of their time.
 
 from __future__ import annotations
 
+import functools
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -134,18 +134,28 @@ def _revoke_twice(scene: Scene) -> None:
     for count in (1, 2):
         environment.revoke_tokens()
         monitor.wait_for(count, "tigr_token_rejected_total", environment=REVOKED)
-        scheduled = monitor.value("tigr_token_renewals_total", environment=REVOKED, cause="scheduled") or 0
-        wait_for(
-            lambda before=scheduled: (
-                (monitor.value("tigr_token_renewals_total", environment=REVOKED, cause="scheduled") or 0) > before
-            ),
-            "the next scheduled login",
-            PATIENCE,
-        )
+        _await(functools.partial(_logged_in_since, monitor, _scheduled(monitor)), "the next scheduled login")
+
+
+def _scheduled(monitor: Monitor) -> float:
+    return monitor.value("tigr_token_renewals_total", environment=REVOKED, cause="scheduled") or 0
+
+
+def _logged_in_since(monitor: Monitor, before: float) -> bool:
+    return _scheduled(monitor) > before
 
 
 def _await(what: Callable[[], object], why: str) -> None:
     wait_for(what, why, PATIENCE)
+
+
+def _await_all(receivers: Receivers, expected: Mapping[str, frozenset[tuple[str, str]]], status: str) -> None:
+    """Wait until everything expected has been told."""
+    try:
+        _await(lambda: all(told <= receivers.about(name, status) for name, told in expected.items()), "every message")
+    except AssertionError:
+        missing = {name: told - receivers.about(name, status) for name, told in expected.items()}
+        pytest.fail(f"{status}, not told: { {name: told for name, told in missing.items() if told} }")
 
 
 def test_each_fault_sends_its_own_message_and_its_end(scene: Scene) -> None:
@@ -170,8 +180,7 @@ def test_each_fault_sends_its_own_message_and_its_end(scene: Scene) -> None:
     _await(lambda: receivers.about("restarted"), "the page before the restart")
     assert monitors["of_restarted"].stop() == 0
     monitors["of_restarted"].start()
-    for subject, told in expected.items():
-        _await(lambda subject=subject, told=told: told <= receivers.about(subject), f"{subject}: {set(told)}")
+    _await_all(receivers, expected, "firing")
     monitors["of_restarted"].wait_for(
         1, "tigr_failure", environment="restarted", endpoint="ping", reason="server_error"
     )
@@ -183,11 +192,7 @@ def test_each_fault_sends_its_own_message_and_its_end(scene: Scene) -> None:
         environment.api_faults.clear()
     monitors["killed"].start()
     monitors["most"].process.send_signal(signal.SIGHUP)  # grants the rejected credentials one attempt
-    for subject, told in expected.items():
-        _await(
-            lambda subject=subject, told=told: told <= receivers.about(subject, "resolved"),
-            f"{subject}: the end of {set(told)}",
-        )
+    _await_all(receivers, expected, "resolved")
     _await(lambda: not receivers.unresolved(), "everything is over")
 
     subjects = {message.subject for message in receivers.messages}
