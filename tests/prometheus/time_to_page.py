@@ -55,7 +55,8 @@ def measure(simulator: Simulator, receivers: Receivers, limit: float) -> dict[st
     environments["ping answered wrongly"].api_faults.set(Status(500))
     environments["ping hangs"].api_faults.set(Hang())
     environments["login refused"].token_faults.set(Refuse())
-    began, pause, found = time.monotonic(), threading.Event(), {}
+    found: dict[str, float] = {}
+    began, pause = time.monotonic(), threading.Event()
     while len(found) < len(environments) and time.monotonic() - began < limit:
         pause.wait(0.1)
         for name, environment in environments.items():
