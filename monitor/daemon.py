@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import logging
+import os
 import queue
 import signal
 import sys
@@ -12,11 +14,12 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from enum import Enum, auto
 
-from monitor import __version__, log
+from monitor import __version__, log, notify
 from monitor.addresses import bracketed
 from monitor.guard import Guard, unprotected
 from monitor.log import fields
 from monitor.monitoring import Monitoring
+from monitor.notify import Notifier
 from monitor.settings import Loaded, Settings, SettingsError, load
 from monitor.state import State, StateInUseError
 from monitor.trust import has_roots, probing_context
@@ -48,12 +51,16 @@ class Daemon:
         self._environ = environ
         self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
         self._reloading = threading.Lock()
+        self._notifier = Notifier(environ)
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT.
 
         Raises `SettingsError` or `CannotStartError` before anything is sent to anybody.
         """
+        for name in notify.VARIABLES:  # they are for this process alone
+            os.environ.pop(name, None)
+        faulthandler.enable()  # the watchdog's SIGABRT: which line hangs; it prints no values
         settings = self._loaded.settings
         self._configure_log(settings)
         sys.setswitchinterval(_SWITCH_INTERVAL)
@@ -85,7 +92,10 @@ class Daemon:
             _settle()
             monitoring.start()
             resources.callback(monitoring.stop)
+            self._notifier.ready()
+            self._notifier.report(monitoring.status, monitoring.stalled)
             self._obey(monitoring)
+            self._notifier.stopping()
             _log.info("stopping")
 
     def _obey(self, monitoring: Monitoring) -> None:
@@ -96,24 +106,31 @@ class Daemon:
     def _reload(self, monitoring: Monitoring) -> None:
         """Read the settings again, and go over to them if they can be used."""
         with self._reloading:
-            old = self._loaded
+            self._notifier.reloading()
             try:
-                new = load(self._environ)
-                context = probing_context(new.settings)
-            except SettingsError as error:
-                monitoring.keep()
-                for problem in error.problems:
-                    _log.error("reload: %s", problem)
-                _log.error("reload failed: the old settings stay in force")
-                return
-            _warn_of_restart(old.settings, new.settings)
-            self._configure_log(new.settings)
-            monitoring.adopt(new.settings, context)
-            self._loaded = new
-            asked = monitoring.ask_for_logins()
-            _log.info("reloaded: %s", _news(old, new))
-            if asked:
-                _log.info("%s: one login with the credentials that were rejected, as asked for", ", ".join(asked))
+                self._read_again(monitoring)
+            finally:
+                self._notifier.ready()
+
+    def _read_again(self, monitoring: Monitoring) -> None:
+        old = self._loaded
+        try:
+            new = load(self._environ)
+            context = probing_context(new.settings)
+        except SettingsError as error:
+            monitoring.keep()
+            for problem in error.problems:
+                _log.error("reload: %s", problem)
+            _log.error("reload failed: the old settings stay in force")
+            return
+        _warn_of_restart(old.settings, new.settings)
+        self._configure_log(new.settings)
+        monitoring.adopt(new.settings, context)
+        self._loaded = new
+        asked = monitoring.ask_for_logins()
+        _log.info("reloaded: %s", _news(old, new))
+        if asked:
+            _log.info("%s: one login with the credentials that were rejected, as asked for", ", ".join(asked))
 
     def _configure_log(self, settings: Settings) -> None:
         layout = self._loaded.settings.log_format  # the one the daemon began with

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import threading
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from monitor.api import Api
 from monitor.clock import SYSTEM_CLOCK, Clock
@@ -12,7 +13,7 @@ from monitor.environment import Environment
 from monitor.metrics import Metrics
 from monitor.narrator import Narrator
 from monitor.resolver import Resolver
-from monitor.result import Endpoint, Result
+from monitor.result import Endpoint, Reason, Result
 from monitor.schedule import Job, Schedule
 from monitor.settings import EnvironmentSettings, Settings
 from monitor.state import State
@@ -39,6 +40,7 @@ class Monitoring:
         self._schedule = Schedule(self._metrics, clock)
         self._changing = threading.Lock()
         self._watched: dict[str, _Watched] = {}
+        self._newest: dict[tuple[str, Endpoint], Reason | None] = {}  # for the status line
         self._began = clock.now()
         self._adopt(settings, context)
         self._metrics.reloaded(clock.wall())
@@ -124,6 +126,8 @@ class Monitoring:
         del self._watched[name]
         self._metrics.forget(name)
         self._narrator.forget(name)
+        for endpoint in Endpoint:
+            self._newest.pop((name, endpoint), None)
 
     # Where the Results go.
 
@@ -132,6 +136,8 @@ class Monitoring:
         if result.environment in self._watched:
             self._metrics.record(result)
             self._narrator.record(result)
+            if not (result.superseded or result.question):
+                self._newest[result.environment, result.endpoint] = result.reason
 
     def certificate_seen(self, environment: str, endpoint: Endpoint, expiry: float) -> None:
         """Take in when a certificate ends that did not verify, in Unix seconds."""
@@ -154,6 +160,27 @@ class Monitoring:
             for name, watched in self._watched.items()
             if not watched.environment.attempted
         ]
+
+    def status(self) -> str:
+        """Say in one line how each environment is, for `systemctl status`; times of day are UTC."""
+        return "; ".join(
+            f"{name} {self._status(name, watched.environment)}" for name, watched in list(self._watched.items())
+        )
+
+    def _status(self, name: str, environment: Environment) -> str:
+        if environment.credentials_rejected:
+            at = datetime.fromtimestamp(self._clock.wall() + environment.backoff(Endpoint.TOKEN), UTC)
+            return f"LOGIN REJECTED, next try {at:%H:%M}"
+        headroom = environment.headroom()
+        token = "no token" if headroom is None or headroom <= 0 else f"token {headroom // 60:.0f} min"
+        if (name, Endpoint.PING) not in self._newest and (name, Endpoint.TOKEN) not in self._newest:
+            return "starting"
+        reasons = [
+            f"{what} FAILED ({reason})"
+            for endpoint, what in ((Endpoint.TOKEN, "LOGIN"), (Endpoint.PING, "PING"))
+            if (reason := self._newest.get((name, endpoint)))
+        ]
+        return ", ".join([*(reasons or ["up"]), token])
 
     def index(self) -> list[str]:
         """Return the names of the environments."""
