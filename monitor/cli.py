@@ -89,10 +89,16 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(_options: argparse.Namespace) -> int:
     from monitor.daemon import CannotStartError, Daemon
+    from monitor.notify import Notifier
 
+    notifier = Notifier(os.environ)
     try:
-        Daemon(load(os.environ), os.environ).run()
+        Daemon(load(os.environ), os.environ, notifier).run()
+    except SettingsError as error:
+        notifier.refused(" ".join(_in_words(error)))
+        raise
     except CannotStartError as error:
+        notifier.refused(str(error))
         _complain(str(error))
         return NOT_WELL
     return WELL
@@ -160,4 +166,8 @@ def _say(text: str) -> None:
 
 
 def _complain(first: str, *more: str) -> None:
-    print(f"tigr-monitor: {first}", *(f"  {line}" for line in more), sep="\n", file=sys.stderr)
+    from monitor.log import is_journal
+
+    priority = "<3>" if is_journal(os.environ) else ""  # an error, of sd-daemon(3)
+    for line in (f"tigr-monitor: {first}", *(f"  {line}" for line in more)):
+        print(f"{priority}{line}", file=sys.stderr)

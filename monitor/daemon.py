@@ -5,7 +5,6 @@ from __future__ import annotations
 import faulthandler
 import gc
 import logging
-import os
 import queue
 import signal
 import sys
@@ -14,7 +13,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from enum import Enum, auto
 
-from monitor import __version__, log, notify
+from monitor import __version__, log
 from monitor.addresses import bracketed
 from monitor.guard import Guard, unprotected
 from monitor.log import fields
@@ -46,20 +45,18 @@ _ORDERS = {signal.SIGHUP: _Order.RELOAD, signal.SIGTERM: _Order.STOP, signal.SIG
 class Daemon:
     """The monitor as a service."""
 
-    def __init__(self, loaded: Loaded, environ: Mapping[str, str]) -> None:
+    def __init__(self, loaded: Loaded, environ: Mapping[str, str], notifier: Notifier) -> None:
         self._loaded = loaded
         self._environ = environ
         self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
         self._reloading = threading.Lock()
-        self._notifier = Notifier(environ)
+        self._notifier = notifier
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT.
 
         Raises `SettingsError` or `CannotStartError` before anything is sent to anybody.
         """
-        for name in notify.VARIABLES:  # they are for this process alone
-            os.environ.pop(name, None)
         faulthandler.enable()  # the watchdog's SIGABRT: which line hangs; it prints no values
         settings = self._loaded.settings
         self._configure_log(settings)

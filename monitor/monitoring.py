@@ -5,7 +5,6 @@ from __future__ import annotations
 import ssl
 import threading
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from monitor.api import Api
 from monitor.clock import SYSTEM_CLOCK, Clock
@@ -13,10 +12,11 @@ from monitor.environment import Environment
 from monitor.metrics import Metrics
 from monitor.narrator import Narrator
 from monitor.resolver import Resolver
-from monitor.result import Endpoint, Reason, Result
+from monitor.result import Endpoint, Result
 from monitor.schedule import Job, Schedule
 from monitor.settings import EnvironmentSettings, Settings
 from monitor.state import State
+from monitor.summary import Summary
 from monitor.wire import Wire
 
 _LONGEST_GAP = 1.0  # seconds between the first turns of two jobs
@@ -34,13 +34,13 @@ class Monitoring:
     def __init__(self, settings: Settings, context: ssl.SSLContext, state: State, clock: Clock = SYSTEM_CLOCK) -> None:
         self._metrics = Metrics()
         self._narrator = Narrator()
+        self._summary = Summary(clock)
         self._state = state
         self._clock = clock
         self._resolver = Resolver()
         self._schedule = Schedule(self._metrics, clock)
         self._changing = threading.Lock()
         self._watched: dict[str, _Watched] = {}
-        self._newest: dict[tuple[str, Endpoint], Reason | None] = {}  # for the status line
         self._began = clock.now()
         self._adopt(settings, context)
         self._metrics.reloaded(clock.wall())
@@ -126,8 +126,7 @@ class Monitoring:
         del self._watched[name]
         self._metrics.forget(name)
         self._narrator.forget(name)
-        for endpoint in Endpoint:
-            self._newest.pop((name, endpoint), None)
+        self._summary.forget(name)
 
     # Where the Results go.
 
@@ -136,8 +135,7 @@ class Monitoring:
         if result.environment in self._watched:
             self._metrics.record(result)
             self._narrator.record(result)
-            if not (result.superseded or result.question):
-                self._newest[result.environment, result.endpoint] = result.reason
+            self._summary.record(result)
 
     def certificate_seen(self, environment: str, endpoint: Endpoint, expiry: float) -> None:
         """Take in when a certificate ends that did not verify, in Unix seconds."""
@@ -162,25 +160,11 @@ class Monitoring:
         ]
 
     def status(self) -> str:
-        """Say in one line how each environment is, for `systemctl status`; times of day are UTC."""
-        return "; ".join(
-            f"{name} {self._status(name, watched.environment)}" for name, watched in list(self._watched.items())
-        )
-
-    def _status(self, name: str, environment: Environment) -> str:
-        if environment.credentials_rejected:
-            at = datetime.fromtimestamp(self._clock.wall() + environment.backoff(Endpoint.TOKEN), UTC)
-            return f"LOGIN REJECTED, next try {at:%H:%M}"
-        headroom = environment.headroom()
-        token = "no token" if headroom is None or headroom <= 0 else f"token {headroom // 60:.0f} min"
-        if (name, Endpoint.PING) not in self._newest and (name, Endpoint.TOKEN) not in self._newest:
-            return "starting"
-        reasons = [
-            f"{what} FAILED ({reason})"
-            for endpoint, what in ((Endpoint.TOKEN, "LOGIN"), (Endpoint.PING, "PING"))
-            if (reason := self._newest.get((name, endpoint)))
-        ]
-        return ", ".join([*(reasons or ["up"]), token])
+        """Say in one line how everything is."""
+        stalled = self.stalled()
+        if stalled:
+            return f"STALLED: {stalled[0]}" + (f", and {len(stalled) - 1} more" if len(stalled) > 1 else "")
+        return self._summary.text({name: watched.environment for name, watched in list(self._watched.items())})
 
     def index(self) -> list[str]:
         """Return the names of the environments."""

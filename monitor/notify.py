@@ -9,12 +9,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+_LONGEST = 1000  # characters of a status: a datagram that is too long would be dropped whole
 _LOOK = 1.0  # seconds between two looks at whether there is something to tell
 
 
 class Notifier:
-    """The socket that systemd listens on. Without NOTIFY_SOCKET nothing is done; what cannot be sent is dropped."""
+    """The way to the service manager. Without NOTIFY_SOCKET nothing is done; what cannot be sent is dropped."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._address = _address(environ.get("NOTIFY_SOCKET", ""))
@@ -34,6 +34,10 @@ class Notifier:
         self._ending.set()
         self._send("STOPPING=1")
 
+    def refused(self, why: str) -> None:
+        """Say why there will be no start."""
+        self._send(f"STATUS={_one_line(why)}")
+
     def report(self, status: Callable[[], str], stalled: Callable[[], list[str]]) -> None:
         """From now on tell what `status` says when that changes, and that all is well while nothing is `stalled`."""
         if self._address is not None:
@@ -47,7 +51,7 @@ class Notifier:
         while not self._ending.is_set():
             text = status()
             if text != told:
-                self._send(f"STATUS={text}")
+                self._send(f"STATUS={_one_line(text)}")
                 told = text
             now = time.monotonic()
             if pause is not None and now - well_at >= pause - look and not stalled():
@@ -58,7 +62,7 @@ class Notifier:
     def _send(self, *lines: str) -> None:
         if self._address is None:
             return
-        # A daemon that systemd does not hear is stopped by it; one that stops for that reason helps nobody.
+        # Not heard, a daemon is restarted soon enough; to stop for that reason would help nobody.
         with (
             contextlib.suppress(OSError),
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock,
@@ -71,6 +75,10 @@ def _address(text: str) -> str | None:
     if text.startswith("@"):
         return "\0" + text[1:]
     return text if text.startswith("/") else None
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:_LONGEST]
 
 
 def _watchdog(environ: Mapping[str, str]) -> float | None:

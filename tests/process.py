@@ -45,6 +45,17 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
+def get(port: int, path: str, accept: str = "") -> tuple[int, str]:
+    """Status and body of a page that 127.0.0.1 serves; `OSError` where nobody does."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    try:
+        connection.request("GET", path, headers={"Accept": accept} if accept else {})
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+    finally:
+        connection.close()
+
+
 def wait_for(what: Callable[[], object], why: str, timeout: float = PATIENCE) -> None:
     """Ask until there is an answer that is true."""
     deadline = time.monotonic() + timeout
@@ -105,13 +116,7 @@ class Monitor:
 
     def get(self, path: str, accept: str = "") -> tuple[int, str]:
         """Status and body of a page."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
-        try:
-            connection.request("GET", path, headers={"Accept": accept} if accept else {})
-            response = connection.getresponse()
-            return response.status, response.read().decode()
-        finally:
-            connection.close()
+        return get(self.port, path, accept)
 
     def metrics(self) -> str:
         """A scrape."""

@@ -14,7 +14,7 @@ import pytest
 from monitor.notify import Notifier
 from monitor.simulator import Simulator
 from monitor.simulator.faults import Status
-from tests.process import Monitor, wait_for
+from tests.process import Monitor, run, wait_for
 
 LIMIT = 10.0  # seconds
 
@@ -112,12 +112,31 @@ def test_answers_the_watchdog_while_nothing_stalls(manager: socket.socket) -> No
 def test_leaves_a_watchdog_alone_that_asks_another(manager: socket.socket, asked: dict[str, str]) -> None:
     """The process that WATCHDOG_PID names is not this one, or nothing was asked."""
     questions: list[int] = []
+
+    def question() -> list[str]:
+        questions.append(1)
+        return []
+
     notifier = Notifier(environ(manager, **asked))
-    notifier.report(lambda: "fine", lambda: questions.append(1) or [])  # type: ignore[func-returns-value]
+    notifier.report(lambda: "fine", question)
     assert heard(manager) == "STATUS=fine"
     notifier.stopping()
     assert heard(manager) == "STOPPING=1"
     assert not questions
+
+
+def test_a_long_status_is_cut_and_stays_one_line(manager: socket.socket) -> None:
+    """A second line would be an order of its own, and a datagram that is too long would be lost."""
+    Notifier(environ(manager)).refused("a setting is wrong:\nREADY=1 " + "x" * 100_000)
+    text = heard(manager)
+    assert text.startswith("STATUS=a setting is wrong: READY=1 xxx")
+    assert len(text) < 2000
+
+
+def test_wrong_settings_are_told(manager: socket.socket) -> None:
+    """`systemctl status` has them, with what to do, even when the log is long."""
+    assert run(["run"], environ(manager)).returncode == 2
+    assert "TIGR_ENVIRONMENTS__PROD__PASSWORD: is missing" in heard(manager)
 
 
 def test_the_daemon_tells_from_its_start_to_its_end(manager: socket.socket, tmp_path: Path) -> None:
@@ -130,7 +149,7 @@ def test_the_daemon_tells_from_its_start_to_its_end(manager: socket.socket, tmp_
             wait_to_hear(manager, "STATUS=prod up, token ")
             wait_to_hear(manager, "WATCHDOG=1")
             simulator.environment("prod").api_faults.set(Status(500))
-            wait_to_hear(manager, "prod PING FAILED (server_error), token ")
+            wait_to_hear(manager, "prod PING FAILING (server_error), token ")
             monitor.process.send_signal(signal.SIGHUP)
             wait_to_hear(manager, "RELOADING=1\nMONOTONIC_USEC=")
             wait_to_hear(manager, "READY=1")

@@ -14,34 +14,17 @@ import pytest
 
 from monitor import __version__
 from release.__main__ import CannotReleaseError, build, next_version, release, with_section
+from tests.checkout import ROOT, copy_to, git, tracked
 
-ROOT = Path(__file__).parents[1]
 DAY = dt.date(2026, 1, 31)
-
-
-def git(root: Path, *arguments: str) -> str:
-    """What git says."""
-    author = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "safe.directory=*", "-c", "commit.gpgsign=false"]
-    command = ["git", *author, *arguments]
-    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Wheel and sdist of what git knows here, by suffix, as a release builds them."""
     clone = tmp_path_factory.mktemp("clone")
-    for name in git(ROOT, "ls-files", "--cached", "--others", "--exclude-standard", "-z").split("\0"):
-        if name and (ROOT / name).exists():
-            target = clone / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes((ROOT / name).read_bytes())
+    copy_to(clone)
     return {path.suffix: path for path in build(clone, "1700000000")}
-
-
-def tracked(*folders: str) -> set[str]:
-    """The files that git knows, or would, below these folders."""
-    names = git(ROOT, "ls-files", "--cached", "--others", "--exclude-standard", "--", *folders).splitlines()
-    return {name for name in names if (ROOT / name).exists()}
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(packages: dict[str, Path]) -> None:
