@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-system soak test-lowest lint format lock release clean
+.PHONY: help demo test test-system soak test-lowest lint format lock image release clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,16 @@ lock: $(VENV)/.dev ## pin what is installed in CI and in images, with hashes (ne
 	$(BIN)/python requirements/lowest.py > $(VENV)/lowest.in
 	$(LOCK) --no-annotate -c $(VENV)/lowest.in -c requirements/build.txt --extra demo --extra test \
 		-o requirements/lowest.txt pyproject.toml
+
+# With podman: make image BUILD_IMAGE="podman build --format=docker" (its own format has no health check).
+BUILD_IMAGE = docker build
+TARGET = monitor
+REVISION = $(shell git rev-parse HEAD)
+
+image: ## build the container image (make image TARGET=demo: the demo's)
+	version=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) && $(BUILD_IMAGE) --target=$(TARGET) \
+		--build-arg=VERSION=$$version --build-arg=REVISION=$(REVISION) \
+		--tag=tigr-monitor:$$version$(if $(filter demo,$(TARGET)),-demo) .
 
 release: $(VENV)/.dev ## make a version: make release VERSION=1.2.3
 	$(BIN)/python -m release $(VERSION)

@@ -16,6 +16,9 @@ from pathlib import Path
 from packaging.version import InvalidVersion, Version
 
 UNRELEASED = "## [Unreleased]\n"
+# What else names the version: the image that it is deployed from.
+NAMING = ("README.md", "kubernetes/tigr-monitor.yaml")
+IMAGE_TAG = re.compile(r"(?<=\btigr-monitor:)\d+\.\d+\.\d+\b")
 VERSION_LINE = re.compile(r'^version = "(.+)"$', flags=re.MULTILINE)
 
 
@@ -79,7 +82,9 @@ def release(root: Path, wanted: str, day: dt.date) -> list[Path]:
     named = VERSION_LINE.sub(f'version = "{version}"', pyproject.read_text(encoding="utf-8"), count=1)
     changelog.write_text(told, encoding="utf-8")
     pyproject.write_text(named, encoding="utf-8")
-    git(root, "commit", "--quiet", "--message", f"Release {version}", "--", "CHANGELOG.md", "pyproject.toml")
+    for path in (root / name for name in NAMING):
+        path.write_text(IMAGE_TAG.sub(str(version), path.read_text(encoding="utf-8")), encoding="utf-8")
+    git(root, "commit", "--quiet", "--message", f"Release {version}", "--", "CHANGELOG.md", "pyproject.toml", *NAMING)
     git(root, "tag", "--annotate", "--message", f"tigr-monitor {version}", tag)
     return build(root, git(root, "log", "-1", "--format=%ct"))
 

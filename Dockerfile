@@ -1,0 +1,49 @@
+# tigr-monitor as an image: `make image` builds it. The last stage is the monitor; `--target demo` is its demo.
+
+FROM python:3.13-slim AS build
+WORKDIR /src
+COPY requirements/runtime.txt requirements/build.txt requirements/
+RUN python -m venv --without-pip /opt/tigr-monitor \
+    && pip --python /opt/tigr-monitor/bin/python install --no-cache-dir --no-deps --require-hashes \
+        -r requirements/runtime.txt \
+    && pip install --no-cache-dir --no-deps --require-hashes -r requirements/build.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY monitor monitor
+# What builds the wheel stays out of the environment that runs it.
+RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
+    && pip --python /opt/tigr-monitor/bin/python install --no-cache-dir --no-deps --no-index /wheels/*.whl
+
+FROM build AS build-demo
+COPY requirements/demo.txt requirements/
+RUN pip --python /opt/tigr-monitor/bin/python install --no-cache-dir --no-deps --require-hashes -r requirements/demo.txt
+
+FROM python:3.13-slim AS base
+ARG VERSION=unknown
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="tigr-monitor" \
+    org.opencontainers.image.description="Watches the TIGR Registry Client API for Prometheus" \
+    org.opencontainers.image.licenses="Apache-2.0" \
+    org.opencontainers.image.version="$VERSION" \
+    org.opencontainers.image.revision="$REVISION"
+# Whoever breaks in finds nothing to install more with.
+RUN pip uninstall --yes --quiet --root-user-action=ignore pip \
+    && install -d -o 65532 -g 65532 -m 700 /var/lib/tigr-monitor
+ENV PATH=/opt/tigr-monitor/bin:$PATH \
+    MALLOC_ARENA_MAX=1 \
+    TIGR_LISTEN=:9844 \
+    TIGR_STATE_DIR=/var/lib/tigr-monitor
+# Remembers rejected credentials across restarts: give it a name, or a new container forgets them.
+VOLUME /var/lib/tigr-monitor
+# A number, because Kubernetes cannot tell of a name that it is not root.
+USER 65532:65532
+EXPOSE 9844
+HEALTHCHECK --interval=30s --timeout=5s --start-period=5s CMD ["tigr-monitor", "health"]
+ENTRYPOINT ["tigr-monitor"]
+
+FROM base AS demo
+COPY --from=build-demo /opt/tigr-monitor /opt/tigr-monitor
+CMD ["demo", "--listen", ":9844"]
+
+FROM base AS monitor
+COPY --from=build /opt/tigr-monitor /opt/tigr-monitor
+CMD ["run"]

@@ -1,0 +1,114 @@
+"""buildah and podman, with a store of their own and a base image made here: no registry, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+BASE = "docker.io/library/python:3.13-slim"  # the official name; what bears it here is made of Debian
+_PATIENCE = 300.0  # seconds
+_CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
+# Mounts, processes and control groups of their own: crun wants groups of version 2 alone, and all ends with the first
+# process in there.
+_HOLDER = """
+set -e
+umount --recursive --lazy /sys/fs/cgroup
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+echo ready
+exec cat
+"""
+# Python and a pip of its own in /usr/local, and no distribution that claims them.
+_LIKE_THE_OFFICIAL = """
+for name in python python3; do ln -s /usr/bin/python3 /usr/local/bin/$name; done
+rm /usr/lib/python3*/EXTERNALLY-MANAGED
+pip install --quiet --no-cache-dir --ignore-installed --root-user-action=ignore pip
+rm -r /usr/lib/python3/dist-packages /usr/bin/pip*
+"""
+
+
+class Podman:
+    """A store of images, and the containers that run from it."""
+
+    def __init__(self, store: Path, holder: int) -> None:
+        self._enter = ["nsenter", f"--target={holder}", "--mount", "--pid"]
+        self._store = ["--root", str(store / "root"), "--runroot", str(store / "run"), "--storage-driver=overlay"]
+
+    def build(self, folder: Path) -> list[str]:
+        """The command that builds an image there, as `docker build` would, with what pip needs of this machine."""
+        volumes = [path for path in (_CERTIFICATES, "/etc/pip.conf") if Path(path).exists()]
+        mounted = [f"--volume={path}:{path}:ro" for path in volumes]
+        options = ["--isolation=chroot", "--format=docker", "--pull-never", "--layers", *mounted]
+        return [*self._enter, "env", f"--chdir={folder}", "buildah", *self._store, "build", *options]
+
+    def buildah(self, *arguments: str | Path) -> str:
+        """What buildah prints."""
+        return _run([*self._enter, "buildah", *self._store, *map(str, arguments)]).stdout.strip()
+
+    def podman(self, *arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """What becomes of a command of podman's."""
+        options = ["--cgroup-manager=cgroupfs", "--events-backend=file", "--log-level=error"]
+        return _run([*self._enter, "podman", *self._store, *options, *map(str, arguments)], check=check)
+
+    def inspect(self, kind: str, name: str) -> Any:  # noqa: ANN401 - a tree of JSON
+        """What podman knows of an image or a container."""
+        (found,) = json.loads(self.podman(kind, "inspect", name).stdout)
+        return found
+
+    def make_base(self, root: Path) -> None:
+        """Make an image under the official short name from the root of a Debian that has Python and pip."""
+        container = self.buildah("from", "scratch")
+        archive = root.with_suffix(".tar")
+        subprocess.run(["tar", "-C", root, "--exclude=./dev/*", "-cf", archive, "."], check=True)
+        self.buildah("add", container, archive, "/")
+        archive.unlink()
+        mounted = f"--volume={_CERTIFICATES}:{_CERTIFICATES}:ro"
+        self.buildah("run", "--isolation=chroot", mounted, container, "--", "sh", "-ec", _LIKE_THE_OFFICIAL)
+        self.buildah("config", "--env", "PATH=/usr/local/bin:/usr/bin:/bin", "--env", "LANG=C.UTF-8", container)
+        self.buildah("commit", "--quiet", "--format=docker", "--rm", container, BASE)
+        short = BASE.rpartition("/")[2]
+        self.buildah("tag", BASE, f"localhost/{short}")  # where no file says what the short name means
+
+
+@contextmanager
+def podman(store: Path) -> Iterator[Podman]:
+    """A store in that directory; in the end nothing of it runs any more."""
+    holder = subprocess.Popen(
+        [
+            "unshare",
+            "--mount",
+            "--propagation=private",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+            "bash",
+            "-c",
+            _HOLDER,
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert holder.stdout
+        assert holder.stdout.readline() == "ready\n"
+        (child,) = Path(f"/proc/{holder.pid}/task/{holder.pid}/children").read_text().split()
+        yield Podman(store, int(child))
+    finally:
+        holder.kill()
+        holder.communicate()
+
+
+def _run(command: list[str], *, check: bool = True) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False, env=_environment())
+    assert done.returncode == 0 or not check, f"status {done.returncode} of {command}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def _environment() -> dict[str, str]:
+    return {name: text for name, text in os.environ.items() if name in ("PATH", "HOME", "LANG")}
