@@ -6,12 +6,14 @@ one whose end matters most. Only as much of X.509 (RFC 5280 section 4.1) is read
 
 from __future__ import annotations
 
+import functools
 from datetime import UTC, datetime
 
 _VERSION = 0xA0  # [0] EXPLICIT Version, optional
 _UTC_TIME, _GENERALIZED_TIME = 0x17, 0x18
 
 
+@functools.lru_cache(maxsize=64)  # a host shows the same certificate every time
 def not_after(der: bytes) -> float:
     """Return the moment a certificate ends, in Unix seconds.
 

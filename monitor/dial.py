@@ -15,44 +15,46 @@ from monitor.resolver import Address
 STAGGER = 0.25  # seconds until the next address is tried beside the ones before: RFC 8305 section 5's recommendation
 
 
-def dial(addresses: Sequence[Address], deadline: float) -> socket.socket:
-    """Connect to the first address that answers, and close the other attempts.
+class Race:
+    """One connection to be made, to whichever address answers first. It is used once.
 
-    `deadline` is a moment of `time.monotonic`. Raises `TimeoutError` when it passes, and `OSError`, the first one met,
-    when every address has failed.
+    What can be made ready is ready when it has been created, so that a stopwatch may start between that and `run`.
     """
-    waiting = list(_interleaved(addresses))
-    race = _Race()
-    next_start = time.monotonic()
-    try:
-        while True:
-            now = time.monotonic()
-            if now >= deadline:
-                raise TimeoutError
-            if waiting and (now >= next_start or not race.running):
-                winner, lost = race.start(waiting.pop(0))
-                next_start = now + STAGGER
-            elif race.running:
-                winner, lost = race.wait((min(deadline, next_start) if waiting else deadline) - now)
-            else:
-                raise race.first_error or OSError(errno.EADDRNOTAVAIL, "the name has no address")
-            if winner is not None:
-                return winner
-            if lost:  # a refusal is an answer: the next address need not wait its turn
-                next_start = now
-    finally:
-        race.close()
 
-
-class _Race:
-    """The attempts that are under way."""
-
-    def __init__(self) -> None:
-        self.running: dict[int, socket.socket] = {}
-        self.first_error: OSError | None = None
+    def __init__(self, addresses: Sequence[Address]) -> None:
+        self._waiting = list(_interleaved(addresses))
+        self._running: dict[int, socket.socket] = {}
+        self._first_error: OSError | None = None
         self._poll = select.poll()
 
-    def start(self, address: Address) -> tuple[socket.socket | None, bool]:
+    def run(self, deadline: float) -> socket.socket:
+        """Connect to the first address that answers, and close the other attempts.
+
+        `deadline` is a moment of `time.monotonic`. Raises `TimeoutError` when it passes, and `OSError`, the first one
+        met, when every address has failed.
+        """
+        next_start = now = time.monotonic()
+        try:
+            while True:
+                if now >= deadline:
+                    raise TimeoutError
+                if self._waiting and (now >= next_start or not self._running):
+                    winner, lost = self._start(self._waiting.pop(0))
+                    next_start = now + STAGGER
+                elif self._running:
+                    winner, lost = self._wait((min(deadline, next_start) if self._waiting else deadline) - now)
+                else:
+                    raise self._first_error or OSError(errno.EADDRNOTAVAIL, "the name has no address")
+                if winner is not None:
+                    return winner
+                if lost:  # a refusal is an answer: the next address need not wait its turn
+                    next_start = now
+                now = time.monotonic()
+        finally:
+            for attempt in self._running.values():
+                attempt.close()
+
+    def _start(self, address: Address) -> tuple[socket.socket | None, bool]:
         """Begin one attempt: the socket, if it connected at once, and whether it was lost at once."""
         try:
             attempt = socket.socket(address.family, socket.SOCK_STREAM)
@@ -67,18 +69,18 @@ class _Race:
         if code == 0:
             return attempt, False
         if code == errno.EINPROGRESS:
-            self.running[attempt.fileno()] = attempt
+            self._running[attempt.fileno()] = attempt
             self._poll.register(attempt, select.POLLOUT)
             return None, False
         attempt.close()
         self._fail(OSError(code, os.strerror(code)))
         return None, True
 
-    def wait(self, seconds: float) -> tuple[socket.socket | None, bool]:
+    def _wait(self, seconds: float) -> tuple[socket.socket | None, bool]:
         """Wait for an attempt to end: the one that connected, and whether any was lost."""
         lost = False
         for number, _ in self._poll.poll(max(0.0, seconds) * 1000):
-            attempt = self.running.pop(number)
+            attempt = self._running.pop(number)
             self._poll.unregister(number)
             code = attempt.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if code == 0:
@@ -88,13 +90,8 @@ class _Race:
             lost = True
         return None, lost
 
-    def close(self) -> None:
-        """End the attempts that are left."""
-        for attempt in self.running.values():
-            attempt.close()
-
     def _fail(self, error: OSError) -> None:
-        self.first_error = self.first_error or error
+        self._first_error = self._first_error or error
 
 
 def _interleaved(addresses: Sequence[Address]) -> Iterator[Address]:

@@ -7,11 +7,15 @@ the same one.
 
 from __future__ import annotations
 
+import functools
 import socket
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+
+from monitor.workers import Workers
 
 GetAddrInfo = Callable[..., list[tuple[Any, ...]]]
 
@@ -31,6 +35,7 @@ class _Lookup:
     done: threading.Event = field(default_factory=threading.Event)
     addresses: tuple[Address, ...] = ()
     error: str | None = None
+    took: float = 0.0  # seconds
 
 
 class LookupFailedError(Exception):
@@ -44,28 +49,30 @@ class Resolver:
         self._getaddrinfo = getaddrinfo
         self._lock = threading.Lock()
         self._pending: dict[tuple[str, int], _Lookup] = {}
+        self._workers = Workers()
 
-    def resolve(self, host: str, port: int, timeout: float) -> tuple[Address, ...]:
-        """Return the addresses of `host`, in the order of preference that the system gives.
+    def resolve(self, host: str, port: int, timeout: float) -> tuple[tuple[Address, ...], float]:
+        """Return the addresses of `host`, in the order of preference that the system gives, and the seconds it took.
 
+        What handing the look-up over to its thread and back takes is no part of these seconds: it is no look-up.
         Raises `TimeoutError` when `timeout` seconds have passed, `LookupFailedError` when there is no such name.
         """
+        asked = time.monotonic()
         with self._lock:
             lookup = self._pending.get((host, port))
             if lookup is None:
                 lookup = _Lookup()
-                threading.Thread(
-                    target=self._run, args=(lookup, host, port), name=f"resolve {host}", daemon=True
-                ).start()
+                self._workers.start(functools.partial(self._run, lookup, host, port))
                 # Only now: the start may have failed. The thread cannot end before we let go of the lock.
                 self._pending[host, port] = lookup
         if not lookup.done.wait(timeout):
             raise TimeoutError
         if lookup.error is not None:
             raise LookupFailedError(lookup.error)
-        return lookup.addresses
+        return lookup.addresses, min(lookup.took, time.monotonic() - asked)  # another caller may have begun it
 
     def _run(self, lookup: _Lookup, host: str, port: int) -> None:
+        began = time.monotonic()
         try:
             lookup.addresses = tuple(
                 Address(family, sockaddr)
@@ -74,6 +81,7 @@ class Resolver:
         except (OSError, UnicodeError) as error:  # UnicodeError: a label that IDNA cannot encode
             lookup.error = getattr(error, "strerror", None) or "the name cannot be looked up"
         finally:
+            lookup.took = time.monotonic() - began
             with self._lock:
                 del self._pending[host, port]
             lookup.done.set()

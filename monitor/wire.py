@@ -9,6 +9,7 @@ the duration.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import re
 import socket
@@ -27,7 +28,7 @@ import httpx
 
 from monitor.certificate import not_after
 from monitor.clock import SYSTEM_CLOCK, Clock
-from monitor.dial import dial
+from monitor.dial import Race
 from monitor.resolver import LookupFailedError, Resolver
 from monitor.result import Phase
 from monitor.trust import unverifying_context
@@ -36,8 +37,6 @@ ANSWER_LIMIT = 64 * 1024  # bytes of an answer that are read, its head included
 HEAD_LIMIT = 16 * 1024  # bytes of its head
 _NOT_HTTP = "what came is not an HTTP answer"
 _IDENTITY = ("", "identity")  # what Content-Encoding says where nothing is encoded
-# httpx prepares a redirect that nobody follows, and a jar of cookies, and raises where it cannot.
-_KEPT_FROM_HTTPX = (b"location", b"set-cookie")
 
 # At its level DEBUG httpcore writes every header of an answer, and a server may echo in one what it was sent.
 logging.getLogger("httpcore.http11").disabled = True
@@ -131,16 +130,10 @@ class Wire:
         headers: dict[str, str] = {}
         body = bytearray()
         try:
-            # A client for one request: none of its state is worth keeping.
-            with (
-                httpx.Client(transport=_Transport(connection, self._context), trust_env=False) as client,
-                client.stream(
-                    request.method, request.url, headers=request.headers, content=request.content or None, timeout=None
-                ) as response,
-            ):
-                headers = {name.lower(): value for name, value in response.headers.items()}
-                for chunk in response.iter_raw():
-                    body += chunk
+            answer = connection.send(request, self._context)
+            headers = {name.lower(): value for name, value in httpx.Headers(answer.headers).items()}
+            for chunk in answer.body:
+                body += chunk
             body = _decoded(_encoding(headers), body)
         except _FaultError as error:
             fault, detail = error.fault, error.detail
@@ -182,7 +175,7 @@ class _Connection:
     """A connection from look-up to last byte, with its stopwatch, its deadline and what it has learnt."""
 
     def __init__(self, url: str, proxy: Proxy | None, timeout: float, resolver: Resolver) -> None:
-        self.url = httpx.URL(url)
+        self.url = _parsed(url)
         self.host = self.url.raw_host.decode("ascii").strip("[]")
         self.port = self.url.port or (443 if self.url.scheme == "https" else 80)
         self.phases: dict[Phase, float] = {}
@@ -200,13 +193,14 @@ class _Connection:
 
     def open(self, context: ssl.SSLContext) -> socket.socket:
         """Resolve, connect, ask a proxy for its tunnel, and shake hands. Raises `_FaultError`."""
-        self._started = self._entered = time.monotonic()
-        self._deadline = self._started + self._timeout
+        self._start(time.monotonic())
         host, port = (self._proxy.host, self._proxy.port) if self._proxy else (self.host, self.port)
         try:
-            addresses = self._resolver.resolve(host, port, self.remaining())
+            addresses, took = self._resolver.resolve(host, port, self.remaining())
+            race = Race(addresses)
+            self._start(time.monotonic() - took)  # what was done besides was our own
             self.enter(Phase.CONNECT)
-            self._socket = dial(addresses, self._deadline)
+            self._socket = race.run(self._deadline)
             self.address = self._socket.getpeername()[0]  # fails where the connection was reset meanwhile
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except TimeoutError:
@@ -223,6 +217,10 @@ class _Connection:
             self.enter(Phase.TLS)
             self._socket = self._shake_hands(self._socket, context)
         return self._socket
+
+    def _start(self, moment: float) -> None:
+        self._started = self._entered = moment
+        self._deadline = moment + self._timeout
 
     def remaining(self) -> float:
         """Seconds until the deadline. Raises `_FaultError` when there are none."""
@@ -246,6 +244,27 @@ class _Connection:
         self.phases[self._phase] = now - self._entered
         self.elapsed = now - self._started
         return now
+
+    def send(self, request: Request, context: ssl.SSLContext) -> _Answer:
+        """Open the connection, send `request` over it, and read the head of the answer. Raises `_FaultError`.
+
+        httpx says what the request is to look like, httpcore speaks HTTP/1.1. What httpx's client would add to them
+        (redirects, cookies, proxies, authentication) is what must not happen here.
+        """
+        outgoing = httpx.Request(request.method, self.url, headers=request.headers, content=request.content or None)
+        stream = _AnswerStream(self.open(context), self)
+        url = httpcore.URL(
+            scheme=self.url.raw_scheme, host=self.url.raw_host, port=self.url.port, target=self.url.raw_path
+        )
+        with _faults_of_http(self, stream):
+            answer = _HTTP11(url.origin, stream).handle_request(
+                httpcore.Request(outgoing.method, url, headers=outgoing.headers.raw, content=outgoing.stream)
+            )
+        return _Answer(answer.headers, self._body(answer, stream))
+
+    def _body(self, answer: httpcore.Response, stream: _Stream) -> Iterator[bytes]:
+        with _faults_of_http(self, stream):
+            yield from answer.iter_stream()
 
     def close(self) -> None:
         """Look at what the handshake has left to see, and hang up."""
@@ -398,38 +417,12 @@ class _HTTP11(httpcore.HTTP11Connection):
     MAX_INCOMPLETE_EVENT_SIZE = HEAD_LIMIT
 
 
-class _Transport(httpx.BaseTransport):
-    """Carries one request over one connection of ours."""
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """The head of an answer, and its body as it comes."""
 
-    def __init__(self, connection: _Connection, context: ssl.SSLContext) -> None:
-        self._connection = connection
-        self._context = context
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Open the connection and run the request over it. Raises `_FaultError`."""
-        stream = _AnswerStream(self._connection.open(self._context), self._connection)
-        url = request.url
-        core_url = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
-        with _faults_of_http(self._connection, stream):
-            answer = _HTTP11(core_url.origin, stream).handle_request(
-                httpcore.Request(request.method, core_url, headers=request.headers.raw, content=request.stream)
-            )
-        body = _Body(answer, self._connection, stream)
-        headers = [(name, value) for name, value in answer.headers if name.lower() not in _KEPT_FROM_HTTPX]
-        return httpx.Response(answer.status, headers=headers, stream=body)
-
-
-class _Body(httpx.SyncByteStream):
-    """The body of an answer, with the faults of HTTP told as ours."""
-
-    def __init__(self, answer: httpcore.Response, connection: _Connection, stream: _Stream) -> None:
-        self._answer = answer
-        self._connection = connection
-        self._stream = stream
-
-    def __iter__(self) -> Iterator[bytes]:
-        with _faults_of_http(self._connection, self._stream):
-            yield from self._answer.iter_stream()
+    headers: list[tuple[bytes, bytes]]
+    body: Iterator[bytes]
 
 
 @contextmanager
@@ -445,6 +438,12 @@ def _faults_of_http(connection: _Connection, stream: _Stream) -> Iterator[None]:
         if stream.ended:
             raise _FaultError(Fault.DISCONNECT, "the connection was closed in the middle of the answer") from None
         raise _FaultError(Fault.MALFORMED, "the answer breaks the rules of HTTP") from None
+
+
+@functools.lru_cache(maxsize=1024)
+def _parsed(url: str) -> httpx.URL:
+    """The same few URLs come again and again, and parsing one costs as much as connecting to it."""
+    return httpx.URL(url)
 
 
 def _close_what_was_dropped(error: BaseException) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -45,7 +45,7 @@ def lookup() -> Iterator[HangingLookup]:
 
 def test_a_name_resolves_to_what_the_system_says() -> None:
     """With the addresses in the system's order, ready to connect to."""
-    addresses = Resolver().resolve("localhost", 443, 5)
+    addresses, _ = Resolver().resolve("localhost", 443, 5)
     assert ("127.0.0.1", 443) in [address.sockaddr[:2] for address in addresses]
 
 
@@ -76,7 +76,7 @@ def test_a_dead_resolver_holds_one_thread_per_host(lookup: HangingLookup) -> Non
         with pytest.raises(TimeoutError):
             resolver.resolve(host, 443, 0.02)
     assert lookup.calls == ["one.test", "two.test"]
-    assert all(thread.daemon for thread in threading.enumerate() if thread.name.startswith("resolve "))
+    assert all(thread.daemon for thread in threading.enumerate() if thread.name == "worker")
 
 
 def test_who_waits_for_the_same_look_up_gets_its_answer(lookup: HangingLookup) -> None:
@@ -91,6 +91,29 @@ def test_who_waits_for_the_same_look_up_gets_its_answer(lookup: HangingLookup) -
     for thread in waiting:
         thread.join(5)
     assert len(got) == 3
+
+
+def test_the_time_is_that_of_the_look_up() -> None:
+    """Not that of a thread which is slow to start."""
+    resolver = Resolver(lambda *_, **__: [(threading.Event().wait(0.05), *ANSWER[0])[1:]])
+    start = resolver._workers.start
+
+    def start_late(task: Callable[[], None]) -> None:
+        threading.Timer(0.2, start, (task,)).start()
+
+    resolver._workers.start = start_late  # type: ignore[method-assign]
+    _, took = resolver.resolve("one.test", 443, 5)
+    assert 0.05 <= took < 0.2
+
+
+def test_who_joins_late_has_waited_for_less(lookup: HangingLookup) -> None:
+    """Its exchange began when it asked."""
+    resolver = Resolver(lookup)
+    with pytest.raises(TimeoutError):
+        resolver.resolve("one.test", 443, 0.3)
+    threading.Timer(0.05, lookup.answer.set).start()
+    _, took = resolver.resolve("one.test", 443, 5)
+    assert 0.03 < took < 0.3
 
 
 def test_an_answer_is_not_kept(lookup: HangingLookup) -> None:

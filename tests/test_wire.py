@@ -10,13 +10,12 @@ import ssl
 import threading
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import pytest
 
 from monitor import wire as wire_module
-from monitor.dial import dial
-from monitor.resolver import Address
+from monitor.dial import Race
 from monitor.result import Phase
 from monitor.simulator import CertificateKind, Host, Simulator
 from monitor.simulator.faults import Certificate, Hang, TlsMax, TlsVersion
@@ -206,13 +205,15 @@ def test_a_connection_that_is_reset_before_tls_is_connect(wire: Wire, monkeypatc
     """It stood, and is gone before we can ask to whom."""
     now = threading.Event()
 
-    def dial_and_wait(addresses: Sequence[Address], deadline: float) -> socket.socket:
-        connected = dial(addresses, deadline)
+    run = Race.run
+
+    def run_and_wait(race: Race, deadline: float) -> socket.socket:
+        connected = run(race, deadline)
         now.set()
         wait_for_the_reset(connected)
         return connected
 
-    monkeypatch.setattr(wire_module, "dial", dial_and_wait)
+    monkeypatch.setattr(Race, "run", run_and_wait)
     with resetting_port(now) as port:
         told = wire.exchange(ping(f"https://127.0.0.1:{port}"))
     assert (told.fault, told.last_phase) == (Fault.CONNECT, Phase.CONNECT)
