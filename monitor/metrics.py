@@ -27,7 +27,7 @@ from prometheus_client.registry import Collector
 from monitor import __version__
 from monitor.internal import place_of
 from monitor.log import fields
-from monitor.result import Cause, Endpoint, Reason, Result, Token
+from monitor.result import Cause, Endpoint, Phase, Reason, Result, Token
 
 if TYPE_CHECKING:
     from monitor.settings import EnvironmentSettings
@@ -62,6 +62,9 @@ class Metrics:
         self._mutex = threading.Lock()
         self._watched: dict[str, Live] = {}
         self._turn_began: dict[tuple[str, Endpoint], float] = {}  # of turns whose first request did not decide
+        # What the series of a host say at the moment: only what a Result changes is touched.
+        self._failing: dict[tuple[str, Endpoint], Reason] = {}
+        self._tls_version: dict[tuple[str, Endpoint], str] = {}
         self._registry = registry = CollectorRegistry(auto_describe=False)
         self._of_environments: list[MetricWrapperBase] = []
 
@@ -192,6 +195,9 @@ class Metrics:
             self._watched.pop(environment, None)
             for metric in self._of_environments:
                 metric.remove_by_labels({"environment": environment})
+            for endpoint in Endpoint:
+                for known in (self._turn_began, self._failing, self._tls_version):
+                    known.pop((environment, endpoint), None)
 
     def record(self, result: Result) -> None:
         """Take a Result over into the metrics; one that comes too late for its environment is dropped."""
@@ -215,7 +221,10 @@ class Metrics:
         if result.certificate_expiry is not None:
             self._certificate.labels(name, endpoint).set(result.certificate_expiry)
         if result.tls_version is not None:
-            self._tls.remove_by_labels({"environment": name, "endpoint": endpoint})
+            before = self._tls_version.get((name, endpoint), result.tls_version)
+            if before != result.tls_version:
+                self._tls.remove(name, endpoint, before)
+            self._tls_version[name, endpoint] = result.tls_version
             self._tls.labels(name, endpoint, result.tls_version).set(1)
         if endpoint is Endpoint.PING and result.reason is not Reason.NO_TOKEN:
             self._reachable.labels(name).set(result.reached)
@@ -234,9 +243,11 @@ class Metrics:
         name, endpoint = result.environment, result.endpoint
         if result.clock_offset is not None:
             self._offset.labels(name).set(result.clock_offset)
-        self._phase.remove_by_labels({"environment": name, "endpoint": endpoint})
-        for phase, seconds in result.phases.items():
-            self._phase.labels(name, endpoint, phase).set(seconds)
+        for phase in Phase:
+            if phase in result.phases:
+                self._phase.labels(name, endpoint, phase).set(result.phases[phase])
+            else:
+                self._phase.remove(name, endpoint, phase)
         began = self._turn_began.pop((name, endpoint), result.started_at)
         self._attempt.labels(name, endpoint).set(began)
         if result.superseded:
@@ -244,8 +255,12 @@ class Metrics:
 
     def _record_turn(self, result: Result) -> None:
         host = result.environment, result.endpoint
-        for reason in Reason:
-            self._failure.labels(*host, reason).set(reason is result.reason)
+        before = self._failing.pop(host, None)
+        if before is not None:
+            self._failure.labels(*host, before).set(0)
+        if result.reason is not None:
+            self._failing[host] = result.reason
+            self._failure.labels(*host, result.reason).set(1)
         self._up.labels(*host).set(result.success)
         if result.success:
             self._duration.labels(*host).observe(result.duration)

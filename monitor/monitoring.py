@@ -108,7 +108,6 @@ class Monitoring:
 
             def ping(_regular: bool) -> None:  # noqa: FBT001
                 environment.ping_turn()
-                self._schedule.wake()  # it may want to confirm a failure, or have a login to ask for
 
             job = Job(own.name, Endpoint.PING, own.ping_interval, own.timeout, ping, environment.wants_ping)
             self._schedule.put(job, delays.ping)

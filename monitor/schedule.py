@@ -9,9 +9,9 @@ did not happen is counted here, because the scheduler's own events miss some of 
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import math
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,9 +27,11 @@ from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.internal import place_of
 from monitor.log import fields
 from monitor.result import Endpoint
+from monitor.workers import Workers
 
 LONGEST_WAIT = 1.0  # seconds the scheduler sleeps at most: how soon a stepped or woken clock is noticed
 _FAR = 86400.0  # seconds: where a job waits while its turn is under way
+_AS_GOOD = 0.001  # seconds: a job that lies so near to its place is left there, which is what most of them do
 _log = logging.getLogger(__name__)
 
 
@@ -68,6 +70,7 @@ class _Turns:
         self._running = False
         self._progress = clock.now()
         self._looked = self._progress
+        self.laid: float | None = None  # where it lies on the wall clock, in Unix seconds; None: nobody knows
 
     def due(self, now: float) -> float:
         """When the job should run next, after counting what can no longer be."""
@@ -89,7 +92,7 @@ class _Turns:
         if regular:
             delay = now - self._slot
             self._slot = self._next_slot(now)
-        self._running, self._progress = True, now
+        self._running, self._progress, self.laid = True, now, None
         self._observer.turn_began(self.job.environment, self.job.endpoint, delay)
         return regular
 
@@ -124,8 +127,12 @@ class _WhenDue(BaseTrigger):  # type: ignore[misc]  # APScheduler 3 is untyped
 class _ThreadPerTurn(BaseExecutor):  # type: ignore[misc]
     """Runs each turn in a daemon thread of its own: one that hangs neither starves another nor holds up the exit."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._workers = Workers()
+
     def _do_submit_job(self, job: ScheduledJob, _run_times: list[datetime]) -> None:
-        threading.Thread(target=self._run, args=(job,), name=job.id, daemon=True).start()
+        self._workers.start(functools.partial(self._run, job))
 
     def _run(self, job: ScheduledJob) -> None:
         try:
@@ -150,17 +157,20 @@ class _MonotonicScheduler(BackgroundScheduler):  # type: ignore[misc]
     def _process_jobs(self) -> float:
         with self._jobstores_lock:
             store = self._jobstores["default"]
+            now, wall = self._clock.now(), self._clock.wall()
             for job in store.get_all_jobs():
                 turns = self._turns.get(job.id)
                 if turns is None:
                     continue
-                now = self._clock.now()
                 try:
                     due = turns.due(now)
                 except Exception as error:  # noqa: BLE001 - it would end the one thread that all jobs depend on
                     _log.error("%s: its turn cannot be told", job.id, extra=fields(fault=place_of(error)))
                     continue
-                moment = self._clock.wall() + due - now
+                moment = wall + due - now
+                if turns.laid is not None and abs(moment - turns.laid) < _AS_GOOD:
+                    continue
+                turns.laid = moment
                 # As the scheduler itself does it; `modify` would wake the scheduler, which is us.
                 job._modify(next_run_time=datetime.fromtimestamp(moment, UTC))  # noqa: SLF001
                 store.update_job(job)
