@@ -19,7 +19,7 @@ import yaml
 from monitor.durations import parse, text
 from tests.process import free_port, wait_for
 from tests.prometheus import rulefiles
-from tests.prometheus.server import running
+from tests.prometheus.server import Prometheus, running
 
 _PATIENCE = 30.0  # seconds
 _DURATION = re.compile(r"\[(\w+)(?::(\w+))?\]")
@@ -166,8 +166,11 @@ def _answers(url: str) -> bool:
 @contextlib.contextmanager
 def stack(
     directory: Path, targets: Mapping[str, int], rules: Mapping[str, Any], routes: Mapping[str, Any], scrape: float
-) -> Iterator[None]:
-    """Run both on these rules and routes; `targets` are ports by instance, looked at every `scrape` seconds."""
+) -> Iterator[Prometheus]:
+    """Run both on these rules and routes; `targets` are ports by instance, looked at every `scrape` seconds.
+
+    Yields the Prometheus, which knows what fires even where nobody is told.
+    """
     alertmanager = free_port()
     config = rulefiles.load(rulefiles.FOLDER / "prometheus.yml")
     interval = text(scrape)
@@ -185,4 +188,4 @@ def stack(
     ):
         # From its first scrape on it sees what rises.
         wait_for(lambda: len(prometheus.now("up == 1")) == len(targets), "every monitor is scraped", _PATIENCE)
-        yield
+        yield prometheus

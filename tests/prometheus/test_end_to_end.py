@@ -1,7 +1,7 @@
 """From a fault to a message: the real monitor, Prometheus and Alertmanager, and exactly what arrives, and that it ends.
 
 All faults happen at once, each to an environment or a monitor of its own, with the shipped rules and routes in a
-twentieth of their time.
+twentieth of their time. The outage lasts until the error budget burns too, of which nobody may hear: it has its cause.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import pytest
 from monitor.simulator import Environment, Simulator
 from monitor.simulator.faults import Certificate, Hang, Refuse, Status
 from tests.process import Monitor, wait_for
+from tests.prometheus.server import Prometheus
 from tests.prometheus.stack import Receivers, faster_routes, faster_rules, stack
 
 pytestmark = [
@@ -83,6 +84,8 @@ FAULTS: Mapping[str, Fault] = {
 REVOKED = "revoked"
 GONE = ("gone", "gone_too")  # both environments of a monitor, one of which pages
 WELL = "well"
+BRIEF = "ping_429"  # over before it is three failures in a row, and a failing ping
+BURNING = FAULTS.keys() - {BRIEF} | set(GONE)  # out for so long that the budget burns, which their causes silence
 INSTANCES = {
     "most": [name for name in FAULTS if name != "restarted"] + [REVOKED, WELL],
     "of_restarted": ["restarted", "well_too"],
@@ -98,6 +101,7 @@ class Scene:
     simulator: Simulator
     monitors: Mapping[str, Monitor]
     receivers: Receivers
+    prometheus: Prometheus
 
 
 def _settings(simulator: Simulator, names: list[str]) -> dict[str, str]:
@@ -124,8 +128,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         receivers = running.enter_context(Receivers())
         ports = {instance: monitor.port for instance, monitor in monitors.items()}
         rules, routes = faster_rules(paging, FACTOR), faster_routes(receivers.url, FACTOR)
-        running.enter_context(stack(directory, ports, rules, routes, SCRAPE))
-        yield Scene(simulator, monitors, receivers)
+        prometheus = running.enter_context(stack(directory, ports, rules, routes, SCRAPE))
+        yield Scene(simulator, monitors, receivers, prometheus)
 
 
 def _revoke_twice(scene: Scene) -> None:
@@ -143,6 +147,12 @@ def _scheduled(monitor: Monitor) -> float:
 
 def _logged_in_since(monitor: Monitor, before: float) -> bool:
     return _scheduled(monitor) > before
+
+
+def _burning(prometheus: Prometheus) -> set[str]:
+    """The environments whose budget burns fast, whoever is told of it."""
+    firing = prometheus.now('ALERTS{alertname="TigrErrorBudgetBurnFast", alertstate="firing"}')
+    return {sample.labels["environment"] for sample in firing}
 
 
 def _await(what: Callable[[], object], why: str) -> None:
@@ -176,6 +186,10 @@ def test_each_fault_sends_its_own_message_and_its_end(scene: Scene) -> None:
     expected["of_gone"] = _told((CHAT, "TigrEveryEnvironmentFailing"))
     expected["killed"] = _told((PAGER, "TigrMonitorDown"))
 
+    # Long before the others: nothing that burns a budget may be left of it when half an hour has been observed.
+    _await(lambda: receivers.about(BRIEF), "the ticket about 429")
+    simulator.environment(BRIEF).api_faults.clear()
+
     # A restart in the middle of the outage.
     _await(lambda: receivers.about("restarted"), "the page before the restart")
     assert monitors["of_restarted"].stop() == 0
@@ -185,6 +199,9 @@ def test_each_fault_sends_its_own_message_and_its_end(scene: Scene) -> None:
         1, "tigr_failure", environment="restarted", endpoint="ping", reason="server_error"
     )
     assert receivers.about("restarted", "resolved") == set()
+
+    # Half an hour has been observed: from here until long after the end the burn has to be silenced.
+    _await(lambda: _burning(scene.prometheus) >= BURNING, "every budget burns")
 
     # The end of it all.
     for environment in simulator.environments.values():
