@@ -8,6 +8,7 @@ import select
 import socket
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import zip_longest
 
 from monitor.resolver import Address
@@ -22,16 +23,24 @@ class Race:
     """
 
     def __init__(self, addresses: Sequence[Address]) -> None:
-        self._waiting = list(_interleaved(addresses))
-        self._running: dict[int, socket.socket] = {}
-        self._first_error: OSError | None = None
+        self._waiting: list[_Attempt] = []
+        self._running: dict[int, _Attempt] = {}
+        self._errors: dict[int, OSError] = {}  # by the address's place
         self._poll = select.poll()
+        for place, address in enumerate(_interleaved(addresses)):
+            try:
+                sock = socket.socket(address.family, socket.SOCK_STREAM)
+            except OSError as error:  # the address family is not available on this machine
+                self._errors[place] = error
+            else:
+                sock.settimeout(0)
+                self._waiting.append(_Attempt(place, address, sock))
 
     def run(self, deadline: float) -> socket.socket:
         """Connect to the first address that answers, and close the other attempts.
 
-        `deadline` is a moment of `time.monotonic`. Raises `TimeoutError` when it passes, and `OSError`, the first one
-        met, when every address has failed.
+        `deadline` is a moment of `time.monotonic`. Raises `TimeoutError` when it passes, and `OSError`, that of the
+        address which the system prefers, when every address has failed.
         """
         next_start = now = time.monotonic()
         try:
@@ -43,37 +52,32 @@ class Race:
                     next_start = now + STAGGER
                 elif self._running:
                     winner, lost = self._wait((min(deadline, next_start) if self._waiting else deadline) - now)
+                elif self._errors:
+                    raise self._errors[min(self._errors)]
                 else:
-                    raise self._first_error or OSError(errno.EADDRNOTAVAIL, "the name has no address")
+                    raise OSError(errno.EADDRNOTAVAIL, "the name has no address")
                 if winner is not None:
                     return winner
                 if lost:  # a refusal is an answer: the next address need not wait its turn
                     next_start = now
                 now = time.monotonic()
         finally:
-            for attempt in self._running.values():
-                attempt.close()
+            for attempt in (*self._waiting, *self._running.values()):
+                attempt.socket.close()
 
-    def _start(self, address: Address) -> tuple[socket.socket | None, bool]:
+    def _start(self, attempt: _Attempt) -> tuple[socket.socket | None, bool]:
         """Begin one attempt: the socket, if it connected at once, and whether it was lost at once."""
         try:
-            attempt = socket.socket(address.family, socket.SOCK_STREAM)
-        except OSError as error:  # the address family is not available on this machine
-            self._fail(error)
-            return None, True
-        attempt.settimeout(0)
-        try:
-            code = attempt.connect_ex(address.sockaddr)
+            code = attempt.socket.connect_ex(attempt.address.sockaddr)
         except OSError as error:
             code = error.errno or errno.EINVAL
         if code == 0:
-            return attempt, False
+            return attempt.socket, False
         if code == errno.EINPROGRESS:
-            self._running[attempt.fileno()] = attempt
-            self._poll.register(attempt, select.POLLOUT)
+            self._running[attempt.socket.fileno()] = attempt
+            self._poll.register(attempt.socket, select.POLLOUT)
             return None, False
-        attempt.close()
-        self._fail(OSError(code, os.strerror(code)))
+        self._lose(attempt, code)
         return None, True
 
     def _wait(self, seconds: float) -> tuple[socket.socket | None, bool]:
@@ -82,16 +86,25 @@ class Race:
         for number, _ in self._poll.poll(max(0.0, seconds) * 1000):
             attempt = self._running.pop(number)
             self._poll.unregister(number)
-            code = attempt.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            code = attempt.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if code == 0:
-                return attempt, lost
-            attempt.close()
-            self._fail(OSError(code, os.strerror(code)))
+                return attempt.socket, lost
+            self._lose(attempt, code)
             lost = True
         return None, lost
 
-    def _fail(self, error: OSError) -> None:
-        self._first_error = self._first_error or error
+    def _lose(self, attempt: _Attempt, code: int) -> None:
+        attempt.socket.close()
+        self._errors[attempt.place] = OSError(code, os.strerror(code))
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """One address, its place among the others, and the socket that is to connect to it."""
+
+    place: int
+    address: Address
+    socket: socket.socket
 
 
 def _interleaved(addresses: Sequence[Address]) -> Iterator[Address]:

@@ -57,6 +57,9 @@ class Resolver:
         What handing the look-up over to its thread and back takes is no part of these seconds: it is no look-up.
         Raises `TimeoutError` when `timeout` seconds have passed, `LookupFailedError` when there is no such name.
         """
+        literal = _literal(host, port)
+        if literal is not None:
+            return (literal,), 0.0
         asked = time.monotonic()
         with self._lock:
             lookup = self._pending.get((host, port))
@@ -74,10 +77,8 @@ class Resolver:
     def _run(self, lookup: _Lookup, host: str, port: int) -> None:
         began = time.monotonic()
         try:
-            lookup.addresses = tuple(
-                Address(family, sockaddr)
-                for family, _, _, _, sockaddr in self._getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            )
+            found = self._getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            lookup.addresses = tuple(Address(family, sockaddr) for family, _, _, _, sockaddr in found)
         except (OSError, UnicodeError) as error:  # UnicodeError: a label that IDNA cannot encode
             lookup.error = getattr(error, "strerror", None) or "the name cannot be looked up"
         finally:
@@ -85,3 +86,13 @@ class Resolver:
             with self._lock:
                 del self._pending[host, port]
             lookup.done.set()
+
+
+def _literal(host: str, port: int) -> Address | None:
+    """The address that `host` is, if it is one and no name: that asks nobody, and so takes no thread."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except (OSError, UnicodeError):
+        return None
+    family, _, _, _, sockaddr = found[0]
+    return Address(family, sockaddr)

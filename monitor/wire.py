@@ -233,17 +233,18 @@ class _Connection:
         """The fault of a deadline that has passed, with the phase in which it did."""
         return _FaultError(Fault.TIMEOUT, f"no answer within {self._timeout:g} s")
 
-    def enter(self, phase: Phase) -> None:
-        """End the phase that is running and begin `phase`."""
-        now = self.stamp()
-        self._phase, self._entered = phase, now
+    def enter(self, phase: Phase, moment: float | None = None) -> None:
+        """End the phase that is running and begin `phase`: now, or at a moment that has just been."""
+        self._entered = self.stamp(moment)
+        self._phase = phase
 
-    def stamp(self) -> float:
-        """Count the time up to now to the phase that is running."""
-        now = time.monotonic()
-        self.phases[self._phase] = now - self._entered
-        self.elapsed = now - self._started
-        return now
+    def stamp(self, moment: float | None = None) -> float:
+        """Count the time up to now, or to that moment, to the phase that is running."""
+        if moment is None:
+            moment = time.monotonic()
+        self.phases[self._phase] = moment - self._entered
+        self.elapsed = moment - self._started
+        return moment
 
     def send(self, request: Request, context: ssl.SSLContext) -> _Answer:
         """Open the connection, send `request` over it, and read the head of the answer. Raises `_FaultError`.
@@ -325,6 +326,7 @@ class _Stream(httpcore.NetworkStream):
         self._socket = sock
         self._connection = connection
         self._outgoing = bytearray()
+        self.arrived = 0.0  # when what was read last came, on the monotonic clock
         self.received = 0
         self.ended = False
 
@@ -344,6 +346,7 @@ class _Stream(httpcore.NetworkStream):
         try:
             self._socket.settimeout(self._connection.remaining())
             data = self._socket.recv(wanted)
+            self.arrived = time.monotonic()  # before anything else is done
         except TimeoutError:
             raise self._connection.timed_out() from None
         except OSError as error:
@@ -377,8 +380,8 @@ class _AnswerStream(_Stream):
         """Read as the plain stream does, with a look at the clock and the status line."""
         data = super().read(max_bytes, timeout)
         if data and self.received == len(data):
-            self._connection.enter(Phase.TRANSFER)
-        self._connection.stamp()
+            self._connection.enter(Phase.TRANSFER, self.arrived)
+        self._connection.stamp(self.arrived)
         if self._connection.status is None:
             self._connection.status = self._head.feed(data)
         return data

@@ -49,6 +49,15 @@ def test_a_name_resolves_to_what_the_system_says() -> None:
     assert ("127.0.0.1", 443) in [address.sockaddr[:2] for address in addresses]
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_an_address_needs_no_look_up(host: str, lookup: HangingLookup) -> None:
+    """So nothing can keep it from being connected to."""
+    (found,), took = Resolver(lookup).resolve(host, 443, 0.0)
+    assert found.sockaddr[:2] == (host, 443)
+    assert took == 0
+    assert lookup.calls == []
+
+
 def test_a_name_that_is_not_there_is_told_in_words() -> None:
     """`.invalid` never is (RFC 6761 section 6.4)."""
     with pytest.raises(LookupFailedError, match=r"\w+ \w+"):
