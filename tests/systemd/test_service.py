@@ -17,6 +17,7 @@ from monitor.simulator.faults import Status
 from tests.canaries import CANARIES, leaks, simulator_with_canaries, values
 from tests.checkout import ROOT, copy_to
 from tests.process import get, wait_for
+from tests.prometheus.server import Prometheus
 from tests.rig import value
 from tests.systemd.machine import Machine, booted, install
 
@@ -46,8 +47,8 @@ def block(holds: str) -> str:
 def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """A clean Debian, with the clone in root's home, and the monitor installed from it."""
     directory = tmp_path_factory.mktemp(request.param)
-    root, packages = directory / "root", re.findall(r"apt-get install --\S+ (.+)", SECTION)[0].split()
-    install(request.param, packages, root)
+    root, packages = directory / "root", re.findall(r"apt-get install --\S+ (.+)", SECTION)
+    install(request.param, " ".join(packages).split(), root)
     copy_to(root / "root" / "tigr-monitor")
     shutil.copy("/etc/ssl/certs/ca-certificates.crt", root / "root" / "registry.pem")
     with booted(root, directory / "log") as running:
@@ -323,6 +324,21 @@ def test_a_check_by_hand_has_the_credentials_and_the_state(service: Service) -> 
     )
     assert service.simulator.log.requests("prod", "token") == before
     assert "tigr-monitor-check" not in service.machine.run("systemctl --failed --no-legend")
+
+
+def test_prometheus_scrapes_it_and_alertmanager_hears_of_it(service: Service) -> None:
+    """By the README's commands, from a fault to an alert."""
+    service.write_settings(ping_interval="2s")
+    service.start()
+    service.machine.run(f"cd /root/tigr-monitor\n{block('prometheus-alertmanager')}")
+    prometheus = Prometheus("http://127.0.0.1:9090")
+    wait_for(prometheus.ready, "Prometheus is ready", PATIENCE)
+    wait_for(lambda: prometheus.now('up{job="tigr-monitor"} == 1'), "it is scraped", PATIENCE)
+    pid = service.machine.property("MainPID", "prometheus")
+    assert "--storage.tsdb.retention.time=35d" in service.machine.run(f"cat /proc/{pid}/cmdline")
+    service.simulator.environment("prod").api_faults.set(Status(403))
+    wait_for(lambda: "TigrForbidden" in get(9093, "/api/v2/alerts")[1], "Alertmanager hears of it", PATIENCE)
+    service.machine.run("systemctl stop prometheus prometheus-alertmanager")
 
 
 def test_it_goes_without_a_trace(service: Service) -> None:
