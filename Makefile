@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-system soak test-lowest lint format lock image release clean
+.PHONY: help demo test test-system soak bench test-lowest lint format lock image release clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ test-system: $(VENV)/.dev ## the tests that need root or Debian packages
 
 soak: $(VENV)/.dev ## 100,000 exchanges with faults at random: what the daemon holds levels off (half an hour)
 	$(BIN)/python -m tests.soak
+
+bench: $(VENV)/.bench ## measure it against blackbox_exporter (20 minutes; root, and Debian packages that it names)
+	$(BIN)/python -m benchmarks
 
 test-lowest: ## the tests with the oldest dependencies that are allowed (they were made for Python 3.11)
 	$(MAKE) --no-print-directory $(VENV)-lowest/.lowest VENV=$(VENV)-lowest
@@ -54,6 +57,7 @@ lock: $(VENV)/.dev ## pin what is installed in CI and in images, with hashes (ne
 		echo "make lock wants Python 3.11: make lock PYTHON=python3.11" >&2; exit 1; }
 	$(LOCK) --build-deps-for editable --extra demo --extra test --extra dev -o requirements/dev.txt pyproject.toml
 	$(LOCK) -c requirements/dev.txt --extra demo -o requirements/demo.txt pyproject.toml
+	$(LOCK) -c requirements/dev.txt --extra bench -o requirements/bench.txt pyproject.toml
 	$(LOCK) -c requirements/dev.txt -o requirements/runtime.txt pyproject.toml
 	$(LOCK) -c requirements/dev.txt --build-deps-for wheel --build-deps-for editable --only-build-deps \
 		-o requirements/build.txt pyproject.toml
@@ -86,7 +90,7 @@ $(BIN)/pip:
 
 # Each set is installed once, and again when it changes. The .dev set holds the .demo set. It is the whole set, so pip need
 # not look for more (--no-deps): it would, for a requirement with extras, and stop at a version newer than the pinned one.
-$(VENV)/.demo $(VENV)/.dev $(VENV)/.lowest: $(VENV)/.%: requirements/%.txt requirements/build.txt pyproject.toml | $(BIN)/pip
+$(VENV)/.bench $(VENV)/.demo $(VENV)/.dev $(VENV)/.lowest: $(VENV)/.%: requirements/%.txt requirements/build.txt pyproject.toml | $(BIN)/pip
 	$(PIP) install --quiet --require-hashes --no-deps -r $< -r requirements/build.txt
 	$(PIP) install --quiet --no-deps --no-build-isolation -e .
 	$(PIP) check

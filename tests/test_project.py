@@ -46,7 +46,7 @@ def wanted(*extras: str) -> list[Requirement]:
 
 def test_there_is_a_set_for_every_purpose() -> None:
     """The Makefile and the images install these by name."""
-    assert [path.stem for path in SETS] == ["build", "demo", "dev", "lowest", "runtime"]
+    assert [path.stem for path in SETS] == ["bench", "build", "demo", "dev", "lowest", "runtime"]
 
 
 @each_set
@@ -70,6 +70,7 @@ def test_no_requirement_says_where_to_get_it(path: Path) -> None:
     "name,extras",
     [
         ("runtime.txt", ()),
+        ("bench.txt", ("bench",)),
         ("demo.txt", ("demo",)),
         ("dev.txt", ("demo", "test", "dev")),
         ("lowest.txt", ("demo", "test")),

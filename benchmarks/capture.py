@@ -1,0 +1,159 @@
+"""What was on the wire: tcpdump's packets, and the exchange that each connection in them was.
+
+Nothing is decrypted. TLS 1.3 (RFC 8446) shows enough: the records' types, lengths and order tell the handshake, the
+request and the answer apart.
+"""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import struct
+import subprocess
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.process import wait_for
+
+_HANDSHAKE, _APPLICATION_DATA = 22, 23  # RFC 8446 section 5.1: what is encrypted calls itself application data
+_ALERT_LENGTH = 19  # bytes of an encrypted alert: two, its real type, and the tag of the cipher
+_TICKETS = 2  # records with which OpenSSL follows a handshake, unless told otherwise
+_SYN, _ACK, _FIN_RST = 0x02, 0x10, 0x05
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """One TCP packet."""
+
+    time: float  # Unix seconds, by the kernel
+    source: int  # ports
+    destination: int
+    flags: int
+    payload: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One exchange, as it was on the wire. Moments are Unix seconds."""
+
+    began: float  # the first packet
+    requested: float  # the last packet of the request
+    answered: float  # the first packet of the answer
+    ended: float  # the last packet of the answer
+    round_trips: int  # how often the client had to wait for the server
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the first packet to the last of the answer."""
+        return self.ended - self.began
+
+    @property
+    def processing(self) -> float:
+        """Seconds from the request to the first packet of the answer."""
+        return self.answered - self.requested
+
+
+@contextmanager
+def capturing(ports: Iterable[int], file: Path) -> Iterator[None]:
+    """Write what goes to and from these ports of the loopback interface to `file`. Needs the right to."""
+    wanted = " or ".join(f"port {port}" for port in ports)
+    log = file.with_suffix(".log")
+    command = ["tcpdump", "-i", "lo", "-n", "-U", "-B", "65536", "--time-stamp-precision=nano", "-w", str(file)]
+    with log.open("wb") as output:
+        process = subprocess.Popen([*command, f"tcp and ({wanted})"], stderr=output)
+    try:
+        wait_for(lambda: process.poll() is not None or "listening on" in log.read_text(), "tcpdump listens")
+        if process.poll() is not None:
+            raise PermissionError(f"tcpdump cannot capture: {log.read_text().strip()}")
+        yield
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait()
+    dropped = [line for line in log.read_text().splitlines() if "dropped by kernel" in line]
+    if dropped and not dropped[0].startswith("0 "):
+        raise RuntimeError(f"the capture has holes: {dropped[0]}")
+
+
+def exchanges(file: Path, port: int) -> list[Seen]:
+    """The complete exchanges with a server's port, in their order."""
+    connections: dict[int, list[list[Packet]]] = defaultdict(list)
+    for packet in _packets(file):
+        if port not in (packet.source, packet.destination):
+            continue
+        client = packet.source if packet.destination == port else packet.destination
+        if packet.destination == port and packet.flags & (_SYN | _ACK) == _SYN:
+            connections[client].append([])
+        if connections[client]:
+            connections[client][-1].append(packet)
+    seen = (_exchange(packets, port) for of_client in connections.values() for packets in of_client)
+    return sorted((each for each in seen if each is not None), key=lambda each: each.began)
+
+
+def _packets(file: Path) -> Iterator[Packet]:
+    """Read a capture in the format of pcap-savefile(5): Ethernet frames with IPv4, times in nanoseconds."""
+    data = file.read_bytes()
+    magic, link = struct.unpack_from("=I", data)[0], struct.unpack_from("=I", data, 20)[0]
+    if (magic, link) != (0xA1B23C4D, 1):
+        raise ValueError(f"{file} is no capture of this machine's loopback interface")
+    at = 24
+    while at + 16 <= len(data):
+        seconds, nanoseconds, length, _ = struct.unpack_from("=IIII", data, at)
+        frame = memoryview(data)[at + 16 : at + 16 + length]
+        at += 16 + length
+        ip = frame[14:]
+        tcp = ip[(ip[0] & 0x0F) * 4 : int.from_bytes(ip[2:4], "big")]
+        source, destination = struct.unpack_from("!HH", tcp)
+        payload = bytes(tcp[(tcp[12] >> 4) * 4 :])
+        yield Packet(seconds + nanoseconds / 1e9, source, destination, tcp[13], payload)
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """One TLS record: its type, how long its content is, and when its last byte passed."""
+
+    kind: int
+    length: int
+    begun: float
+    ended: float
+
+
+def _records(packets: Iterable[Packet]) -> Iterator[_Record]:
+    """The records of one direction. Loopback neither loses packets nor reorders them."""
+    waiting = bytearray()
+    begun = 0.0
+    for packet in packets:
+        if not waiting:
+            begun = packet.time
+        waiting += packet.payload
+        while len(waiting) >= 5 and len(waiting) >= 5 + (length := int.from_bytes(waiting[3:5], "big")):
+            yield _Record(waiting[0], length, begun, packet.time)
+            del waiting[: 5 + length]
+            begun = packet.time
+
+
+def _exchange(packets: list[Packet], port: int) -> Seen | None:
+    """What a connection was, or None where it is no whole exchange (the capture ended in its middle)."""
+    sent = list(_records(packet for packet in packets if packet.destination == port))
+    received = list(_records(packet for packet in packets if packet.source == port))
+    hidden = [record for record in sent if record.kind == _APPLICATION_DATA]
+    if not any(packet.flags & _FIN_RST for packet in packets) or len(hidden) < 2:
+        return None
+    finished, *rest = hidden
+    after = [record for record in received if record.kind == _APPLICATION_DATA and record.begun >= finished.ended]
+    tickets, answer = after[:_TICKETS], [record for record in after[_TICKETS:] if record.length != _ALERT_LENGTH]
+    request = [record for record in rest if answer and record.ended <= answer[0].begun]
+    if not answer or not request:
+        return None
+    waits = [("client", packets[0].time), ("server", packets[1].time)]
+    waits += [
+        ("client", record.ended) for record in sent if record.kind == _HANDSHAKE or record in (finished, *request)
+    ]
+    waits += [
+        ("server", record.begun) for record in received if record not in tickets and record.length != _ALERT_LENGTH
+    ]
+    order = [side for side, _ in sorted(waits, key=lambda wait: wait[1])]
+    turns = sum(pair == ("client", "server") for pair in itertools.pairwise(order))
+    return Seen(packets[0].time, request[-1].ended, answer[0].begun, answer[-1].ended, turns)

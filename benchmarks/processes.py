@@ -1,0 +1,156 @@
+"""The two programs that are compared, as processes: what they report, and what they cost."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import subprocess
+import time
+import urllib.parse
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from benchmarks.target import Port, Target
+from tests.process import Monitor, free_port, wait_for
+from tests.rig import value
+
+EXPORTER = "prometheus-blackbox-exporter"
+_OFF = {"TIGR_ENVIRONMENTS__PROD__ENABLED": "false", "TIGR_ENVIRONMENTS__UAT__ENABLED": "false"}
+QUICK = {"TIGR_PING_INTERVAL": "1s", "TIGR_AUTH_INTERVAL": "1s", "TIGR_RENEW_MARGIN": "1s"}
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """One exchange as the program itself reports it."""
+
+    began: float  # Unix seconds
+    duration: float  # seconds
+    processing: float  # seconds
+
+
+class Cost:
+    """What a process has used."""
+
+    def __init__(self, pid: int) -> None:
+        self._process = Path(f"/proc/{pid}")
+
+    def cpu(self) -> float:
+        """Seconds of processor time, of user and system together."""
+        user, system = self._process.joinpath("stat").read_text().rsplit(")", 1)[1].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+    def resident(self) -> int:
+        """Bytes of resident memory."""
+        status = dict(line.split(":", 1) for line in self._process.joinpath("status").read_text().splitlines())
+        return int(status["VmRSS"].split()[0]) * 1024
+
+
+def name_of(number: int) -> str:
+    """What an environment is called."""
+    return f"e{number:03}"
+
+
+def environments(ports: Sequence[tuple[Port, Port]]) -> dict[str, str]:
+    """Settings of as many environments as there are pairs of ports, one for the token and one for the ping."""
+    settings = dict(_OFF)
+    for number, (token, ping) in enumerate(ports):
+        name = f"TIGR_ENVIRONMENTS__{name_of(number).upper()}__"
+        settings |= {f"{name}{part}": f"benchmark-{part.lower()}" for part in ("CLIENT_ID", "CLIENT_SECRET")}
+        settings |= {f"{name}{part}": f"benchmark-{part.lower()}" for part in ("USERNAME", "PASSWORD")}
+        settings |= {f"{name}TOKEN_URL": token.token_url, f"{name}API_URL": ping.api_url}
+    return settings
+
+
+def monitor(
+    target: Target, ports: Sequence[tuple[Port, Port]], directory: Path, settings: Mapping[str, str] = QUICK
+) -> Monitor:
+    """The daemon, which logs in to and pings each pair of ports."""
+    common = {"TIGR_CA_FILE": str(target.ca_file), "TIGR_PROXY": "none", "TIGR_LOG_FORMAT": "json"}
+    return Monitor(environments(ports) | common | dict(settings), directory)
+
+
+def reported(log: Path, endpoint: str, environments: Collection[str] = ()) -> list[Reported]:
+    """The successful exchanges that a daemon at level debug has logged, in the order of their beginning."""
+    found = []
+    for line in log.read_text(encoding="utf-8").splitlines():
+        told = json.loads(line)
+        if "duration" not in told or told["endpoint"] != endpoint:
+            continue
+        if environments and told["environment"] not in environments:
+            continue
+        if not told["msg"].endswith(": success"):
+            raise RuntimeError(f"an exchange failed: {line}")
+        began = datetime.fromisoformat(told["started_at"]).timestamp()
+        found.append(Reported(began, told["duration"], told["processing"]))
+    return sorted(found, key=lambda each: each.began)
+
+
+@dataclass(frozen=True, slots=True)
+class Exporter:
+    """blackbox_exporter."""
+
+    address: tuple[str, int]
+    pid: int
+    version: str
+
+    def probe(self, module: str, url: str) -> tuple[Reported, float]:
+        """One probe: by its phases, and by `probe_duration_seconds`, both in seconds."""
+        began = time.time()
+        text = self.get(f"/probe?{urllib.parse.urlencode({'module': module, 'target': url})}")
+        if value(text, "probe_success") != 1:
+            raise RuntimeError(f"a probe failed: {text}")
+        phases = {
+            phase: value(text, "probe_http_duration_seconds", phase=phase) or 0.0
+            for phase in ("resolve", "connect", "tls", "processing", "transfer")
+        }
+        return Reported(began, sum(phases.values()), phases["processing"]), value(text, "probe_duration_seconds") or 0.0
+
+    def get(self, path: str) -> str:
+        """A page."""
+        connection = http.client.HTTPConnection(*self.address, timeout=30)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().read().decode()
+        finally:
+            connection.close()
+
+
+@contextmanager
+def exporter(target: Target, token: Port, directory: Path) -> Iterator[Exporter]:
+    """Start it, with the modules `ping`, which has a token, and `login`, which asks for one on the port `token`."""
+    tls = {"ca_file": str(target.ca_file)}
+    login = {
+        "client_id": "benchmark-id",
+        "client_secret": "benchmark-secret",
+        "token_url": token.token_url,
+        "endpoint_params": {"grant_type": "password", "username": "benchmark-user", "password": "benchmark-password"},
+        "tls_config": tls,
+    }
+    modules = {
+        "ping": {"prober": "http", "http": {"tls_config": tls, "bearer_token": "benchmark"}},
+        "login": {"prober": "http", "http": {"tls_config": tls, "oauth2": login}},
+    }
+    config = directory / "blackbox.yml"
+    config.write_text(json.dumps({"modules": modules}), encoding="utf-8")  # JSON is YAML
+    version = subprocess.run([EXPORTER, "--version"], capture_output=True, text=True, check=True)
+    address = ("127.0.0.1", free_port())
+    command = [EXPORTER, f"--config.file={config}", f"--web.listen-address={address[0]}:{address[1]}"]
+    process = subprocess.Popen([*command, "--log.level=error"])
+    running = Exporter(address, process.pid, (version.stdout + version.stderr).split("version ")[1].split()[0])
+
+    def answers() -> bool:
+        try:
+            return bool(running.get("/-/healthy"))
+        except OSError:
+            return False
+
+    try:
+        wait_for(answers, "the exporter answers")
+        yield running
+    finally:
+        process.terminate()
+        process.wait()
