@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import itertools
 import signal
+import socket
 import struct
 import subprocess
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,8 +58,11 @@ class Seen:
 
 
 @contextmanager
-def capturing(ports: Iterable[int], file: Path) -> Iterator[None]:
-    """Write what goes to and from these ports of the loopback interface to `file`. Needs the right to."""
+def capturing(ports: Sequence[int], file: Path) -> Iterator[None]:
+    """Write what goes to and from these ports, at which somebody listens, of the loopback interface to `file`.
+
+    It takes root.
+    """
     wanted = " or ".join(f"port {port}" for port in ports)
     log = file.with_suffix(".log")
     command = ["tcpdump", "-i", "lo", "-n", "-U", "-B", "65536", "--time-stamp-precision=nano", "-w", str(file)]
@@ -69,12 +73,26 @@ def capturing(ports: Iterable[int], file: Path) -> Iterator[None]:
         if process.poll() is not None:
             raise PermissionError(f"tcpdump cannot capture: {log.read_text().strip()}")
         yield
+        _flush(ports[0], file)
     finally:
         process.send_signal(signal.SIGINT)
         process.wait()
     dropped = [line for line in log.read_text().splitlines() if "dropped by kernel" in line]
     if dropped and not dropped[0].startswith("0 "):
         raise RuntimeError(f"the capture has holes: {dropped[0]}")
+
+
+def _flush(port: int, file: Path) -> None:
+    """Wait until all that has passed is in the file: the kernel hands packets over by the second, in their order."""
+    with socket.create_connection(("127.0.0.1", port)) as last:
+        mark = struct.pack("!HH", last.getsockname()[1], port)
+
+    def written() -> bool:
+        with file.open("rb") as data:
+            data.seek(max(0, file.stat().st_size - 65536))
+            return mark in data.read()
+
+    wait_for(written, "the capture is complete")
 
 
 def exchanges(file: Path, port: int) -> list[Seen]:

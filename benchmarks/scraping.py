@@ -18,7 +18,7 @@ class Scrapes:
     """What came of a number of scrapes."""
 
     durations: tuple[float, ...]  # seconds, each from the connect to the last byte, to a millisecond
-    failures: int
+    failures: int  # as ab counts them: some that no connection was had for count twice
 
 
 def storm(port: int, parallel: int, count: int) -> Scrapes:

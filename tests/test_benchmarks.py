@@ -174,4 +174,4 @@ def test_scrapes_are_counted(tmp_path: Path) -> None:
             found = storm(daemon.port, 10, 50)
         assert (len(found.durations), found.failures) == (50, 0)
         assert daemon.stop() == 0
-        assert storm(daemon.port, 10, 50).failures == 50
+        assert storm(daemon.port, 10, 50).failures >= 50
