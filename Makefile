@@ -32,7 +32,7 @@ test-system: $(VENV)/.dev ## the tests that need root or Debian packages
 soak: $(VENV)/.dev ## 100,000 exchanges with faults at random: what the daemon holds levels off (half an hour)
 	$(BIN)/python -m tests.soak
 
-bench: $(VENV)/.bench ## measure it against blackbox_exporter (20 minutes; root, and Debian packages that it names)
+bench: $(VENV)/.bench ## measure it against blackbox_exporter (17 minutes; root, and Debian packages that it names)
 	$(BIN)/python -m benchmarks
 
 test-lowest: ## the tests with the oldest dependencies that are allowed (they were made for Python 3.11)
