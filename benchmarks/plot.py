@@ -15,7 +15,7 @@ _PANELS: dict[str, Callable[[Point], float]] = {
     "processor, % of one core": lambda point: point.cpu * 100,
     "resident memory, MB": lambda point: point.resident / 1e6,
     "delay of turns, p99, ms": lambda point: point.delay.p99 * 1000,
-    "reported minus wire, median, ms": lambda point: point.error.median * 1000,
+    "error, median, ms": lambda point: point.error.median * 1000,
 }
 
 
@@ -31,6 +31,7 @@ def draw(points: Sequence[Point], file: Path) -> None:
             axes.set_xscale("log")
             axes.set_xticks(numbers, [str(number) for number in numbers], minor=False)
             axes.set_xticks([], minor=True)
+            axes.margins(x=0.18)
             axes.set_ylim(0, max(values) * 1.25)
             axes.set_title(title, fontsize=9)
             axes.set_xlabel("environments")
