@@ -122,7 +122,8 @@ def test_an_exchange_that_the_capture_cuts_off_is_none(length: int) -> None:
 
 def test_an_exchange_is_compared_with_its_own() -> None:
     """What was seen before, or not told, is passed over."""
-    seen = [replace(WHOLE, began=moment, ended=moment + 0.8) for moment in (1.0, 5.0004, 9.0004)]
+    seen = [replace(WHOLE, began=moment, ended=moment + 0.8) for moment in (5.0004, 9.0004)]
+    seen.insert(0, replace(WHOLE, began=4.0, ended=4.1))
     told = [Reported(moment, 1.0, 0.3) for moment in (5.0, 9.0)]
     pairs = compare(told, seen)
     assert [(each.began, round(each.error, 6), round(each.processing_error, 6)) for each in pairs] == [
