@@ -21,9 +21,9 @@ from benchmarks.accuracy import Accuracy, Compared
 from benchmarks.cost import Running, Scraped
 from benchmarks.figures import Figure, Spread, at_most, at_most_times, machine, table
 from benchmarks.growth import Point
-from benchmarks.processes import EXPORTER
 from benchmarks.target import MODULE, NGINX
 from monitor import __version__
+from tests.blackbox import PROGRAM
 
 RESULTS = Path(__file__).parent / "results"
 _PER_PING = 1.1  # exchanges at the shipped intervals: a ping every 30 s, a login every 5 min
@@ -60,7 +60,7 @@ def main() -> int:
 
 def _missing() -> str | None:
     """What is not there that is needed, and what to do."""
-    programs = {NGINX: "nginx", EXPORTER: EXPORTER, "tcpdump": "tcpdump", "ab": "apache2-utils"}
+    programs = {NGINX: "nginx", PROGRAM: PROGRAM, "tcpdump": "tcpdump", "ab": "apache2-utils"}
     packages = [package for program, package in programs.items() if not shutil.which(program)]
     packages += [] if MODULE.exists() else ["libnginx-mod-http-echo"]
     if packages:

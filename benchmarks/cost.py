@@ -142,7 +142,7 @@ def scraped(directory: Path) -> Scraped:
             ours, theirs = [], []
             for _ in range(STORMS):
                 ours.append(storm(daemon.port, PARALLEL, _EACH))
-                theirs.append(storm(other.address[1], PARALLEL, _EACH))
+                theirs.append(storm(other.port, PARALLEL, _EACH))
             alone = storm(daemon.port, 1, ALONE)
             with silent(daemon.port, SILENT):
                 beside = storm(daemon.port, 1, ALONE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import subprocess
@@ -15,10 +14,10 @@ from datetime import datetime
 from pathlib import Path
 
 from benchmarks.target import Port, Target
-from tests.process import Monitor, free_port, wait_for
+from tests.blackbox import PROGRAM, running
+from tests.process import Monitor, get, status
 from tests.rig import value
 
-EXPORTER = "prometheus-blackbox-exporter"
 _OFF = {"TIGR_ENVIRONMENTS__PROD__ENABLED": "false", "TIGR_ENVIRONMENTS__UAT__ENABLED": "false"}
 QUICK = {"TIGR_PING_INTERVAL": "1s", "TIGR_AUTH_INTERVAL": "1s", "TIGR_RENEW_MARGIN": "1s"}
 
@@ -36,17 +35,16 @@ class Cost:
     """What a process has used."""
 
     def __init__(self, pid: int) -> None:
-        self._process = Path(f"/proc/{pid}")
+        self._pid = pid
 
     def cpu(self) -> float:
         """Seconds of processor time, of user and system together."""
-        user, system = self._process.joinpath("stat").read_text().rsplit(")", 1)[1].split()[11:13]
+        user, system = Path(f"/proc/{self._pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
         return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
     def resident(self) -> int:
         """Bytes of resident memory."""
-        status = dict(line.split(":", 1) for line in self._process.joinpath("status").read_text().splitlines())
-        return int(status["VmRSS"].split()[0]) * 1024
+        return int(status(self._pid)["VmRSS"].split()[0]) * 1024
 
 
 def name_of(number: int) -> str:
@@ -93,14 +91,14 @@ def reported(log: Path, endpoint: str, environments: Collection[str] = ()) -> li
 class Exporter:
     """blackbox_exporter."""
 
-    address: tuple[str, int]
+    port: int
     pid: int
     version: str
 
     def probe(self, module: str, url: str) -> tuple[Reported, float]:
         """One probe: by its phases, and by `probe_duration_seconds`, both in seconds."""
         began = time.time()
-        text = self.get(f"/probe?{urllib.parse.urlencode({'module': module, 'target': url})}")
+        _, text = get(self.port, f"/probe?{urllib.parse.urlencode({'module': module, 'target': url})}")
         if value(text, "probe_success") != 1:
             raise RuntimeError(f"a probe failed: {text}")
         phases = {
@@ -108,15 +106,6 @@ class Exporter:
             for phase in ("resolve", "connect", "tls", "processing", "transfer")
         }
         return Reported(began, sum(phases.values()), phases["processing"]), value(text, "probe_duration_seconds") or 0.0
-
-    def get(self, path: str) -> str:
-        """A page."""
-        connection = http.client.HTTPConnection(*self.address, timeout=30)
-        try:
-            connection.request("GET", path)
-            return connection.getresponse().read().decode()
-        finally:
-            connection.close()
 
 
 @contextmanager
@@ -134,23 +123,6 @@ def exporter(target: Target, token: Port, directory: Path) -> Iterator[Exporter]
         "ping": {"prober": "http", "http": {"tls_config": tls, "bearer_token": "benchmark"}},
         "login": {"prober": "http", "http": {"tls_config": tls, "oauth2": login}},
     }
-    config = directory / "blackbox.yml"
-    config.write_text(json.dumps({"modules": modules}), encoding="utf-8")  # JSON is YAML
-    version = subprocess.run([EXPORTER, "--version"], capture_output=True, text=True, check=True)
-    address = ("127.0.0.1", free_port())
-    command = [EXPORTER, f"--config.file={config}", f"--web.listen-address={address[0]}:{address[1]}"]
-    process = subprocess.Popen([*command, "--log.level=error"])
-    running = Exporter(address, process.pid, (version.stdout + version.stderr).split("version ")[1].split()[0])
-
-    def answers() -> bool:
-        try:
-            return bool(running.get("/-/healthy"))
-        except OSError:
-            return False
-
-    try:
-        wait_for(answers, "the exporter answers")
-        yield running
-    finally:
-        process.terminate()
-        process.wait()
+    version = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, check=True)
+    with running(modules, directory) as (port, pid):
+        yield Exporter(port, pid, (version.stdout + version.stderr).split("version ")[1].split()[0])

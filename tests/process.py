@@ -56,6 +56,11 @@ def get(port: int, path: str, accept: str = "") -> tuple[int, str]:
         connection.close()
 
 
+def status(pid: int) -> dict[str, str]:
+    """What the kernel says of a process, as proc_pid_status(5) lists it."""
+    return dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+
+
 def wait_for(what: Callable[[], object], why: str, timeout: float = PATIENCE) -> None:
     """Ask until there is an answer that is true."""
     deadline = time.monotonic() + timeout

@@ -30,7 +30,7 @@ from monitor.simulator.faults import (
     Reset,
     Status,
 )
-from tests.process import Monitor
+from tests.process import Monitor, status
 from tests.rig import series
 
 ENVIRONMENTS = 40
@@ -139,9 +139,9 @@ def _sample(simulator: Simulator, monitor: Monitor) -> Sample:
     resident, files, threads = [], [], []
     for _ in range(60):
         pause.wait(0.05)
-        status = dict(line.split(":", 1) for line in process.joinpath("status").read_text().splitlines())
-        resident.append(int(status["VmRSS"].split()[0]) * 1024)
-        threads.append(int(status["Threads"]))
+        held = status(monitor.process.pid)
+        resident.append(int(held["VmRSS"].split()[0]) * 1024)
+        threads.append(int(held["Threads"]))
         files.append(len(list(process.joinpath("fd").iterdir())))
     return Sample(simulator.log.requests(), int(statistics.median(resident)), min(files), min(threads))
 

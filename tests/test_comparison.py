@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from monitor.simulator import Simulator
-from tests.process import free_port, wait_for
+from tests.blackbox import PROGRAM, running
+from tests.process import get
 from tests.rig import series
 
 pytestmark = pytest.mark.system
-PROGRAM = "prometheus-blackbox-exporter"
 PROBES = 3
 
 
@@ -31,16 +28,9 @@ def simulator() -> Iterator[Simulator]:
         yield running
 
 
-def get(url: str) -> str:
-    """A page."""
-    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - loopback, see above
-        text: str = answer.read().decode()
-        return text
-
-
 @contextmanager
-def exporter(simulator: Simulator, directory: Path, password: str) -> Iterator[str]:
-    """The exporter, configured to log in with `password`; yields its address."""
+def exporter(simulator: Simulator, directory: Path, password: str) -> Iterator[int]:
+    """The exporter, configured to log in with `password`; yields its port."""
     if shutil.which(PROGRAM) is None:
         pytest.skip(f"{PROGRAM} is not installed")
     prod = simulator.environment("prod")
@@ -53,44 +43,26 @@ def exporter(simulator: Simulator, directory: Path, password: str) -> Iterator[s
         "endpoint_params": form,
         "tls_config": tls,
     }
-    config = directory / "blackbox.yml"  # JSON is YAML
-    config.write_text(
-        json.dumps({"modules": {"tigr": {"prober": "http", "http": {"oauth2": login, "tls_config": tls}}}})
-    )
-    address = f"127.0.0.1:{free_port()}"
-    arguments = [PROGRAM, f"--config.file={config}", f"--web.listen-address={address}", "--log.level=error"]
-    process = subprocess.Popen(arguments, stderr=subprocess.DEVNULL)
-
-    def answers() -> bool:
-        try:
-            return bool(get(f"http://{address}/-/healthy"))
-        except OSError:
-            return False
-
-    try:
-        wait_for(answers, f"{PROGRAM} answers")
-        yield f"http://{address}"
-    finally:
-        process.terminate()
-        process.wait()
+    with running({"tigr": {"prober": "http", "http": {"oauth2": login, "tls_config": tls}}}, directory) as (port, _):
+        yield port
 
 
-def probe(address: str, simulator: Simulator) -> str:
+def probe(port: int, simulator: Simulator) -> str:
     """One probe."""
-    return get(f"{address}/probe?module=tigr&target={simulator.environment('prod').api_url}/api/system/ping")
+    return get(port, f"/probe?module=tigr&target={simulator.environment('prod').api_url}/api/system/ping")[1]
 
 
 def test_it_asks_for_a_token_at_every_probe(simulator: Simulator, tmp_path: Path) -> None:
     """Though the last one would last for an hour."""
-    with exporter(simulator, tmp_path, simulator.environment("prod").credentials.password) as address:
-        assert all("probe_success 1" in probe(address, simulator) for _ in range(PROBES))
+    with exporter(simulator, tmp_path, simulator.environment("prod").credentials.password) as port:
+        assert all("probe_success 1" in probe(port, simulator) for _ in range(PROBES))
     assert simulator.log.requests("prod", "token") == PROBES
 
 
 def test_it_tries_a_wrong_password_twice_per_probe(simulator: Simulator, tmp_path: Path) -> None:
     """And its metrics do not say that the password is what is wrong."""
-    with exporter(simulator, tmp_path, "wrong") as address:
-        told = [probe(address, simulator) for _ in range(PROBES)]
+    with exporter(simulator, tmp_path, "wrong") as port:
+        told = [probe(port, simulator) for _ in range(PROBES)]
     assert simulator.log.requests("prod", "token") == 2 * PROBES
     assert series(told[-1], "^probe_(success|http_status_code)$") == {"probe_success": 0, "probe_http_status_code": 0}
 
@@ -98,5 +70,5 @@ def test_it_tries_a_wrong_password_twice_per_probe(simulator: Simulator, tmp_pat
 def test_it_shows_the_password_on_a_page(simulator: Simulator, tmp_path: Path) -> None:
     """To whoever opens its configuration."""
     password = simulator.environment("prod").credentials.password
-    with exporter(simulator, tmp_path, password) as address:
-        assert password in get(f"{address}/config")
+    with exporter(simulator, tmp_path, password) as port:
+        assert password in get(port, "/config")[1]
