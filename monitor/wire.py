@@ -35,6 +35,8 @@ from monitor.trust import unverifying_context
 
 ANSWER_LIMIT = 64 * 1024  # bytes of an answer that are read, its head included
 HEAD_LIMIT = 16 * 1024  # bytes of its head
+MAX_REASON_PHRASE = 200  # characters
+CLOSE_TIMEOUT = 1.0  # seconds that a connection check waits for the peer to close
 _NOT_HTTP = "what came is not an HTTP answer"
 _IDENTITY = ("", "identity")  # what Content-Encoding says where nothing is encoded
 
@@ -89,6 +91,7 @@ class Exchange:
     fault: Fault | None = None
     fault_detail: str = ""
     status: int | None = None  # known as soon as the status line is complete
+    reason_phrase: str = field(default="", repr=False)  # of that line, cut, in Latin-1; may be empty
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # names in lower case
     body: bytes = field(default=b"", repr=False)
     address: str | None = None
@@ -99,6 +102,20 @@ class Exchange:
     def last_phase(self) -> Phase | None:
         """The phase the exchange was in when it ended."""
         return next(reversed(tuple(self.phases)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionCheck:
+    """The result of a connection that was opened and closed without a request."""
+
+    started_at: float  # Unix seconds
+    duration: float  # seconds from the lookup to the end of the handshake or to the fault; closing is not included
+    fault: Fault | None = None
+    fault_detail: str = ""
+    phase: Phase | None = None  # the phase in which it failed
+    address: str | None = None
+    tls_version: str | None = None
+    certificate_expiry: float | None = None  # Unix seconds, notAfter
 
 
 class _FaultError(Exception):
@@ -149,8 +166,37 @@ class Wire:
             fault=fault,
             fault_detail=detail,
             status=connection.status,
+            reason_phrase=connection.reason_phrase,
             headers=headers,
             body=bytes(body),
+            address=connection.address,
+            tls_version=connection.tls_version,
+            certificate_expiry=connection.certificate_expiry,
+        )
+
+    def check_connection(self, url: str, proxy: Proxy | None, timeout: float) -> ConnectionCheck:
+        """Connect to the host of `url` (with TLS for https, through `proxy` if given), close, and send no request.
+
+        `timeout` (seconds) covers everything, closing included. A failure of the network, the proxy or TLS is in the
+        ConnectionCheck; nothing of the kind is raised. A peer that does not close in order is no failure.
+        """
+        connection = _Connection(url, proxy, timeout, self._resolver)
+        started_at = self._clock.wall()
+        fault: Fault | None = None
+        detail = ""
+        try:
+            connection.open(self._context)
+        except _FaultError as error:
+            fault, detail = error.fault, error.detail
+        finally:
+            connection.stamp()
+            connection.close_in_order()
+        return ConnectionCheck(
+            started_at=started_at,
+            duration=connection.elapsed,
+            fault=fault,
+            fault_detail=detail,
+            phase=connection.phase if fault else None,
             address=connection.address,
             tls_version=connection.tls_version,
             certificate_expiry=connection.certificate_expiry,
@@ -181,6 +227,7 @@ class _Connection:
         self.phases: dict[Phase, float] = {}
         self.elapsed = 0.0
         self.status: int | None = None
+        self.reason_phrase = ""
         self.address: str | None = None
         self.tls_version: str | None = None
         self.certificate_expiry: float | None = None
@@ -188,7 +235,7 @@ class _Connection:
         self._resolver = resolver
         self._socket: socket.socket | None = None
         self._timeout = timeout
-        self._phase = Phase.RESOLVE
+        self.phase = Phase.RESOLVE  # the one that is running
         self._started = self._entered = self._deadline = 0.0
 
     def open(self, context: ssl.SSLContext) -> socket.socket:
@@ -236,13 +283,13 @@ class _Connection:
     def enter(self, phase: Phase, moment: float | None = None) -> None:
         """End the phase that is running and begin `phase`: now, or at a moment that has just been."""
         self._entered = self.stamp(moment)
-        self._phase = phase
+        self.phase = phase
 
     def stamp(self, moment: float | None = None) -> float:
         """Count the time up to now, or to that moment, to the phase that is running."""
         if moment is None:
             moment = time.monotonic()
-        self.phases[self._phase] = moment - self._entered
+        self.phases[self.phase] = moment - self._entered
         self.elapsed = moment - self._started
         return moment
 
@@ -268,13 +315,22 @@ class _Connection:
             yield from answer.iter_stream()
 
     def close(self) -> None:
-        """Look at what the handshake has left to see, and hang up."""
+        """Record TLS version and certificate expiry, and close the socket."""
+        self._record_session()
+        if self._socket is not None:
+            self._socket.close()
+
+    def close_in_order(self) -> None:
+        """Close as `close` does, but with close_notify and without a reset, as far as the deadline permits."""
+        self._record_session()
+        if self._socket is not None:
+            _close_in_order(self._socket, min(self._deadline, time.monotonic() + CLOSE_TIMEOUT))
+
+    def _record_session(self) -> None:
         if isinstance(self._socket, ssl.SSLSocket):
             self.tls_version = self._socket.version()
             with contextlib.suppress(ValueError, OSError):  # the handshake failed, or never began
                 self.certificate_expiry = _not_after_or_none(self._socket.getpeercert(binary_form=True) or b"")
-        if self._socket is not None:
-            self._socket.close()
 
     def _ask_for_tunnel(self, sock: socket.socket, proxy: Proxy) -> None:
         """Send CONNECT (RFC 9110 section 9.3.6). All that goes wrong here is the proxy's."""
@@ -384,6 +440,7 @@ class _AnswerStream(_Stream):
         self._connection.stamp(self.arrived)
         if self._connection.status is None:
             self._connection.status = self._head.feed(data)
+            self._connection.reason_phrase = self._head.reason_phrase
         return data
 
     def _send(self) -> None:
@@ -392,12 +449,13 @@ class _AnswerStream(_Stream):
 
 
 class _StatusLine:
-    """Finds the status of an answer in its first bytes, past any interim answers (RFC 9110 section 15.2)."""
+    """Find status and reason phrase in the first bytes, after any interim responses (RFC 9110 section 15.2)."""
 
-    _LINE = re.compile(rb"HTTP/1\.[01] ([1-9][0-9]{2})(?: [^\r\n]*)?\r?\n")
+    _LINE = re.compile(rb"HTTP/1\.[01] ([1-9][0-9]{2})(?: ([^\r\n]*))?\r?\n")
     _HEAD_END = re.compile(rb"\r?\n\r?\n")
 
     def __init__(self) -> None:
+        self.reason_phrase = ""  # of the final status line, once `feed` has returned its status
         self._seen = bytearray()
 
     def feed(self, data: bytes) -> int | None:
@@ -406,6 +464,7 @@ class _StatusLine:
         while match := self._LINE.match(self._seen):
             status = int(match[1])
             if status >= 200 or status == 101:  # 101 is final: what follows is another protocol
+                self.reason_phrase = (match[2] or b"")[:MAX_REASON_PHRASE].decode("latin-1")
                 return status
             end = self._HEAD_END.search(self._seen)
             if end is None:
@@ -455,6 +514,32 @@ def _close_what_was_dropped(error: BaseException) -> None:
         dropped = frame.f_locals.get("self")
         if isinstance(dropped, ssl.SSLSocket):
             dropped.close()
+
+
+def _close_in_order(sock: socket.socket, deadline: float) -> None:
+    """Send close_notify (TLS) and FIN, read until the peer's end or `deadline` (monotonic seconds), and close.
+
+    Servers log a TLS connection that ends without close_notify. A socket that is closed while its receive buffer holds
+    unread data (TLS 1.3 session tickets) makes the kernel send a reset. Errors are ignored: the check is complete.
+    """
+    with sock:
+        with contextlib.suppress(OSError):
+            if isinstance(sock, ssl.SSLSocket):
+                _set_deadline(sock, deadline)
+                sock.unwrap()
+        with contextlib.suppress(OSError):
+            sock.shutdown(socket.SHUT_WR)  # an SSLSocket reads without TLS after this
+            received = 0
+            while received < ANSWER_LIMIT:  # the limit stops a peer that sends without a pause
+                _set_deadline(sock, deadline)
+                data = sock.recv(ANSWER_LIMIT)
+                if not data:
+                    break
+                received += len(data)
+
+
+def _set_deadline(sock: socket.socket, deadline: float) -> None:
+    sock.settimeout(max(0.0, deadline - time.monotonic()))  # 0: take what is there without waiting
 
 
 def _encoding(headers: Mapping[str, str]) -> str:
