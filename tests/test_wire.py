@@ -118,9 +118,9 @@ def test_a_request_goes_out_in_one_piece(wire: Wire) -> None:
 
 
 def test_neither_a_request_nor_an_exchange_shows_what_it_holds() -> None:
-    """Headers and bodies hold secrets."""
+    """Headers, bodies and reason phrases can hold secrets."""
     request = Request("POST", "https://host.test", {"Authorization": "Basic canary"}, 1.0, content=b"canary")
-    exchange = Exchange(0.0, 0.0, {}, headers={"x": "canary"}, body=b"canary")
+    exchange = Exchange(0.0, 0.0, {}, reason_phrase="canary", headers={"x": "canary"}, body=b"canary")
     assert "canary" not in repr((request, exchange))
 
 
@@ -167,6 +167,77 @@ def test_what_breaks_http_has_a_fault(wire: Wire, data: bytes, status: int | Non
     told = ask(wire, data)
     assert (told.status, told.fault) == (status, fault)
     assert (told.fault_detail == "") == (fault is None)
+
+
+EARLY = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+LINE = b"HTTP/1.1 401 Bad Request - Invalid Login ID or Password\r\n"
+PHRASE = "Bad Request - Invalid Login ID or Password"
+
+
+@pytest.mark.parametrize("interim", [b"", b"HTTP/1.1 100 Continue\r\n\r\n" + EARLY])
+@pytest.mark.parametrize(
+    "rest,fault",
+    [
+        (b"Content-Length: 0\r\n\r\n", None),
+        (b"X: y", Fault.DISCONNECT),
+        (b"Content-Length: 9\r\n\r\nx", Fault.DISCONNECT),
+        (b"Content-Length: x\r\n\r\n", Fault.MALFORMED),
+        (b"X: " + b"x" * 100_000, Fault.MALFORMED),
+        (b"\r\n" + b"x" * 100_000, Fault.MALFORMED),
+    ],
+)
+def test_the_reason_phrase_is_known_whatever_follows(
+    wire: Wire, interim: bytes, rest: bytes, fault: Fault | None
+) -> None:
+    """A response that breaks after its status line has the phrase of the final status line, as it has the status."""
+    exchange = ask(wire, interim + LINE + rest)
+    assert (exchange.status, exchange.reason_phrase, exchange.fault) == (401, PHRASE, fault)
+
+
+@pytest.mark.parametrize("interim", [b"", EARLY])
+@pytest.mark.parametrize("rest", [b"", b"X: y\r\n", b"Content-Length: 9\r\n\r\nx"])
+def test_the_reason_phrase_is_known_if_the_rest_hangs(wire: Wire, interim: bytes, rest: bytes) -> None:
+    """A response that stops after its status line times out with status and phrase."""
+    released = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def stop_in_the_middle() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.sendall(interim + LINE + rest)
+                released.wait(30)
+
+        thread = threading.Thread(target=stop_in_the_middle, daemon=True)
+        thread.start()
+        exchange = wire.exchange(ping(f"http://127.0.0.1:{listening.getsockname()[1]}", 1.0))
+        released.set()
+        thread.join(5)
+    assert (exchange.status, exchange.reason_phrase, exchange.fault) == (401, PHRASE, Fault.TIMEOUT)
+
+
+@pytest.mark.parametrize(
+    "line,phrase",
+    [
+        (b"HTTP/1.1 200", ""),
+        (b"HTTP/1.1 200 ", ""),
+        (b"HTTP/1.0 200", ""),
+        (b"HTTP/1.0 200 OK", "OK"),
+        (b"HTTP/1.1 200 na\xefve \xff", "na\u00efve \u00ff"),
+        (b"HTTP/1.1 200 " + b"x" * 200, "x" * 200),
+        (b"HTTP/1.1 200 " + b"x" * 5000, "x" * 200),
+    ],
+)
+def test_a_reason_phrase_is_latin_1_of_at_most_200_characters(wire: Wire, line: bytes, phrase: str) -> None:
+    """A phrase that is missing is empty, and a longer one is cut."""
+    exchange = ask(wire, line + b"\r\nContent-Length: 0\r\n\r\n")
+    assert (exchange.status, exchange.reason_phrase, exchange.fault) == (200, phrase, None)
+
+
+@pytest.mark.parametrize("data", [b"", EARLY, LINE[:30], EARLY + LINE[:30]])
+def test_there_is_no_reason_phrase_without_a_final_status_line(wire: Wire, data: bytes) -> None:
+    """An interim response and an unfinished status line have no status and no phrase."""
+    exchange = ask(wire, data)
+    assert (exchange.status, exchange.reason_phrase, exchange.fault) == (None, "", Fault.DISCONNECT)
 
 
 @pytest.mark.parametrize("over", [False, True])
