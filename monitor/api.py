@@ -1,7 +1,7 @@
-"""What TIGR says: builds the token request and the ping, judges the answer, gives a `Result`.
+"""Requests to TIGR: build the token request and the ping, judge the response, return a `Result`.
 
-The form of both requests and the meaning of their answers come from the vendor's authentication page and its OpenAPI
-description (TIGRS Registry Client API 1.0.0). Nothing is retried, nothing remembered.
+The form of both requests and the meaning of their responses come from the vendor's authentication page and its OpenAPI
+description (TIGRS Registry Client API 1.0.0). Nothing is retried, nothing persisted.
 """
 
 from __future__ import annotations
@@ -10,21 +10,22 @@ import base64
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from monitor import __version__
 from monitor.answers import (
+    ErrorDetails,
     MalformedAnswerError,
-    Refusal,
+    is_login_refusal,
+    parse_error,
     parse_grant,
     parse_pong,
-    parse_refusal,
     parse_retry_after,
 )
 from monitor.clock import SYSTEM_CLOCK, Clock
-from monitor.internal import internal_fault
+from monitor.internal import internal_fault, place_of
 from monitor.redact import Redactor
-from monitor.result import Endpoint, Phase, Reason, Result, Spelling, Token
+from monitor.result import ClientAuth, Endpoint, FieldNames, HostCheck, Phase, Reason, Result, Token
 from monitor.wire import Exchange, Request, Wire
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 
 USER_AGENT = f"tigr-monitor/{__version__}"
 PING_PATH = "/api/system/ping"
-_OK, _BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN, _TOO_MANY = 200, 400, 401, 403, 429
-_FIELD_NAMES = {Spelling.DOCUMENTED: ("Username", "Password"), Spelling.RFC6749: ("username", "password")}
+_OK, _UNAUTHORIZED, _FORBIDDEN, _TOO_MANY = 200, 401, 403, 429
+_FIELD_NAMES = {FieldNames.DOCUMENTED: ("Username", "Password"), FieldNames.RFC6749: ("username", "password")}
 _CODE_SHOWN = 64  # characters of a server's code or submissionId that are kept
 
 
@@ -42,19 +43,20 @@ class Api:
 
     def __init__(self, settings: EnvironmentSettings, wire: Wire, clock: Clock = SYSTEM_CLOCK) -> None:
         credentials = settings.credentials
-        # Joined raw, as the vendor's page and working clients do; RFC 6749 section 2.3.1 would form-encode both first.
-        basic = base64.b64encode(f"{credentials.client_id}:{credentials.client_secret}".encode()).decode()
+        basic = basic_credentials(settings, settings.client_auth)
         self._settings = settings
         self._wire = wire
         self._clock = clock
         self._authorization = f"Basic {basic}"
+        other = ClientAuth.FORM_ENCODED if settings.client_auth is ClientAuth.RAW else ClientAuth.RAW
+        self._other_client_auth = other if basic_credentials(settings, other) != basic else None
         self._redactor = Redactor(
             (credentials.client_id, credentials.client_secret, credentials.username, credentials.password), basic
         )
 
-    def log_in(self, spelling: Spelling) -> Result:
-        """Ask for a token once, with the form fields in one spelling, never in both."""
-        username, password = _FIELD_NAMES[spelling]
+    def log_in(self, names: FieldNames) -> Result:
+        """Request a token once, with one pair of field names, never with both."""
+        username, password = _FIELD_NAMES[names]
         credentials = self._settings.credentials
         form = {username: credentials.username, password: credentials.password, "grant_type": "password"}
         request = Request(
@@ -71,10 +73,12 @@ class Api:
         )
         before = self._clock.now()  # a lifetime counts from here: a token is never believed longer than it lasts
         result = self._probe(Endpoint.TOKEN, request, lambda base, exchange: self._granted(base, exchange, before))
-        return replace(result, spelling=spelling)
+        if result.refused:
+            result = replace(result, other_client_auth=self._other_client_auth)
+        return replace(result, field_names=names)
 
     def ping(self, token: Token | None) -> Result:
-        """Ping with `token`; without one, ask the Client API all the same, expecting its refusal."""
+        """Ping with `token`; without one, probe the Client API all the same, expecting its refusal."""
         headers = _common_headers()
         if token is not None:
             self._redactor.learn(token.value)  # after a reload it was another Api that was granted it
@@ -87,6 +91,17 @@ class Api:
             proxy=self._settings.api_proxy,
         )
         return self._probe(Endpoint.PING, request, _ponged)
+
+    def check_token_host(self) -> HostCheck:
+        """Connect to the token host, with a TLS handshake if it speaks TLS, and send no request."""
+        settings = self._settings
+        timeout = min(settings.timeout, settings.ping_interval)
+        try:
+            check = self._wire.check_connection(settings.token_url, settings.token_proxy, timeout)
+        except Exception as error:  # noqa: BLE001 - an internal fault leaves the state of the host unknown
+            return HostCheck(settings.name, Reason.INTERNAL, place_of(error))
+        reason = Reason(check.fault.value) if check.fault else None
+        return HostCheck(settings.name, reason, check.fault_detail, check.tls_version, check.certificate_expiry)
 
     def certificate_expiry(self, endpoint: Endpoint) -> float | None:
         """Return when the certificate of a host ends, in Unix seconds, though it does not verify; None if unknown."""
@@ -115,7 +130,7 @@ class Api:
                 return self._failed(base, exchange, reason)
             return judge(base, exchange)
         except MalformedAnswerError as error:
-            return replace(base, reason=Reason.MALFORMED, detail=str(error), failed_phase=Phase.TRANSFER)
+            return self._malformed(base, exchange, str(error))
         except Exception as error:  # noqa: BLE001 - a fault of ours is a result too, or the turn would leave no trace
             return internal_fault(self._settings.name, endpoint, started_at, self._clock.now() - started, error)
 
@@ -127,29 +142,65 @@ class Api:
         token = Token(value=grant.value, lifetime=grant.lifetime, expires=expires, expires_at=expires_at)
         return replace(base, token=token, warnings=grant.warnings)
 
+    def _malformed(self, base: Result, exchange: Exchange, problem: str) -> Result:
+        """Judge a 200 that does not hold what the API promises; it may hold an error instead."""
+        error = _error_details(exchange)
+        refused = base.endpoint is Endpoint.TOKEN and is_login_refusal(exchange.status or 0, error)
+        text = self._redactor.clean(error.message) if refused else ""
+        return replace(
+            base,
+            reason=Reason.MALFORMED,
+            failed_phase=Phase.TRANSFER,
+            detail=text or problem,
+            error_code=self._shortened(error.code),
+            submission_id=self._shortened(error.submission_id),
+            refused=refused,
+            names_credentials=error.names_credentials,
+        )
+
     def _failed(self, base: Result, exchange: Exchange, reason: Reason) -> Result:
-        refusal = Refusal()
+        error = ErrorDetails()
         detail = exchange.fault_detail
         if exchange.status is not None and exchange.status != _OK:
-            refusal = parse_refusal(exchange.body)
-            detail = self._redactor.clean(refusal.message) or f"status {exchange.status} without a word"
-        rejected = base.endpoint is Endpoint.TOKEN and (
-            exchange.status == _UNAUTHORIZED or (exchange.status == _BAD_REQUEST and refusal.names_credentials)
-        )
+            error = _error_details(exchange)
+            detail = self._redactor.clean(error.message) or "no error message in the response"
+        is_login = base.endpoint is Endpoint.TOKEN
         return replace(
             base,
             reason=reason,
             failed_phase=exchange.last_phase,
             detail=detail,
-            error_code=self._shortened(refusal.code),
-            submission_id=self._shortened(refusal.submission_id),
+            error_code=self._shortened(error.code),
+            submission_id=self._shortened(error.submission_id),
             retry_after=parse_retry_after(exchange.headers.get("retry-after"), self._clock.wall()),
-            credentials_rejected=rejected,
-            names_credentials=refusal.names_credentials,
+            refused=is_login and exchange.status is not None and is_login_refusal(exchange.status, error),
+            names_credentials=is_login and error.names_credentials,
+            rejects_token=not is_login and _rejects_token(exchange.status, error),
         )
 
     def _shortened(self, text: str | None) -> str | None:
         return None if text is None else self._redactor.clean(text, shown=_CODE_SHOWN)
+
+
+def basic_credentials(settings: EnvironmentSettings, form: ClientAuth) -> str:
+    """Return client id and secret in base64, for HTTP Basic authentication.
+
+    The vendor's page joins them raw; RFC 6749 section 2.3.1 form-encodes each first. A blank is sent as `%20`, which
+    every decoder takes, not as `+`.
+    """
+    pair = [settings.credentials.client_id, settings.credentials.client_secret]
+    if form is ClientAuth.FORM_ENCODED:
+        pair = [quote(value, safe="") for value in pair]
+    return base64.b64encode(":".join(pair).encode()).decode()
+
+
+def _error_details(exchange: Exchange) -> ErrorDetails:
+    challenge = exchange.headers.get("www-authenticate", "")
+    return parse_error(exchange.status or 0, exchange.body, challenge, exchange.reason_phrase)
+
+
+def _rejects_token(status: int | None, error: ErrorDetails) -> bool:
+    return status == _UNAUTHORIZED or (status == _FORBIDDEN and error.rejects_token)
 
 
 def _common_headers() -> dict[str, str]:

@@ -1,7 +1,7 @@
-"""How long the next attempt is held back, and why.
+"""Length of the pause before the next attempt, by the cause of the failure.
 
-Each cause has its own count, so that a rate limit in the middle of an outage does not begin where the outage had got
-to.
+Each cause has its own count: a rate limit in the middle of an outage begins with its own first pause. Rejected
+credentials are the subject of `monitor.negotiation`.
 """
 
 from __future__ import annotations
@@ -10,72 +10,79 @@ import random
 from collections.abc import Callable
 from enum import Enum, auto
 
-REJECTED_FIRST, REJECTED_LONGEST = 300.0, 3600.0  # seconds: a monitor must never be what locks the account
-FORBIDDEN_FIRST = 30.0  # seconds
-LONGEST = 900.0  # seconds, for whatever the server asked us to leave alone
-WITHOUT_TOKEN_LONGEST = 60.0  # seconds: without a token every ping is missed
-JITTER = 0.15  # share by which a doubled pause may be shorter, so that many clients do not return as one
+FIRST_FORBIDDEN_PAUSE = 30.0  # seconds
+MAX_PAUSE = 900.0  # seconds, after a response that asks the monitor to stay away
+MAX_PING_THROTTLE = 120.0  # seconds, after a 429 to a ping that names no time: its end must be seen soon
+MAX_PAUSE_WITHOUT_TOKEN = 60.0  # seconds: without a token every ping is missed
+JITTER = 0.15  # share by which a doubled pause may be shorter, so that many clients do not return at one moment
 
 
-class _Why(Enum):
-    REJECTED = auto()
+class _Cause(Enum):
     RATE_LIMITED = auto()
     FORBIDDEN = auto()
-    REFUSED = auto()
+    NOT_ACCEPTED = auto()
     FAILED = auto()
 
 
 class Backoff:
-    """Holds back one kind of request. Times are seconds, moments are on the clock that it is given."""
+    """Delays one kind of request. Durations are seconds, moments are on the clock that it is given."""
 
     def __init__(self, now: Callable[[], float], uniform: Callable[[float, float], float] = random.uniform) -> None:
         self._now = now
         self._uniform = uniform
-        self._why: _Why | None = None
+        self._cause: _Cause | None = None
         self._count = 0
         self.until = float("-inf")
 
     def remaining(self) -> float:
-        """Seconds until the next attempt is allowed, 0 when it is."""
+        """Return the seconds until the next attempt is allowed, 0 when it is."""
         return max(0.0, self.until - self._now())
 
     def clear(self) -> None:
-        """Hold nothing back and forget the count."""
-        self._why, self._count, self.until = None, 0, float("-inf")
+        """Delay nothing and forget the count."""
+        self._cause, self._count, self.until = None, 0, float("-inf")
 
-    def resume(self, rejections: int, seconds: float) -> None:
-        """Go on with a pause for rejected credentials that began in an earlier process."""
-        if rejections > 0:
-            self._why, self._count = _Why.REJECTED, rejections
-            self.until = self._now() + max(0.0, seconds)
+    def login_rate_limited(self, first: float, shortest: float, retry_after: float | None) -> None:
+        """Pause after a 429 to a login: as long as the server asks, else doubling from `first` to 15 minutes.
 
-    def hold_rejected(self) -> None:
-        """Credentials rejected: five minutes, doubling to an hour, to the second."""
-        self._hold(_Why.REJECTED, REJECTED_FIRST, REJECTED_LONGEST, jitter=False)
+        A server that asks for less than `shortest`, the ping interval, names no useful time: `Retry-After: 0` in
+        each response would be one login after another, with the password in each.
+        """
+        self._pause(_Cause.RATE_LIMITED, first, max(MAX_PAUSE, first), shortest)
+        if retry_after is not None and retry_after >= shortest:
+            self.until = self._now() + retry_after
 
-    def hold_rate_limited(self, interval: float, retry_after: float | None, least: float = 0.0) -> None:
-        """429: as long as the server says, but `least`; else doubling from one interval to 15 minutes, or to it."""
-        self._hold(_Why.RATE_LIMITED, interval, max(LONGEST, interval))
+    def ping_rate_limited(self, interval: float, retry_after: float | None) -> None:
+        """Pause after a 429 to a ping: as long as the server asks, else doubling from `interval` to two minutes."""
+        self._pause(_Cause.RATE_LIMITED, interval, max(MAX_PING_THROTTLE, interval), interval)
         if retry_after is not None:
-            self.until = self._now() + max(retry_after, least)
+            self.until = self._now() + max(retry_after, interval)
 
-    def hold_forbidden(self) -> None:
-        """403 to a login: somebody has to change a list first."""
-        self._hold(_Why.FORBIDDEN, FORBIDDEN_FIRST, LONGEST)
+    def login_forbidden(self, shortest: float) -> None:
+        """Pause after a 403 to a login, 30 s doubling to 15 minutes: an allowlist has to change first."""
+        self._pause(_Cause.FORBIDDEN, FIRST_FORBIDDEN_PAUSE, MAX_PAUSE, shortest)
 
-    def hold_refused(self, interval: float) -> None:
-        """Another 4xx to a login: the request itself is refused, which no hurry mends."""
-        self._hold(_Why.REFUSED, interval, max(LONGEST, interval))
+    def login_not_accepted(self, interval: float) -> None:
+        """Pause after another 4xx to a login, doubling to 15 minutes: an earlier attempt would not help."""
+        self._pause(_Cause.NOT_ACCEPTED, interval, max(MAX_PAUSE, interval), interval)
 
-    def hold_failed(self, first: float, longest: float, token_expires: float | None) -> None:
-        """A login that failed for want of network or server; more often once there is no token to ping with."""
+    def login_failed(
+        self, interval: float, longest: float, token_expires: float | None, retry_after: float | None = None
+    ) -> None:
+        """Pause after a failure of network or server, doubling from `interval` to `longest`.
+
+        Without a valid token the pause is at most a minute, and never below `interval`. A server that asks for a
+        longer one (503 with Retry-After) gets it.
+        """
         usable = 0.0 if token_expires is None else token_expires - self._now()
-        self._hold(_Why.FAILED, first, min(max(first, longest), max(first, WITHOUT_TOKEN_LONGEST, usable)))
+        longest = min(max(interval, longest), max(interval, MAX_PAUSE_WITHOUT_TOKEN, usable))
+        self._pause(_Cause.FAILED, interval, longest, interval)
+        self.until = max(self.until, self._now() + (retry_after or 0.0))
 
-    def _hold(self, why: _Why, first: float, longest: float, *, jitter: bool = True) -> None:
-        self._count = self._count + 1 if why is self._why else 1
-        self._why = why
+    def _pause(self, cause: _Cause, first: float, longest: float, shortest: float) -> None:
+        self._count = self._count + 1 if cause is self._cause else 1
+        self._cause = cause
         pause = min(longest, first * 2 ** min(self._count - 1, 30))
-        if jitter and self._count > 1:
+        if self._count > 1:
             pause *= self._uniform(1 - JITTER, 1)
-        self.until = self._now() + pause
+        self.until = self._now() + max(pause, shortest)

@@ -106,7 +106,7 @@ def _run(_options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     from monitor import log
-    from monitor.check import all_well, as_json, check, in_words
+    from monitor.check import as_json, as_text, check
     from monitor.state import State
     from monitor.trust import probing_context
     from monitor.wire import Wire
@@ -120,15 +120,15 @@ def _check(options: argparse.Namespace) -> int:
     log.configure("warning", "logfmt", journald=False)
     wire = Wire(probing_context(loaded.settings))
     state = State(loaded.settings.state_dir, shared=True)
-    results = []
+    reports = []
     for own in chosen:
-        found = check(own, wire, state)
-        results += found
+        report = check(own, wire, state)
+        reports.append(report)
         if not options.json:
-            _say(in_words(found))
+            _say(as_text(report))
     if options.json:
-        _say(as_json(results))
-    return WELL if all_well(results) else NOT_WELL
+        _say(as_json(reports))
+    return WELL if all(report.well for report in reports) else NOT_WELL
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -41,7 +41,8 @@ def validate(settings: Mapping[Key, Found], unreadable: Collection[Key]) -> tupl
     if not tree["environments"]:
         return None, ["every environment is disabled: there is nothing to watch"]
     try:
-        return Schema(**tree), []
+        schema = Schema(**tree)
+        return schema, _contradictions(schema, settings)
     except ValidationError as error:
         errors = error.errors(include_input=False, include_url=False)
     problems = []
@@ -52,6 +53,19 @@ def validate(settings: Mapping[Key, Found], unreadable: Collection[Key]) -> tupl
         elif not any(key[: len(prefix)] == prefix for prefix in unreadable):
             problems.append(_missing(key))
     return None, problems
+
+
+def _contradictions(schema: Schema, settings: Mapping[Key, Found]) -> list[str]:
+    """Return what is wrong between settings that are right one by one."""
+    if schema.rejected_logins > 1:
+        return []
+    limit = settings["rejected_logins",]
+    unpinned = sorted(name for name, own in schema.environments.items() if own.form_fields is None)
+    if not unpinned:
+        return []
+    names = ", ".join(limit.spell(("environments", name, "form_fields")) for name in unpinned)
+    problem = f"is 1, but finding out the field names takes two requests; set {names} to documented or rfc6749, "
+    return [f"{limit.where}: {problem}or allow at least 2"]
 
 
 def _misplaced(found: Found, environments: Collection[str]) -> str | None:

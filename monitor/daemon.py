@@ -36,10 +36,16 @@ class CannotStartError(Exception):
 
 class _Order(Enum):
     RELOAD = auto()
+    LOG_IN = auto()
     STOP = auto()
 
 
-_ORDERS = {signal.SIGHUP: _Order.RELOAD, signal.SIGTERM: _Order.STOP, signal.SIGINT: _Order.STOP}
+_ORDERS = {
+    signal.SIGHUP: _Order.RELOAD,
+    signal.SIGUSR1: _Order.LOG_IN,
+    signal.SIGTERM: _Order.STOP,
+    signal.SIGINT: _Order.STOP,
+}
 
 
 class Daemon:
@@ -85,6 +91,7 @@ class Daemon:
                 _log.warning(
                     "TIGR_STATE_DIR is not set: a restart forgets that credentials were rejected, and tries them again"
                 )
+            monitoring.report_suppressed()
             warm_up(server.url)
             _settle()
             monitoring.start()
@@ -96,9 +103,19 @@ class Daemon:
             _log.info("stopping")
 
     def _obey(self, monitoring: Monitoring) -> None:
-        while self._orders.get() is _Order.RELOAD:
-            # In a thread of its own: it waits for logins under way, for which the order to stop must not wait.
-            threading.Thread(target=self._reload, args=(monitoring,), name="reload", daemon=True).start()
+        tasks = {_Order.RELOAD: self._reload, _Order.LOG_IN: self._log_in}
+        while (order := self._orders.get()) is not _Order.STOP:
+            # In a thread of its own: it waits for logins in progress, for which the order to stop must not wait.
+            threading.Thread(target=tasks[order], args=(monitoring,), name=order.name.lower(), daemon=True).start()
+
+    def _log_in(self, monitoring: Monitoring) -> None:
+        """Allow a login that is delayed, because an operator asks for it."""
+        with self._reloading:
+            allowed = monitoring.request_logins_after_signal()
+        if allowed:
+            _log.info("%s: one login, as SIGUSR1 asks", ", ".join(allowed))
+        else:
+            _log.info("SIGUSR1: no login is delayed, or a signal has asked for one in the last five minutes")
 
     def _reload(self, monitoring: Monitoring) -> None:
         """Read the settings again, and go over to them if they can be used."""
@@ -124,10 +141,10 @@ class Daemon:
         self._configure_log(new.settings)
         monitoring.adopt(new.settings, context)
         self._loaded = new
-        asked = monitoring.ask_for_logins()
+        asked = monitoring.request_logins_after_reload()
         _log.info("reloaded: %s", _news(old, new))
         if asked:
-            _log.info("%s: one login with the credentials that were rejected, as asked for", ", ".join(asked))
+            _log.info("%s: one login with the credentials that were rejected, as this reload asks", ", ".join(asked))
 
     def _configure_log(self, settings: Settings) -> None:
         layout = self._loaded.settings.log_format  # the one the daemon began with

@@ -1,10 +1,12 @@
-"""What a failure usually means and what to do next: for whoever is woken by it."""
+"""Explanations of failures: what each usually means, and what to do next."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from monitor.log import timestamp
 from monitor.result import Reason, Result
 
 SUPPORT = "tigrs@apx.com"  # the contact in the vendor's OpenAPI description
@@ -23,10 +25,14 @@ _BAD_CREDENTIALS = Explanation(
     "Do not try by hand: a few more wrong passwords may lock the account. Compare the four values with what the "
     "vendor issued, set them right, and reload or restart the monitor.",
 )
+_REFUSED_ONCE = Explanation(
+    "The authorization server refused this login. The field names may be wrong, or the credentials.",
+    "Wait for the next login: the monitor then sends the other field names. Do not log in by hand.",
+)
 _ANY: Mapping[Reason, Explanation] = {
     Reason.NO_TOKEN: Explanation(
         "There is no valid token to ping with, because the login failed.",
-        "Look at the login: it is what has to be mended.",
+        "Fix the login first.",
     ),
     Reason.TIMEOUT: Explanation(
         "The host did not answer in time.",
@@ -101,5 +107,36 @@ def explain(result: Result) -> Explanation:
     if result.reason is None:
         raise ValueError("a success needs no explanation")
     if result.credentials_rejected:
-        return _BAD_CREDENTIALS
-    return _ANY[result.reason]
+        return _with_hint(_BAD_CREDENTIALS, result)
+    return _with_hint(_REFUSED_ONCE, result) if result.refused else _ANY[result.reason]
+
+
+def _with_hint(explanation: Explanation, result: Result) -> Explanation:
+    """Add that HTTP Basic may be the cause, if its two forms differ for these credentials."""
+    if result.other_client_auth is None:
+        return explanation
+    setting = f"TIGR_ENVIRONMENTS__{result.environment.upper()}__CLIENT_AUTH={result.other_client_auth}"
+    hint = (
+        "The client id or secret has characters that servers read in two ways (HTTP Basic, RFC 6749 section 2.3.1): "
+        f"if all four values are right, try {setting}."
+    )
+    return Explanation(explanation.means, f"{explanation.next_step} {hint}")
+
+
+def next_login(result: Result) -> str:
+    """Return when the next login is, and how many more may carry rejected credentials; empty if nothing delays it."""
+    if result.held_until is None:
+        return ""
+    if math.isinf(result.held_until):
+        return (
+            "logins have stopped, so that no account is locked; they resume when the credentials change, or with one "
+            "attempt after a reload (SIGHUP) or SIGUSR1"
+        )
+    text = f"no login before {timestamp(result.held_until)}"
+    if result.attempts_left is None:
+        return text
+    requests = "request" if result.attempts_left == 1 else "requests"
+    return (
+        f"{text}, and {result.attempts_left} more {requests} with these credentials before logins stop; a change of "
+        "the credentials or a reload ends the pause"
+    )

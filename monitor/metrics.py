@@ -6,7 +6,6 @@ import logging
 import platform
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -27,7 +26,7 @@ from prometheus_client.registry import Collector
 from monitor import __version__
 from monitor.internal import place_of
 from monitor.log import fields
-from monitor.result import Cause, Endpoint, Phase, Reason, Result, Token
+from monitor.result import Cause, Endpoint, HostCheck, Phase, Reason, Result, Token
 
 if TYPE_CHECKING:
     from monitor.settings import EnvironmentSettings
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30)
 OUTCOMES = ("success", *Reason)
 _HOST = ("environment", "endpoint")
+_BEFORE_THE_REQUEST = frozenset({Phase.RESOLVE, Phase.CONNECT, Phase.TLS})
 Kept = TypeVar("Kept", bound=MetricWrapperBase)
 _log = logging.getLogger(__name__)
 
@@ -103,8 +103,15 @@ class Metrics:
         self._reachable = gauge(
             "tigr_api_reachable", "Whether the Client API host answered HTTP in its newest turn.", "environment"
         )
+        self._token_host = gauge(
+            "tigr_token_host_reachable",
+            "Whether the most recent TLS connection to the token host (login or connection check) succeeded.",
+            "environment",
+        )
         self._open = gauge(
-            "tigr_api_open", "Whether the newest question asked without a token was answered 200.", "environment"
+            "tigr_api_open",
+            "Whether the API responded to the most recent probe without a token with a well-formed pong.",
+            "environment",
         )
         self._certificate = gauge(
             "tigr_certificate_expiry_timestamp_seconds", "When the host's certificate ends, as last seen.", *_HOST
@@ -157,12 +164,12 @@ class Metrics:
         )
         live(
             "tigr_credentials_rejected",
-            "Whether these credentials were rejected, and logins are held back on purpose.",
+            "Whether the authorization server has rejected these credentials and logins are suppressed.",
             lambda environment: _unlabelled(float(environment.credentials_rejected)),
         )
         live(
             "tigr_backoff_seconds",
-            "Seconds until the next attempt is allowed; 0 when nothing holds it back.",
+            "Seconds until the next attempt is allowed; 0 when nothing delays it, +Inf while logins are stopped.",
             lambda environment: [((endpoint,), environment.backoff(endpoint)) for endpoint in Endpoint],
             "endpoint",
         )
@@ -208,7 +215,7 @@ class Metrics:
     def _record(self, result: Result) -> None:
         self._record_host(result)
         if result.question:
-            self._open.labels(result.environment).set(result.status == HTTPStatus.OK)
+            self._open.labels(result.environment).set(result.success)
             return
         self._count(result)
         self._record_newest(result)
@@ -220,14 +227,20 @@ class Metrics:
         name, endpoint = result.environment, result.endpoint
         if result.certificate_expiry is not None:
             self._certificate.labels(name, endpoint).set(result.certificate_expiry)
-        if result.tls_version is not None:
-            before = self._tls_version.get((name, endpoint), result.tls_version)
-            if before != result.tls_version:
-                self._tls.remove(name, endpoint, before)
-            self._tls_version[name, endpoint] = result.tls_version
-            self._tls.labels(name, endpoint, result.tls_version).set(1)
+        self._record_tls_version(name, endpoint, result.tls_version)
+        if endpoint is Endpoint.TOKEN and result.reason is not Reason.INTERNAL:
+            self._token_host.labels(name).set(result.failed_phase not in _BEFORE_THE_REQUEST)
         if endpoint is Endpoint.PING and result.reason is not Reason.NO_TOKEN:
             self._reachable.labels(name).set(result.reached)
+
+    def _record_tls_version(self, name: str, endpoint: Endpoint, version: str | None) -> None:
+        if version is None:
+            return
+        before = self._tls_version.get((name, endpoint), version)
+        if before != version:
+            self._tls.remove(name, endpoint, before)
+        self._tls_version[name, endpoint] = version
+        self._tls.labels(name, endpoint, version).set(1)
 
     def _count(self, result: Result) -> None:
         name, endpoint = result.environment, result.endpoint
@@ -248,7 +261,7 @@ class Metrics:
                 self._phase.labels(name, endpoint, phase).set(result.phases[phase])
             else:
                 self._phase.remove(name, endpoint, phase)
-        began = self._turn_began.pop((name, endpoint), result.started_at)
+        began = min(self._turn_began.pop((name, endpoint), result.started_at), result.started_at)
         self._attempt.labels(name, endpoint).set(began)
         if result.superseded:
             self._turn_began[name, endpoint] = began
@@ -268,6 +281,16 @@ class Metrics:
             self._consecutive.labels(*host).set(0)
         else:
             self._consecutive.labels(*host).inc()
+
+    def token_host_checked(self, check: HostCheck) -> None:
+        """Export the outcome of a connection to a token host; an internal fault leaves its state unknown."""
+        with self._mutex:
+            if check.environment not in self._watched or check.reason is Reason.INTERNAL:
+                return
+            self._token_host.labels(check.environment).set(check.reachable)
+            self._record_tls_version(check.environment, Endpoint.TOKEN, check.tls_version)
+            if check.certificate_expiry is not None:
+                self._certificate.labels(check.environment, Endpoint.TOKEN).set(check.certificate_expiry)
 
     def certificate_seen(self, environment: str, endpoint: Endpoint, expiry: float) -> None:
         """Export when a certificate ends that did not verify, in Unix seconds."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import ssl
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from monitor.api import Api
@@ -12,7 +14,7 @@ from monitor.environment import Environment
 from monitor.metrics import Metrics
 from monitor.narrator import Narrator
 from monitor.resolver import Resolver
-from monitor.result import Endpoint, Result
+from monitor.result import Endpoint, HostCheck, Result
 from monitor.schedule import Job, Schedule
 from monitor.settings import EnvironmentSettings, Settings
 from monitor.state import State
@@ -20,6 +22,9 @@ from monitor.summary import Summary
 from monitor.wire import Wire
 
 _LONGEST_GAP = 1.0  # seconds between the first turns of two jobs
+# Seconds: two monitors of one user that start together must not log in at the same moment, which some servers refuse.
+_MAX_FIRST_DELAY = 2.0
+LOGIN, PING, HOST_CHECK = "login", "ping", "token host check"  # names of the jobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +36,14 @@ class _Watched:
 class Monitoring:
     """Everything between the settings and the metrics, from `start` to `stop`. Safe to use from many threads."""
 
-    def __init__(self, settings: Settings, context: ssl.SSLContext, state: State, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        context: ssl.SSLContext,
+        state: State,
+        clock: Clock = SYSTEM_CLOCK,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
         self._metrics = Metrics()
         self._narrator = Narrator()
         self._summary = Summary(clock)
@@ -42,11 +54,21 @@ class Monitoring:
         self._changing = threading.Lock()
         self._watched: dict[str, _Watched] = {}
         self._began = clock.now()
+        shortest = min(environment.ping_interval for environment in settings.environments)
+        self._first_delay = uniform(0.0, min(_MAX_FIRST_DELAY, shortest / 10))
         self._adopt(settings, context)
         self._metrics.reloaded(clock.wall())
 
+    def report_suppressed(self) -> None:
+        """Log the environments whose logins are suppressed since before this start."""
+        for name, watched in self._watched.items():
+            logins = watched.environment.logins
+            if (pause := logins.suppressed_for) > 0:
+                rejected, wall = logins.credentials_rejected, self._clock.wall()
+                self._narrator.suppressed_at_start(name, rejected=rejected, pause=pause, wall=wall)
+
     def start(self) -> None:
-        """Let the turns come."""
+        """Start the scheduler."""
         self._schedule.start()
 
     def stop(self) -> None:
@@ -69,11 +91,18 @@ class Monitoring:
         """Stay with the settings in force, because the new ones cannot be used."""
         self._metrics.reloaded(None)
 
-    def ask_for_logins(self) -> list[str]:
-        """Let one login through wherever rejected credentials hold it back; returns the environments where it was."""
-        asked = [name for name, watched in self._watched.items() if watched.environment.ask_for_login()]
+    def request_logins_after_reload(self) -> list[str]:
+        """Allow one login wherever rejected credentials suppress it; return the environments where it is allowed."""
+        return self._requested(lambda environment: environment.logins.request_after_reload())
+
+    def request_logins_after_signal(self) -> list[str]:
+        """Allow one login wherever something delays it; return the environments where it is allowed."""
+        return self._requested(lambda environment: environment.logins.request_after_signal())
+
+    def _requested(self, request: Callable[[Environment], bool]) -> list[str]:
+        allowed = [name for name, watched in list(self._watched.items()) if request(watched.environment)]
         self._schedule.wake()
-        return asked
+        return allowed
 
     def _adopt(self, settings: Settings, context: ssl.SSLContext) -> None:
         wire = Wire(context, self._resolver, self._clock)
@@ -96,28 +125,30 @@ class Monitoring:
     def _put_jobs(
         self, own: EnvironmentSettings, old: EnvironmentSettings | None, environment: Environment, delays: _Delays
     ) -> None:
-        """Give an environment its two jobs; those whose times did not change keep their turns."""
+        """Give an environment its jobs; those whose times did not change keep their turns."""
         if old is None or (own.auth_interval, own.timeout) != (old.auth_interval, old.timeout):
-
-            def log_in(regular: bool) -> None:  # noqa: FBT001 - the schedule's own signature
-                environment.login_turn(regular=regular)
-
-            job = Job(own.name, Endpoint.TOKEN, own.auth_interval, own.timeout, log_in, environment.wants_login)
-            self._schedule.put(job, delays.login)
+            times = own.auth_interval, own.timeout
+            login = Job(own.name, LOGIN, Endpoint.TOKEN, *times, environment.run_login, environment.next_login)
+            self._schedule.put(login, delays.login)
         if old is None or (own.ping_interval, own.timeout) != (old.ping_interval, old.timeout):
-
-            def ping(_regular: bool) -> None:  # noqa: FBT001
-                environment.ping_turn()
-
-            job = Job(own.name, Endpoint.PING, own.ping_interval, own.timeout, ping, environment.wants_ping)
-            self._schedule.put(job, delays.ping)
+            times = own.ping_interval, own.timeout
+            ping = Job(own.name, PING, Endpoint.PING, *times, environment.run_ping, environment.next_ping)
+            self._schedule.put(ping, delays.ping)
+            old = None  # the check lies half an interval off the ping
+        if not own.token_host_check:
+            self._schedule.remove_job(own.name, HOST_CHECK)
+        elif old is None or not old.token_host_check:
+            times = own.ping_interval, own.timeout
+            check = Job(own.name, HOST_CHECK, None, *times, environment.run_host_check, lambda: None)
+            self._schedule.put(check, delays.ping + own.ping_interval / 2)
 
     def _delay(self, settings: Settings, position: int) -> _Delays:
         """Spread the jobs over the shortest interval, each at a place of its own, the ping after its login."""
         shortest = min(environment.ping_interval for environment in settings.environments)
         gap = min(_LONGEST_GAP, shortest / (2 * len(settings.environments)))
         elapsed = self._clock.now() - self._began
-        login = (2 * position * gap - elapsed) % shortest if self._watched else 2 * position * gap
+        place = self._first_delay + 2 * position * gap
+        login = (place - elapsed) % shortest if self._watched else place
         return _Delays(login, login + gap)
 
     def _remove(self, name: str) -> None:
@@ -135,6 +166,11 @@ class Monitoring:
             self._metrics.record(result)
             self._narrator.record(result)
             self._summary.record(result)
+
+    def token_host_checked(self, check: HostCheck) -> None:
+        """Take in the outcome of a connection to a token host."""
+        self._metrics.token_host_checked(check)
+        self._narrator.token_host_checked(check)
 
     def certificate_seen(self, environment: str, endpoint: Endpoint, expiry: float) -> None:
         """Take in when a certificate ends that did not verify, in Unix seconds."""
@@ -172,7 +208,7 @@ class Monitoring:
 
 @dataclass(frozen=True, slots=True)
 class _Delays:
-    """Seconds until the first turns of an environment's two jobs."""
+    """Seconds until the first turns of an environment's login and ping."""
 
     login: float
     ping: float

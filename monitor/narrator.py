@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from dataclasses import dataclass, field
 
 from monitor import durations
-from monitor.explain import explain
+from monitor.explain import explain, next_login
 from monitor.log import fields, timestamp
-from monitor.result import Cause, Endpoint, Reason, Result, Spelling
+from monitor.result import Cause, Endpoint, FieldNames, HostCheck, Reason, Result
 
 _log = logging.getLogger(__name__)
 _JOB = {Endpoint.TOKEN: "login", Endpoint.PING: "ping"}
@@ -44,6 +45,24 @@ class Narrator:
         with self._mutex:
             self._told.pop(environment, None)
 
+    def suppressed_at_start(self, name: str, *, rejected: bool, pause: float, wall: float) -> None:
+        """Log that logins are suppressed since before this start, for `pause` seconds; `wall` is the Unix time."""
+        cause = "these credentials were rejected" if rejected else "logins were sent whose responses never arrived"
+        end = "logins have stopped" if math.isinf(pause) else f"logins are suppressed until {timestamp(wall + pause)}"
+        _log.warning(
+            "%s: %s: %s before this start; changed credentials end this, and a reload (SIGHUP) or SIGUSR1 allows "
+            "one login",
+            name,
+            end,
+            cause,
+        )
+
+    def token_host_checked(self, check: HostCheck) -> None:
+        """Log the outcome of a connection to a token host, at level debug."""
+        reason = check.reason or "success"
+        extra = fields(environment=check.environment, reason=check.reason, detail=check.detail or None)
+        _log.debug("%s: token host check: %s", check.environment, reason, extra=extra)
+
     def record(self, result: Result) -> None:
         """Tell what `result` changes."""
         _tell_exchange(result)
@@ -60,6 +79,12 @@ class Narrator:
                 )
             if result.superseded:
                 return
+            if result.token_lag is not None:
+                _log.info(
+                    "%s: the API refused the new token until it was at least %.1f s old, then accepted it",
+                    result.environment,
+                    result.token_lag,
+                )
             _tell_state(result, told.hosts[result.endpoint])
             _tell_login(result, told.hosts[result.endpoint])
 
@@ -67,7 +92,7 @@ class Narrator:
 def _tell_exchange(result: Result) -> None:
     if not _log.isEnabledFor(logging.DEBUG):
         return
-    what = "question without a token" if result.question else _JOB[result.endpoint]
+    what = "unauthenticated probe" if result.question else _JOB[result.endpoint]
     phases = {phase.value: round(seconds, 6) for phase, seconds in result.phases.items()}
     _log.debug(
         "%s: %s: %s",
@@ -80,7 +105,7 @@ def _tell_exchange(result: Result) -> None:
             duration=round(result.duration, 6),
             **phases,
             tls_version=result.tls_version,
-            spelling=result.spelling,
+            field_names=result.field_names,
             cause=result.cause,
             lifetime=result.token.lifetime if result.token else None,
         ),
@@ -88,13 +113,13 @@ def _tell_exchange(result: Result) -> None:
 
 
 def _tell_door(result: Result, told: _Told) -> None:
-    is_open = result.status == 200
+    is_open = result.success
     if is_open and not told.open:
-        _log.error(
-            "%s: the Client API answers without a token: the door is open", result.environment, extra=_fields(result)
-        )
+        _log.error("%s: the Client API accepts unauthenticated requests", result.environment, extra=_fields(result))
     elif told.open and not is_open and result.reached:
-        _log.info("%s: the Client API no longer answers without a token", result.environment, extra=_fields(result))
+        _log.info(
+            "%s: the Client API no longer accepts unauthenticated requests", result.environment, extra=_fields(result)
+        )
     told.open = is_open if result.reached else told.open
 
 
@@ -128,20 +153,17 @@ def _tell_state(result: Result, host: _Host) -> None:
 
 
 def _pause(result: Result) -> str:
-    if not result.credentials_rejected or result.held_until is None:
-        return ""
-    until = timestamp(result.held_until)
-    return f": credentials rejected, no login before {until} unless they change or a reload asks for one"
+    return f": credentials rejected, {next_login(result)}" if result.credentials_rejected else ""
 
 
 def _tell_login(result: Result, host: _Host) -> None:
     name = result.environment
     if result.success and result.cause in _WORTH_TELLING:
         _log.info("%s: token renewed", name, extra=_fields(result, cause=result.cause))
-    if result.spelling_settled and result.spelling is not None:
-        setting = f"TIGR_ENVIRONMENTS__{name.upper()}__FORM_FIELDS={result.spelling}"
-        words = {Spelling.DOCUMENTED: "as documented", Spelling.RFC6749: "as RFC 6749 spells them"}[result.spelling]
-        _log.info("%s: the server takes the form fields %s; %s pins that", name, words, setting)
+    if result.field_names_settled and result.field_names is not None:
+        setting = f"TIGR_ENVIRONMENTS__{name.upper()}__FORM_FIELDS={result.field_names}"
+        names = {FieldNames.DOCUMENTED: "Username and Password", FieldNames.RFC6749: "username and password"}
+        _log.info("%s: the server takes the form fields %s; %s pins them", name, names[result.field_names], setting)
     if result.success and result.warnings != host.warnings:
         for warning in set(result.warnings) - set(host.warnings):
             _log.warning("%s: %s", name, warning, extra=_fields(result))
@@ -156,6 +178,7 @@ def _fields(result: Result, **more: object) -> dict[str, dict[str, object]]:
         "phase": result.failed_phase,
         "status": result.status,
         "detail": result.detail or None,
+        "other_refusal": result.other_refusal or None,
         "code": result.error_code,
         "submission_id": result.submission_id,
         "address": result.address,

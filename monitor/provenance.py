@@ -12,6 +12,8 @@ from monitor.proxies import Ambient, Proxy
 from monitor.schema import CREDENTIALS, Schema
 from monitor.sources import Found, Key, variable, visible
 
+_WORD_FOR_NONE = {"form_fields": "auto", "unauthenticated_interval": "off"}
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -52,13 +54,15 @@ def _values(schema: Schema) -> Iterator[tuple[Key, object]]:
     for name, environment in schema.environments.items():
         for field in type(environment).model_fields:
             value = getattr(environment, field)
-            if value is not None:
+            if value is not None or field in _WORD_FOR_NONE:
                 yield ("environments", name, field), value
 
 
 def _shown(key: Key, value: object) -> str:
     if key[-1] in CREDENTIALS:
         return "set"
+    if value is None and key[-1] in _WORD_FOR_NONE:
+        return _WORD_FOR_NONE[key[-1]]
     match value:
         case None:
             return "none"
@@ -68,6 +72,6 @@ def _shown(key: Key, value: object) -> str:
             return durations.text(value)
         case (str(host), int(port)):
             return f"{addresses.bracketed(host)}:{port}"
-        case Proxy() | Path() | StrEnum() | str():
+        case Proxy() | Path() | StrEnum() | str() | int():
             return str(value)
     raise AssertionError(key)  # pragma: no cover - a new kind of setting

@@ -60,11 +60,18 @@ class Cause(StrEnum):
     OPERATOR = "operator"
 
 
-class Spelling(StrEnum):
-    """How the form fields of the token request are written."""
+class FieldNames(StrEnum):
+    """Names of the form fields of the token request; one request never carries both."""
 
     DOCUMENTED = "documented"  # Username, Password: the vendor's authentication page
     RFC6749 = "rfc6749"  # username, password: RFC 6749 section 4.3.2
+
+
+class ClientAuth(StrEnum):
+    """Forms of the client id and secret in HTTP Basic authentication."""
+
+    RAW = "raw"  # joined as they are: the vendor's authentication page
+    FORM_ENCODED = "form_encoded"  # each percent-encoded first: RFC 6749 section 2.3.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,10 @@ class Token:
     lifetime: float  # seconds it was granted for, after capping by the JWT's own
     expires: float  # seconds on the monotonic clock: for decisions
     expires_at: float  # Unix seconds: for display
+
+    def age(self, now: float) -> float:
+        """Return the seconds from the start of the login that was granted this token to `now` (monotonic clock)."""
+        return now - (self.expires - self.lifetime)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +110,23 @@ class Result:
     warnings: tuple[str, ...] = ()  # promises the answer did not keep, though it did its job
     clock_offset: float | None = None  # seconds, the server's clock minus ours
     retry_after: float | None = None  # seconds the server asked us to wait
-    credentials_rejected: bool = False  # the login was refused for its credentials
-    names_credentials: bool = False  # ... and the server said so with RFC 6749's own code
-    spelling: Spelling | None = None  # which spelling this login used
+    refused: bool = False  # the authorization server refused this login (`monitor.answers.is_login_refusal`)
+    names_credentials: bool = False  # the refusal carries a code or a sentence that blames the credentials
+    rejects_token: bool = False  # a ping was refused because of its token: 401, or RFC 6750's `invalid_token`
+    other_client_auth: ClientAuth | None = None  # the setting that may help: the two forms differ for these credentials
+    field_names: FieldNames | None = None  # the names that this login sent
 
-    # What the environment's turn makes of it:
-    superseded: bool = False  # another exchange of the same turn decided: count it, no more
-    question: bool = False  # asked of the Client API without a token, for the state of the host alone
+    # Set by the run that the exchange belongs to:
+    superseded: bool = False  # another exchange of the same run was decisive: count this one, no more
+    question: bool = False  # sent to the Client API without a token, to see the state of the host alone
     cause: Cause | None = None  # why this login was attempted
-    spelling_settled: bool = False  # this login found out which spelling the server takes
-    token_rejected: bool = False  # a ping answered 401 with the newest token, which had not expired
-    held_until: float | None = None  # Unix seconds: no further attempt before
+    field_names_settled: bool = False  # this login found out which field names the server takes
+    other_refusal: str = ""  # the refusal of the same credentials with the other field names, as text
+    token_rejected: bool = False  # a ping was refused although its token was current and had not expired
+    token_lag: float | None = None  # seconds after its login in which the API did not accept this token yet
+    credentials_rejected: bool = False  # every field name open to the monitor was refused
+    attempts_left: int | None = None  # further requests that may carry these rejected credentials
+    held_until: float | None = None  # Unix seconds: no further attempt before; infinity: until an operator acts
 
     @property
     def reached(self) -> bool:
@@ -119,4 +136,32 @@ class Result:
     @property
     def success(self) -> bool:
         """Whether the probe did its job."""
+        return self.reason is None
+
+    @property
+    def sent(self) -> bool:
+        """Whether the request may have left: it did, or an internal fault hides whether it did."""
+        return self.status is not None or Phase.PROCESSING in self.phases or self.reason is Reason.INTERNAL
+
+    @property
+    def answered(self) -> bool:
+        """Whether a response came whose outcome is known: a 200 that breaks off may still be a refusal."""
+        return self.status is not None and not (
+            self.status == 200 and self.reason in (Reason.TIMEOUT, Reason.DISCONNECT)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class HostCheck:
+    """Outcome of one connection to the token host that carried no request."""
+
+    environment: str
+    reason: Reason | None = None  # None: the host accepted the connection
+    detail: str = ""
+    tls_version: str | None = None
+    certificate_expiry: float | None = None  # Unix seconds, notAfter
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the connection, with its TLS handshake, succeeded."""
         return self.reason is None

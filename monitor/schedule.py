@@ -47,16 +47,17 @@ class Job:
     """One job of one environment."""
 
     environment: str
-    endpoint: Endpoint
+    name: str
+    endpoint: Endpoint | None  # whose schedule metrics it sets; None: it is no probe
     interval: float  # seconds between regular turns
     timeout: float  # seconds one exchange may take
-    run: Callable[[bool], None]  # told whether it is a regular turn
+    run: Callable[[], None]
     wants: Callable[[], float | None]  # when it would like an extra turn: a moment of the monotonic clock
 
     @property
     def key(self) -> str:
         """What the job is called, in the log too."""
-        return f"{self.environment} {self.endpoint}"
+        return f"{self.environment} {self.name}"
 
 
 class _Turns:
@@ -70,31 +71,31 @@ class _Turns:
         self._running = False
         self._progress = clock.now()
         self._looked = self._progress
+        self._planned = first  # when the next turn is due
         self.laid: float | None = None  # where it lies on the wall clock, in Unix seconds; None: nobody knows
 
     def due(self, now: float) -> float:
         """When the job should run next, after counting what can no longer be."""
-        if now - self._looked > 2 * LONGEST_WAIT:  # the machine slept: nobody could make progress
+        looked, self._looked = self._looked, now
+        if now - looked > 2 * LONGEST_WAIT:  # the machine slept: nobody could make progress
             self._progress = now
-        self._looked = now
         if now - self._slot > self.job.interval / 2:  # back to the job's own slot, or all would run at once
             self._miss(now)
         if self._running:
             return now + _FAR
         wanted = self.job.wants()
-        return self._slot if wanted is None else min(self._slot, max(wanted, now))
+        # A moment that had passed at the look before was not due then: it counts from that look.
+        self._planned = self._slot if wanted is None else min(self._slot, max(wanted, looked))
+        return self._planned
 
-    def begin(self) -> bool:
-        """Note that a turn begins; returns whether it is a regular one."""
+    def begin(self) -> None:
+        """Note that a turn begins."""
         now = self._clock.now()
-        regular = now >= self._slot
-        delay = 0.0
-        if regular:
-            delay = now - self._slot
+        if now >= self._slot:
             self._slot = self._next_slot(now)
         self._running, self._progress, self.laid = True, now, None
-        self._observer.turn_began(self.job.environment, self.job.endpoint, delay)
-        return regular
+        if self.job.endpoint is not None:
+            self._observer.turn_began(self.job.environment, self.job.endpoint, max(0.0, now - self._planned))
 
     def end(self) -> None:
         """Note that the turn has ended."""
@@ -109,7 +110,8 @@ class _Turns:
         following = self._next_slot(now)
         count = round((following - self._slot) / self.job.interval)
         self._slot = following
-        self._observer.turns_missed(self.job.environment, self.job.endpoint, count)
+        if self.job.endpoint is not None:
+            self._observer.turns_missed(self.job.environment, self.job.endpoint, count)
         _log.warning("%s: %d %s missed", self.job.key, count, "turn" if count == 1 else "turns")
 
     def _next_slot(self, now: float) -> float:
@@ -200,8 +202,9 @@ class Schedule:
         turns = _Turns(job, self._clock.now() + delay, self._clock, self._observer)
 
         def turn() -> None:
+            turns.begin()
             try:
-                job.run(turns.begin())
+                job.run()
             finally:
                 turns.end()
 
@@ -210,8 +213,13 @@ class Schedule:
 
     def remove(self, environment: str) -> None:
         """Take the jobs of `environment` away."""
-        for key in [key for key, turns in self._turns.items() if turns.job.environment == environment]:
-            del self._turns[key]
+        for job in [turns.job for turns in self._turns.values() if turns.job.environment == environment]:
+            self.remove_job(environment, job.name)
+
+    def remove_job(self, environment: str, name: str) -> None:
+        """Take one job of `environment` away, if it is there."""
+        key = f"{environment} {name}"
+        if self._turns.pop(key, None) is not None:
             with contextlib.suppress(JobLookupError):  # the schedule has stopped
                 self._scheduler.remove_job(key)
 
@@ -224,8 +232,7 @@ class Schedule:
         now = self._clock.now()
         standstills = [(turns.job, turns.stalled_for(now)) for turns in list(self._turns.values())]
         return [
-            f"the {'login' if job.endpoint is Endpoint.TOKEN else 'ping'} job of {job.environment} "
-            f"has made no progress for {seconds:.0f} s"
+            f"the {job.name} job of {job.environment} has made no progress for {seconds:.0f} s"
             for job, seconds in standstills
             if seconds is not None
         ]

@@ -5,10 +5,10 @@ Every field takes a `Found` and gives its value; what is wrong with it is said i
 
 from __future__ import annotations
 
+import re
 import ssl
 import unicodedata
 from collections.abc import Callable, Iterable
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from monitor import addresses, durations, proxies
+from monitor.result import ClientAuth, FieldNames
 from monitor.sources import Found, Key
 
 CONFIG_FILE = ("config_file",)  # these two say where the others are, so only the environment can set them
@@ -35,14 +36,6 @@ KNOWN_ENVIRONMENTS: dict[str, dict[str, str]] = {
         "api_url": "https://tigrs-app-uat01.apx.com/clientapi",
     },
 }
-
-
-class FormFields(StrEnum):
-    """How the form of the token request is spelled."""
-
-    AUTO = "auto"  # documented first; RFC 6749's once, if that is refused
-    DOCUMENTED = "documented"  # Username, Password
-    RFC6749 = "rfc6749"  # username, password
 
 
 def _switch(found: Found) -> bool:
@@ -124,6 +117,28 @@ def _one_of(*words: str) -> Callable[[Found], str]:
     return choose
 
 
+def _field_names(found: Found) -> FieldNames | None:
+    """Return the pinned field names, None for `auto`."""
+    chosen = _one_of("auto", *FieldNames)(found)
+    return None if chosen == "auto" else FieldNames(chosen)
+
+
+def _interval_or_off(found: Found) -> float | None:
+    if isinstance(found.value, str) and found.value.lower() == "off":
+        return None
+    try:
+        return durations.parse(found.value, 60.0)
+    except ValueError as error:
+        raise ValueError(f"{error}, or off") from None
+
+
+def _rejected_logins(found: Found) -> int:
+    value = str(found.value)
+    if isinstance(found.value, bool) or not re.fullmatch(r"[0-9]{1,3}", value) or not 1 <= int(value) <= 100:
+        raise ValueError("must be a whole number from 1 to 100: requests that may carry a rejected password")
+    return int(value)
+
+
 def path(found: Found) -> Path:
     """Return the path that a setting names. Raises `ValueError`."""
     text = _text(found)
@@ -179,7 +194,8 @@ class EnvironmentSchema(BaseModel):
     client_secret: Credential
     username: Credential
     password: Credential
-    form_fields: Annotated[FormFields, BeforeValidator(_one_of(*FormFields))] = FormFields.AUTO
+    client_auth: Annotated[ClientAuth, BeforeValidator(_one_of(*ClientAuth))] = ClientAuth.RAW
+    form_fields: Annotated[FieldNames | None, BeforeValidator(_field_names)] = None  # None: auto
     ping_interval: Interval | None = None  # None: as for all environments
     auth_interval: Interval | None = None
     confirm_interval: Interval | None = None
@@ -196,6 +212,9 @@ class Schema(BaseSettings):
     confirm_interval: Interval = 5.0
     timeout: Interval = 10.0
     renew_margin: Annotated[float, BeforeValidator(_duration(0.0))] = 60.0
+    rejected_logins: Annotated[int, BeforeValidator(_rejected_logins)] = 3
+    token_host_check: Annotated[bool, BeforeValidator(_switch)] = True
+    unauthenticated_interval: Annotated[float | None, BeforeValidator(_interval_or_off)] = 3600.0  # None: off
     listen: Annotated[tuple[str, int], BeforeValidator(_listen)] = ("127.0.0.1", 9844)
     web_config_file: Annotated[Path | None, BeforeValidator(_file)] = None
     ca_file: Annotated[Path | None, BeforeValidator(_certificates)] = None

@@ -10,12 +10,12 @@ from pathlib import Path
 from monitor import complaints, places, proxies
 from monitor.provenance import Origin, aligned, origins
 from monitor.proxies import Proxy
-from monitor.schema import KNOWN_ENVIRONMENTS, EnvironmentSchema, FormFields, Schema, is_disabled
+from monitor.result import ClientAuth, FieldNames
+from monitor.schema import KNOWN_ENVIRONMENTS, EnvironmentSchema, Schema, is_disabled
 
 __all__ = [
     "Credentials",
     "EnvironmentSettings",
-    "FormFields",
     "Loaded",
     "Origin",
     "Proxy",
@@ -44,14 +44,25 @@ class EnvironmentSettings:
     token_url: str
     api_url: str  # without a slash at its end
     credentials: Credentials
-    form_fields: FormFields
+    client_auth: ClientAuth
+    form_fields: FieldNames | None  # None: found out
     ping_interval: float
     auth_interval: float
     confirm_interval: float
     timeout: float
     renew_margin: float
+    rejected_logins: int  # requests that may carry rejected credentials before logins stop
+    token_host_check: bool
+    unauthenticated_interval: float | None  # None: off
     token_proxy: Proxy | None
     api_proxy: Proxy | None
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What a server tells one client and user from another by: the credentials, in the form they are sent in."""
+        values = self.credentials
+        plain = (values.client_id, values.client_secret, values.username, values.password)
+        return plain if self.client_auth is ClientAuth.RAW else (*plain, self.client_auth)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,12 +166,16 @@ def _environment(name: str, own: EnvironmentSchema, common: Schema, route: _Rout
         token_url=own.token_url,
         api_url=own.api_url,
         credentials=Credentials(own.client_id, own.client_secret, own.username, own.password),
+        client_auth=own.client_auth,
         form_fields=own.form_fields,
         ping_interval=own.ping_interval or common.ping_interval,
         auth_interval=own.auth_interval or common.auth_interval,
         confirm_interval=own.confirm_interval or common.confirm_interval,
         timeout=own.timeout or common.timeout,
         renew_margin=common.renew_margin,
+        rejected_logins=common.rejected_logins,
+        token_host_check=common.token_host_check,
+        unauthenticated_interval=common.unauthenticated_interval,
         token_proxy=route.to(own.token_url),
         api_proxy=route.to(own.api_url),
     )

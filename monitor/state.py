@@ -1,43 +1,40 @@
-"""What outlives a restart: the spelling a server takes, and how long logins with rejected credentials are held back.
+"""Persisted login state: field names, counted attempts, pauses and the start of the last login.
 
-One small JSON file in the state directory, replaced as a whole. It never stops the monitor: what cannot be read is
-started afresh, what cannot be written is told in a warning.
+One small JSON file in the state directory, replaced as a whole and written before each login leaves. It never stops
+the monitor: a file that cannot be read is replaced, a failure to write is logged once.
 """
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import logging
 import os
 import secrets
 import threading
-from dataclasses import asdict, dataclass
+from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import NamedTuple
 
+from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.log import fields
-from monitor.result import Spelling
+from monitor.negotiation import NEVER, STOPPED, LoginRecord, NameRecord, Weight, pause_after
+from monitor.result import FieldNames
+from monitor.state_file import SALT_BYTES, StoredHost, StoredLogin, StoredName, StoredState, parse
 
-VERSION = 1
-LONGEST_PAUSE = 3600.0  # seconds; no stored pause is believed beyond this
+KEPT_CREDENTIALS = 4  # per token URL: changing credentials back must not begin a new count
 _FINGERPRINT_BITS = 12
-_SALT_BYTES = 16
 _ROUNDS = 50_000  # of SHA-256 for a fingerprint that is written: about 30 ms
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """What is remembered of one environment."""
+class LoginKey(NamedTuple):
+    """Identifies the credentials at a token URL that share a login state."""
 
     token_url: str
     fingerprint: int
-    spelling: Spelling | None = None  # the one that was granted; None: not settled
-    both_tried: bool = False  # with these credentials
-    rejections: int = 0  # of these credentials, in a row
-    retry_at: float = 0.0  # Unix seconds: the next login with these credentials, not before
 
 
 class StateInUseError(Exception):
@@ -45,16 +42,18 @@ class StateInUseError(Exception):
 
 
 class State:
-    """The state file of one monitor. Safe to use from many threads at once."""
+    """The login state of one monitor, shared by its environments. Safe to use from many threads at once."""
 
-    def __init__(self, directory: Path | None, *, shared: bool = False) -> None:
+    def __init__(self, directory: Path | None, *, shared: bool = False, clock: Clock = SYSTEM_CLOCK) -> None:
         """Read the state in `directory`; without one, nothing outlives this process.
 
         With `shared`, a directory that another monitor has is read and left as it is; without, it
         is a `StateInUseError`.
         """
         self._path = directory / "state.json" if directory else None
+        self._clock = clock
         self._mutex = threading.Lock()
+        self._login_locks: defaultdict[LoginKey, threading.Lock] = defaultdict(threading.Lock)
         self._lock_file: int | None = None
         self._writable = self._path is not None
         self._failing = False
@@ -67,58 +66,91 @@ class State:
                 self._writable = False
             except OSError as error:
                 self._complain("cannot be locked", error)
-        self._salt, self._memories = self._read() or (secrets.token_hex(_SALT_BYTES), {})
+        self._salt = secrets.token_hex(SALT_BYTES)
+        self._records: dict[LoginKey, LoginRecord] = {}  # the most recently used last
+        self._granted: dict[str, FieldNames] = {}
+        self._last_logins: dict[str, float] = {}
+        self._used: dict[str, LoginKey] = {}
+        self._read()
+
+    @property
+    def persistent(self) -> bool:
+        """Whether what is saved outlives this process."""
+        return self._writable
 
     def fingerprint(self, *credentials: str) -> int:
         """Tell one set of credentials from another, for storing.
 
-        It does not help to guess a password. It is made of all four credentials together, so the file alone lets
-        nobody try one. It is cut to 12 bits, so who holds three of the four as well finds one in 4096 of all wrong
+        It does not help to guess a password. It is made of all credentials together, so the file alone lets nobody
+        try one. It is cut to 12 bits, so a reader who holds all others as well finds one in 4096 of all wrong
         passwords to fit, and confirms none; and each that is tried costs the 50,000 rounds anew, because of the salt.
-        The salt never changes while the file lives: a second copy tells no more than the first. The price: one changed
-        password in 4096 looks like the old one after a restart, and waits for the pause to end or for a reload.
+        The salt never changes while the file lives: a second copy reveals no more than the first. The price: one
+        changed password in 4096 looks like the old one, and waits for the pause to end or for a reload.
         """
         joined = "\0".join(credentials).encode()
         rounds = 1 if self._path is None else _ROUNDS  # without a file nobody sees it
         digest = hashlib.pbkdf2_hmac("sha256", joined, bytes.fromhex(self._salt), rounds)
         return int.from_bytes(digest[:4], "big") >> (32 - _FINGERPRINT_BITS)
 
-    def recall(self, environment: str, token_url: str, fingerprint: int, now: float) -> Memory:
-        """Return what still holds for these credentials at this server; `now` in Unix seconds."""
+    def use(self, environment: str, key: LoginKey) -> None:
+        """Note that `environment` logs in with these credentials, so that their record is kept."""
         with self._mutex:
-            memory = self._memories.get(environment)
-        if memory is None or memory.token_url != token_url:
-            return Memory(token_url, fingerprint)
-        if memory.fingerprint != fingerprint:  # the server's spelling does not depend on who asks
-            return Memory(token_url, fingerprint, spelling=memory.spelling)
-        return Memory(
-            token_url,
-            fingerprint,
-            memory.spelling,
-            memory.both_tried,
-            memory.rejections,
-            min(memory.retry_at, now + LONGEST_PAUSE),
-        )
+            self._used[environment] = key
 
-    def remember(self, environment: str, memory: Memory) -> None:
-        """Keep `memory`, on disk before this returns where there is a state directory."""
+    def login_lock(self, key: LoginKey) -> threading.Lock:
+        """Return the lock to hold during a login: some servers refuse two logins of one user at the same moment."""
         with self._mutex:
-            if self._memories.get(environment) == memory and not self._failing:
-                return
-            self._memories[environment] = memory
-            if not self._writable:
-                return
-            try:
-                self._write()
-                self._failing = False
-            except OSError as error:
-                self._complain("cannot be written: a restart will forget what was learnt", error)
+            return self._login_locks[key]
+
+    def record(self, key: LoginKey) -> LoginRecord:
+        """Return the record of these credentials, empty if there is none."""
+        return self._records.get(key) or LoginRecord()
+
+    def granted(self, token_url: str) -> FieldNames | None:
+        """Return the field names that this token URL has taken, whatever the credentials."""
+        return self._granted.get(token_url)
+
+    def last_login(self, environment: str) -> float:
+        """Return when the newest login run of `environment` began, on the monotonic clock."""
+        return self._last_logins.get(environment, NEVER)
+
+    def begin_login(self, key: LoginKey, record: LoginRecord, environment: str, began: float) -> None:
+        """Save, before a login leaves, that it does; `began` is the start of its run on the monotonic clock."""
+        with self._mutex:
+            self._last_logins[environment] = began
+            self._save(key, record)
+
+    def save(self, key: LoginKey, record: LoginRecord, granted: FieldNames | None = None) -> None:
+        """Save `record`, and the field names that were granted; on disk before this returns, if there is a file."""
+        with self._mutex:
+            if granted is not None:
+                self._granted[key.token_url] = granted
+            self._save(key, record)
 
     def close(self) -> None:
         """Let another monitor have the directory."""
         if self._lock_file is not None:
             os.close(self._lock_file)
             self._lock_file = None
+
+    def _save(self, key: LoginKey, record: LoginRecord) -> None:
+        self._records.pop(key, None)
+        self._records[key] = record
+        self._prune(key.token_url)
+        if not self._writable:
+            return
+        try:
+            self._write()
+            self._failing = False
+        except OSError as error:
+            self._complain("cannot be written: a restart will forget what was learnt", error)
+
+    def _prune(self, token_url: str) -> None:
+        """Keep the records of a token URL that are in use, and the newest of the others."""
+        in_use = set(self._used.values())
+        others = [key for key in self._records if key.token_url == token_url and key not in in_use]
+        for key in others[:-KEPT_CREDENTIALS]:
+            del self._records[key]
 
     def _take(self, path: Path) -> None:
         number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -129,33 +161,42 @@ class State:
             raise
         self._lock_file = number
 
-    def _read(self) -> tuple[str, dict[str, Memory]] | None:
-        """The salt and the memories of the file; None where there is nothing to go by."""
+    def _read(self) -> None:
         if self._path is None:
-            return None
+            return
         try:
-            stored = json.loads(self._path.read_bytes())
-            return _contents(stored)
+            stored = parse(self._path.read_bytes())
         except FileNotFoundError:
-            pass
+            return
         except OSError as error:
-            self._complain("cannot be read: starting afresh", error)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
-            what = "the state file is garbled or of another version: starting afresh"
+            self._complain("cannot be read: starting with an empty one", error)
+            return
+        except ValueError:
+            what = "the state file is damaged or of another version: starting with an empty one"
             _log.warning(what, extra=fields(path=self._path))
-        return None
+            return
+        now, wall = self._clock.now(), self._clock.wall()
+        self._salt = stored.salt
+        # A moment that lies in the future is a wall clock that was wrong: it counts as now.
+        self._last_logins = {name: now - max(0.0, wall - moment) for name, moment in stored.last_logins.items()}
+        for token_url, host in stored.hosts.items():
+            if host.granted is not None:
+                self._granted[token_url] = host.granted
+            for login in host.logins:
+                self._records[LoginKey(token_url, login.fingerprint)] = _record(login, now, wall)
 
     def _write(self) -> None:
         if self._path is None:
             return
-        content = {
-            "version": VERSION,
-            "salt": self._salt,
-            "environments": {name: asdict(memory) for name, memory in self._memories.items()},
-        }
+        now, wall = self._clock.now(), self._clock.wall()
+        hosts = {token_url: StoredHost(granted=names) for token_url, names in self._granted.items()}
+        for key, record in self._records.items():
+            hosts.setdefault(key.token_url, StoredHost()).logins.append(_stored(key.fingerprint, record, wall - now))
+        last_logins = {name: max(0.0, wall - (now - moment)) for name, moment in self._last_logins.items()}
+        content = StoredState(salt=self._salt, last_logins=last_logins, hosts=hosts).model_dump_json()
         temporary = self._path.with_suffix(".new")
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:
-            json.dump(content, file)
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(self._path)
@@ -166,27 +207,48 @@ class State:
         self._failing = True
 
 
-def _contents(stored: dict[str, Any]) -> tuple[str, dict[str, Memory]]:
-    """Take the file's JSON apart. Raises what a wrong type, a wrong value or a missing key raises."""
-    if stored["version"] != VERSION:
-        raise ValueError("it was written by another version")
-    if len(bytes.fromhex(stored["salt"])) != _SALT_BYTES:
-        raise ValueError("the salt has another length")
-    return stored["salt"], {name: _memory(raw) for name, raw in stored["environments"].items()}
+def _record(login: StoredLogin, now: float, wall: float) -> LoginRecord:
+    """Return the record that was stored, with its moments on the monotonic clock."""
+    resume_at = NEVER
+    if login.resume_at is not None:  # a pause longer than any comes from a wall clock that was wrong
+        resume_at = now + min(max(0.0, login.resume_at - wall), pause_after(login.pauses))
+    return LoginRecord(
+        names=_names(login.names),
+        counted=login.counted,
+        pauses=login.pauses,
+        rejected=login.rejected,
+        resume_at=STOPPED if login.stopped else resume_at,
+        reload_used=login.reload_used,
+        signalled_at=NEVER if login.signalled_at is None else now - max(0.0, wall - login.signalled_at),
+        in_flight=login.in_flight,
+    )
 
 
-def _memory(raw: dict[str, Any]) -> Memory:
-    """Build a memory from the file. Raises `TypeError`, `ValueError` or `KeyError` for what is not one."""
-    numbers = (raw["fingerprint"], raw["rejections"], raw["retry_at"])
-    if any(isinstance(number, bool) or not isinstance(number, int | float) or not number >= 0 for number in numbers):
-        raise ValueError("a number is not one")
-    if not isinstance(raw["token_url"], str) or not isinstance(raw["both_tried"], bool):
-        raise TypeError("a value has another type")
-    return Memory(
-        token_url=raw["token_url"],
-        fingerprint=int(raw["fingerprint"]),
-        spelling=None if raw["spelling"] is None else Spelling(raw["spelling"]),
-        both_tried=raw["both_tried"],
-        rejections=int(raw["rejections"]),
-        retry_at=float(raw["retry_at"]),
+def _names(stored: Mapping[FieldNames, StoredName]) -> Mapping[FieldNames, NameRecord]:
+    empty = StoredName()
+    found = {names: stored.get(names, empty) for names in FieldNames}
+    return MappingProxyType(
+        {
+            names: NameRecord(None if name.refusal is None else Weight(name.refusal), name.responses)
+            for names, name in found.items()
+        }
+    )
+
+
+def _stored(fingerprint: int, record: LoginRecord, offset: float) -> StoredLogin:
+    """Return the record for the file; `offset` is wall clock minus monotonic clock, in seconds."""
+    return StoredLogin(
+        fingerprint=fingerprint,
+        names={
+            names: StoredName(refusal=None if name.refusal is None else int(name.refusal), responses=name.responses)
+            for names, name in record.names.items()
+        },
+        counted=record.counted,
+        pauses=record.pauses,
+        rejected=record.rejected,
+        stopped=record.resume_at == STOPPED,
+        resume_at=None if record.resume_at in (NEVER, STOPPED) else max(0.0, record.resume_at + offset),
+        reload_used=record.reload_used,
+        signalled_at=None if record.signalled_at == NEVER else max(0.0, record.signalled_at + offset),
+        in_flight=record.in_flight,
     )

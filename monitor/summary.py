@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Protocol
@@ -53,13 +54,17 @@ class Summary:
         login, ping = (self._newest.get((name, endpoint)) for endpoint in (Endpoint.TOKEN, Endpoint.PING))
         told = []
         if live.credentials_rejected:
-            next_try = datetime.fromtimestamp(self._clock.wall() + live.backoff(Endpoint.TOKEN), UTC)
-            told.append(f"LOGIN REJECTED, next try {next_try:%H:%M} UTC")
+            told.append(f"LOGIN REJECTED, {self._next_login(live.backoff(Endpoint.TOKEN))}")
         elif login:
             told.append(f"LOGIN FAILING ({login})")
         if ping and ping is not Reason.NO_TOKEN:  # the login's trouble, told above
             told.append(f"PING FAILING ({ping})")
         return told
+
+    def _next_login(self, pause: float) -> str:
+        if math.isinf(pause):
+            return "logins stopped"
+        return f"next try {datetime.fromtimestamp(self._clock.wall() + pause, UTC):%H:%M} UTC"
 
     def _told(self, name: str, live: Live, trouble: list[str]) -> str:
         known = trouble or any((name, endpoint) in self._newest for endpoint in Endpoint)

@@ -15,7 +15,7 @@ from monitor.environment import Environment
 from monitor.metrics import Metrics
 from monitor.narrator import Narrator
 from monitor.resolver import Resolver
-from monitor.result import Endpoint, Result
+from monitor.result import Endpoint, HostCheck, Result
 from monitor.settings import EnvironmentSettings, load
 from monitor.simulator import Simulator
 from monitor.state import State
@@ -79,6 +79,10 @@ class Rig:
         self.metrics.record(result)
         self._narrator.record(result)
 
+    def token_host_checked(self, check: HostCheck) -> None:
+        """As the daemon does."""
+        self.metrics.token_host_checked(check)
+
     def certificate_seen(self, environment: str, endpoint: Endpoint, expiry: float) -> None:
         """As the daemon does."""
         self.metrics.certificate_seen(environment, endpoint, expiry)
@@ -87,9 +91,9 @@ class Rig:
         """Let one job have its regular turn; returns the Result that decided it."""
         before = len(self.results)
         if endpoint is Endpoint.TOKEN:
-            self.environment.login_turn(regular=True)
+            self.environment.run_login_now()
         else:
-            self.environment.ping_turn()
+            self.environment.run_ping()
         assert len(self.results) > before, "the turn was held back"
         return self.results[-1]
 

@@ -15,8 +15,8 @@ import pytest
 
 from monitor.api import USER_AGENT, Api
 from monitor.clock import Clock
-from monitor.result import Endpoint, Phase, Reason, Result, Spelling, Token
-from monitor.settings import Credentials, EnvironmentSettings, FormFields
+from monitor.result import ClientAuth, Endpoint, FieldNames, Phase, Reason, Result, Token
+from monitor.settings import Credentials, EnvironmentSettings
 from monitor.simulator import CertificateKind, Environment, Host, Simulator
 from monitor.simulator import Credentials as Accepted
 from monitor.simulator.faults import Certificate, Content, Status
@@ -66,12 +66,16 @@ def settings_for(token_url: str, api_url: str, accepted: Accepted = CANARIES) ->
         token_url=token_url,
         api_url=api_url,
         credentials=Credentials(accepted.client_id, accepted.client_secret, accepted.username, accepted.password),
-        form_fields=FormFields.AUTO,
+        client_auth=ClientAuth.RAW,
+        form_fields=None,
         ping_interval=30.0,
         auth_interval=300.0,
         confirm_interval=5.0,
         timeout=2.0,
         renew_margin=60.0,
+        rejected_logins=3,
+        token_host_check=True,
+        unauthenticated_interval=3600.0,
         token_proxy=None,
         api_proxy=None,
     )
@@ -92,18 +96,18 @@ def token(value: str) -> Token:
 
 
 @pytest.mark.parametrize(
-    "spelling,fields",
+    "field_names,fields",
     [
-        (Spelling.DOCUMENTED, ("Username", "Password", "grant_type")),
-        (Spelling.RFC6749, ("username", "password", "grant_type")),
+        (FieldNames.DOCUMENTED, ("Username", "Password", "grant_type")),
+        (FieldNames.RFC6749, ("username", "password", "grant_type")),
     ],
 )
 def test_a_login_is_sent_as_the_page_says(
-    api: Api, environment: Environment, simulator: Simulator, spelling: Spelling, fields: tuple[str, ...]
+    api: Api, environment: Environment, simulator: Simulator, field_names: FieldNames, fields: tuple[str, ...]
 ) -> None:
-    """A form with Basic credentials, in one spelling, on a connection of its own, and who is asking."""
+    """A form with Basic credentials, in one field_names, on a connection of its own, and who is asking."""
     environment.field_names = "either"
-    assert api.log_in(spelling).spelling is spelling
+    assert api.log_in(field_names).field_names is field_names
     record = simulator.log.records("prod", Host.TOKEN)[-1]
     assert (record.method, record.path, record.fields) == ("POST", "/oauth/token", fields)
     assert record.headers["content-type"] == "application/x-www-form-urlencoded"
@@ -125,7 +129,7 @@ def test_a_ping_is_sent_as_the_page_says(api: Api, environment: Environment, sim
 def test_any_credentials_log_in(environment: Environment, wire: Wire) -> None:
     """Colons, percent signs, plus, ampersands, quotes, blanks and umlauts arrive as they are."""
     environment.credentials = AWKWARD
-    result = Api(settings_for(environment.token_url, environment.api_url, AWKWARD), wire).log_in(Spelling.DOCUMENTED)
+    result = Api(settings_for(environment.token_url, environment.api_url, AWKWARD), wire).log_in(FieldNames.DOCUMENTED)
     assert result.success, result.detail
 
 
@@ -136,7 +140,7 @@ def test_a_granted_token_counts_from_before_it_was_asked_for(environment: Enviro
     """It is never believed longer than it lasts: on the monotonic clock, and as Unix time."""
     ticks = iter(range(1000))
     clock = Clock(now=lambda: 100.0 + next(ticks), wall=lambda: 5000.0)
-    result = Api(settings_for(environment.token_url, environment.api_url), wire, clock).log_in(Spelling.DOCUMENTED)
+    result = Api(settings_for(environment.token_url, environment.api_url), wire, clock).log_in(FieldNames.DOCUMENTED)
     assert result.token is not None
     assert (result.token.lifetime, result.token.expires) == (3600.0, 3700.0)
     assert 8590.0 < result.token.expires_at < 8600.0
@@ -189,7 +193,7 @@ def test_who_rejects_the_credentials_says_so(
     """401, or 400 with one of RFC 6749's three codes; and never the Client API."""
     environment.token_faults.set(Status(status, body, error=error))
     environment.api_faults.set(Status(status, body, error=error))
-    result = api.log_in(Spelling.DOCUMENTED)
+    result = api.log_in(FieldNames.DOCUMENTED)
     assert (result.credentials_rejected, result.names_credentials) == (rejected, named)
     assert not api.ping(None).credentials_rejected
 
@@ -239,7 +243,7 @@ def test_a_status_decides_before_anything_behind_it(fault: Fault, status: int | 
             return Exchange(1.0, 2.0, {Phase.RESOLVE: 2.0}, fault=fault, fault_detail="it broke", status=status)
 
     api = Api(settings_for("http://127.0.0.1:1", "http://127.0.0.1:1"), Broken())
-    for result in (api.log_in(Spelling.DOCUMENTED), api.ping(None)):
+    for result in (api.log_in(FieldNames.DOCUMENTED), api.ping(None)):
         assert result.reason is (reason or Reason(fault.value))
         assert (result.failed_phase, result.reached) == (Phase.RESOLVE, status is not None)
 
@@ -255,7 +259,7 @@ def test_a_fault_of_ours_is_a_result_without_a_quotation() -> None:
             raise RuntimeError(f"cannot send {request.headers} {request.content!r}")
 
     api = Api(settings_for("http://127.0.0.1:1", "http://127.0.0.1:1"), Faulty())
-    for result in (api.log_in(Spelling.DOCUMENTED), api.ping(token(OPAQUE))):
+    for result in (api.log_in(FieldNames.DOCUMENTED), api.ping(token(OPAQUE))):
         assert result.reason is Reason.INTERNAL
         assert result.detail.startswith("RuntimeError at test_api.py:")
         assert not leaks(repr(result), SECRETS)
@@ -267,7 +271,7 @@ def test_a_certificate_that_fails_is_looked_at_on_the_host_that_is_meant() -> No
         environment = simulator.environment("prod")
         environment.token_faults.set(Certificate(CertificateKind.EXPIRED))
         api = Api(settings_for(environment.token_url, environment.api_url), Wire(verifying_context(simulator.ca_file)))
-        assert api.log_in(Spelling.DOCUMENTED).reason is Reason.CERTIFICATE
+        assert api.log_in(FieldNames.DOCUMENTED).reason is Reason.CERTIFICATE
         assert api.certificate_expiry(Endpoint.TOKEN) == simulator.certificate_expiry(CertificateKind.EXPIRED)
         assert api.certificate_expiry(Endpoint.PING) == simulator.certificate_expiry()
         assert simulator.log.requests() == 0
@@ -335,7 +339,7 @@ def test_what_a_server_echoes_is_never_told(
         caplog.set_level(logging.DEBUG, logger=name)
     with RawServer(lambda request: form(ECHOES[echo](request))) as server:
         api = Api(settings_for(server.url, server.url), wire)
-        results = [api.log_in(Spelling.DOCUMENTED), api.ping(token(OPAQUE)), api.log_in(Spelling.RFC6749)]
+        results = [api.log_in(FieldNames.DOCUMENTED), api.ping(token(OPAQUE)), api.log_in(FieldNames.RFC6749)]
         assert len(server.requests) == 3
     assert all(result.reason not in (None, Reason.INTERNAL) for result in results), results
     _assert_silent(results, caplog)

@@ -160,7 +160,7 @@ def test_trouble_with_the_state_is_a_warning(trouble: str, simulator: Simulator,
 
 
 def test_a_crash_loop_logs_in_once(simulator: Simulator, tmp_path: Path) -> None:
-    """With a wrong password: two requests, since the spelling was never settled, however often it starts."""
+    """With a wrong password: two requests, since the field_names was never settled, however often it starts."""
     simulator.environment("prod").change_password()
     wrong = simulator.settings() | FAST | {"TIGR_STATE_DIR": str(tmp_path)}
     wrong["TIGR_ENVIRONMENTS__PROD__PASSWORD"] = CANARIES.password

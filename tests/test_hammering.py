@@ -3,138 +3,41 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from monitor.backoff import JITTER
-from monitor.result import Cause, Endpoint, Reason, Result, Spelling, Token
-from monitor.settings import Credentials, FormFields
-from tests.day import CREDENTIALS, DAY, DOWN, HOUR, PONG, REJECTED, WELL, Day, busiest_hour
+from monitor.result import Cause, Endpoint, FieldNames, Reason, Result, Token
+from tests.day import CREDENTIALS, DAY, DOWN, HOUR, PONG, UNAUTHORIZED, WELL, Day, busiest_hour
 from tests.test_metrics import SETTINGS
 
 AUTH, PING = SETTINGS.auth_interval, SETTINGS.ping_interval
-PER_HOUR = HOUR / PING  # regular pings
+PER_HOUR = HOUR / PING  # scheduled pings
 MINUTE = 60.0
+PINNED = replace(SETTINGS, credentials=CREDENTIALS, form_fields=FieldNames.DOCUMENTED)
 
 
-def well(day: Day, _spelling: Spelling) -> Result:
-    """Every login is granted."""
+def well(day: Day, _names: FieldNames) -> Result:
+    """Grant every login."""
     return day.granted()
 
 
-def rejected(_day: Day, _spelling: Spelling) -> Result:
-    """No login is."""
-    return REJECTED
-
-
 def failing(reason: Reason, status: int | None = None, retry_after: float | None = None) -> Result:
-    """A login that failed."""
+    """Return a login that failed."""
     return replace(WELL, reason=reason, status=status, retry_after=retry_after)
 
 
 def test_a_good_day_is_its_schedule() -> None:
-    """A login per auth_interval, a ping per ping_interval, one token for many pings."""
+    """A login per auth_interval, a ping per ping_interval, one token for many pings, one probe an hour without one."""
     day = Day(well)
     day.run(DAY)
     assert len(day.logins()) == pytest.approx(DAY / AUTH, abs=1)
-    assert len(day.pings()) == pytest.approx(DAY / PING, abs=1)
+    unauthenticated = [sent for sent in day.sent if sent.endpoint is Endpoint.PING and sent.token is None]
+    assert len(unauthenticated) == pytest.approx(DAY / HOUR, abs=1)
+    assert len(day.pings()) - len(unauthenticated) == pytest.approx(DAY / PING, abs=1)
     assert set(day.outcomes(Endpoint.PING)) == {None}
     causes = {told.cause for told in day.results if told.endpoint is Endpoint.TOKEN}
     assert causes == {Cause.INITIAL, Cause.SCHEDULED}
-
-
-def test_rejected_credentials_are_tried_once_then_after_growing_pauses() -> None:
-    """5, 10, 20, 40 minutes, then hourly: each time once, in one spelling."""
-    day = Day(rejected, settings=replace(SETTINGS, credentials=CREDENTIALS, form_fields=FormFields.DOCUMENTED))
-    day.run(DAY)
-    gaps = [round((later - earlier) / MINUTE) for earlier, later in zip(day.logins(), day.logins()[1:], strict=False)]
-    assert gaps[:6] == [5, 10, 20, 40, 60, 60]
-    assert set(gaps[4:]) == {60}
-    assert {sent.spelling for sent in day.sent if sent.endpoint is Endpoint.TOKEN} == {Spelling.DOCUMENTED}
-
-
-def test_the_other_spelling_is_tried_once_per_credentials() -> None:
-    """On the first refusal; later tries send one spelling."""
-    day = Day(rejected)
-    day.run(DAY)
-    spellings = [sent.spelling for sent in day.sent if sent.endpoint is Endpoint.TOKEN]
-    assert spellings[:2] == [Spelling.DOCUMENTED, Spelling.RFC6749]
-    assert spellings.count(Spelling.RFC6749) == 1
-
-
-def test_rfc_6749s_own_words_settle_it() -> None:
-    """Who answers `invalid_grant` has read the form: no second spelling."""
-    day = Day(lambda *_: replace(REJECTED, status=400, names_credentials=True))
-    day.run(HOUR)
-    assert {sent.spelling for sent in day.sent if sent.endpoint is Endpoint.TOKEN} == {Spelling.DOCUMENTED}
-
-
-def test_the_spelling_that_won_is_remembered(tmp_path: Path) -> None:
-    """Across restarts and changed passwords."""
-    day = Day(lambda day, spelling: day.granted() if spelling is Spelling.RFC6749 else REJECTED, state_dir=tmp_path)
-    day.run(HOUR)
-    day.restart()
-    day.run(HOUR)
-    spellings = [sent.spelling for sent in day.sent if sent.endpoint is Endpoint.TOKEN]
-    assert spellings.count(Spelling.DOCUMENTED) == 1
-    assert sum(told.spelling_settled for told in day.results) == 1
-
-
-def test_a_crash_loop_makes_one_login(tmp_path: Path) -> None:
-    """The pause survives the restart, however many there are."""
-    day = Day(rejected, state_dir=tmp_path)
-    for _ in range(20):
-        day.run(10)
-        day.restart()
-    assert len(day.logins()) == 2  # the spelling was never settled
-    assert 0 < day.environment.backoff(Endpoint.TOKEN) <= 300
-    assert day.environment.attempted
-
-
-def test_a_stored_pause_is_never_believed_beyond_an_hour(tmp_path: Path) -> None:
-    """A wall clock that was wrong when it was written must not silence the monitor."""
-    day = Day(rejected, state_dir=tmp_path)
-    day.run(10)
-    day.wall -= 10 * DAY
-    day.restart()
-    assert day.environment.backoff(Endpoint.TOKEN) <= HOUR
-    before = len(day.logins())
-    day.run(HOUR + MINUTE)
-    assert len(day.logins()) > before
-
-
-def test_changed_credentials_end_the_pause(tmp_path: Path) -> None:
-    """At once, also those that were changed while the monitor was down."""
-    day = Day(rejected, state_dir=tmp_path)
-    day.run(10)
-    day.settings = replace(day.settings, credentials=Credentials("id", "secret", "user", "another"))
-    day.login = well
-    day.environment.use(day.settings, day)
-    day.run(1)
-    assert not day.environment.credentials_rejected
-    day.login = rejected
-    day.run(HOUR)
-    day.settings = replace(day.settings, credentials=Credentials("id", "secret", "user", "a third"))
-    before = len(day.logins())
-    day.restart()
-    day.run(5)
-    assert len(day.logins()) == before + 1
-
-
-def test_an_operator_gets_one_login_in_five_minutes() -> None:
-    """For the day the vendor unlocks an unchanged password."""
-    day = Day(rejected)
-    day.run(6 * HOUR)
-    before = len(day.logins())
-    assert day.environment.ask_for_login()
-    day.run(1)
-    assert not day.environment.ask_for_login()
-    day.run(1)
-    assert len(day.logins()) == before + 1
-    day.run(300)
-    assert day.environment.ask_for_login()
-    assert day.results[-1].endpoint is Endpoint.PING or day.results[-1].cause is Cause.OPERATOR
 
 
 @pytest.mark.parametrize(
@@ -156,7 +59,7 @@ def test_an_operator_gets_one_login_in_five_minutes() -> None:
 )
 def test_a_login_that_fails_all_day_has_a_ceiling(answer: Result, ceiling: float) -> None:
     """In its busiest hour; and it is tried at least every quarter of an hour."""
-    day = Day(lambda *_: answer, settings=replace(SETTINGS, credentials=CREDENTIALS, form_fields=FormFields.DOCUMENTED))
+    day = Day(lambda *_: answer, settings=PINNED)
     day.run(DAY)
     assert busiest_hour(day.logins()) <= ceiling
     assert max(later - earlier for earlier, later in zip(day.logins(), day.logins()[1:], strict=False)) <= 901
@@ -175,20 +78,20 @@ def test_a_failed_renewal_leaves_the_token_in_use() -> None:
 
 
 def test_a_rejected_token_is_replaced_at_once_and_at_most_once_per_auth_interval() -> None:
-    """One login and one more ping; then the 401 stands until the next interval."""
-    day = Day(well, lambda *_: replace(PONG, reason=Reason.UNAUTHORIZED, status=401))
+    """One login per interval in addition to the scheduled; a new token costs a repeated ping, and two more while young."""
+    day = Day(well, lambda *_: UNAUTHORIZED)
     day.run(DAY)
     assert busiest_hour(day.logins()) <= 2 * HOUR / AUTH + 1  # scheduled, and because of rejections
-    assert busiest_hour(day.pings()) <= PER_HOUR + HOUR / AUTH + 1
-    assert all(told.token_rejected for told in day.results if told.endpoint is Endpoint.PING)
+    assert busiest_hour(day.pings()) <= PER_HOUR + 2 * 4 * HOUR / AUTH + 1
+    decisive = [result for result in day.results if result.endpoint is Endpoint.PING and not result.superseded]
+    assert all(result.token_rejected for result in decisive)
 
 
 def test_a_revoked_token_costs_one_login_and_no_failed_turn() -> None:
     """The turn that met the 401 ends well."""
     revoked: list[Token] = []
-    unauthorized = replace(PONG, reason=Reason.UNAUTHORIZED, status=401)
-    day = Day(well, lambda _, token: unauthorized if token in revoked else PONG)
-    day.run(HOUR / 2)
+    day = Day(well, lambda _, token: UNAUTHORIZED if token in revoked else PONG)
+    day.run(HOUR / 2 - MINUTE)
     assert day.environment.token is not None
     revoked.append(day.environment.token)
     before = len(day.logins())
@@ -218,12 +121,13 @@ def test_retry_after_holds_pings_back(retry_after: float, gap: float) -> None:
     assert max(gaps) <= gap + PING + 0.1
 
 
-def test_a_rate_limit_without_a_word_is_doubled() -> None:
-    """From one interval up to a quarter of an hour."""
+def test_a_rate_limit_without_a_time_is_doubled() -> None:
+    """From one interval up to two minutes, so that the end of the throttling is seen soon."""
     day = Day(well, lambda *_: replace(PONG, reason=Reason.RATE_LIMITED, status=429))
     day.run(DAY)
-    assert busiest_hour(day.pings()) <= 12
-    assert busiest_hour([moment for moment in day.pings() if moment > HOUR]) <= HOUR / (900 * (1 - JITTER)) + 1
+    assert busiest_hour([moment for moment in day.pings() if moment > HOUR]) <= HOUR / (120 * (1 - JITTER)) + 1
+    gaps = [later - earlier for earlier, later in zip(day.pings(), day.pings()[1:], strict=False)]
+    assert max(gaps) <= 120 + PING
 
 
 @pytest.mark.parametrize("reason", [Reason.CONNECT, Reason.TIMEOUT, Reason.SERVER_ERROR, Reason.MALFORMED])

@@ -11,8 +11,8 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from monitor.metrics import BUCKETS, OUTCOMES, Metrics
-from monitor.result import Cause, Endpoint, Phase, Reason, Result, Token
-from monitor.settings import Credentials, EnvironmentSettings, FormFields
+from monitor.result import Cause, ClientAuth, Endpoint, Phase, Reason, Result, Token
+from monitor.settings import Credentials, EnvironmentSettings
 from tests.rig import series, value
 
 SETTINGS = EnvironmentSettings(
@@ -20,12 +20,16 @@ SETTINGS = EnvironmentSettings(
     token_url="https://login.example/oauth/token",
     api_url="https://api.example:8443/ClientAPI",
     credentials=Credentials("", "", "", ""),
-    form_fields=FormFields.AUTO,
+    client_auth=ClientAuth.RAW,
+    form_fields=None,
     ping_interval=30.0,
     auth_interval=300.0,
     confirm_interval=5.0,
     timeout=10.0,
     renew_margin=60.0,
+    rejected_logins=3,
+    token_host_check=True,
+    unauthenticated_interval=3600.0,
     token_proxy=None,
     api_proxy=None,
 )

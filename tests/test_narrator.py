@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from monitor.narrator import Narrator
-from monitor.result import Cause, Endpoint, Phase, Reason, Result, Spelling, Token
+from monitor.result import Cause, Endpoint, FieldNames, Phase, Reason, Result, Token
 
 LOGIN = Result(environment="prod", endpoint=Endpoint.TOKEN, started_at=1000.0, duration=0.5)
 PING = replace(LOGIN, endpoint=Endpoint.PING, status=200)
@@ -87,13 +87,13 @@ def test_a_renewal_is_told_where_it_is_news(cause: Cause, narrator: Narrator, ca
     assert said(caplog) == (["prod: token renewed"] if news else [])
 
 
-@pytest.mark.parametrize("spelling", Spelling)
+@pytest.mark.parametrize("field_names", FieldNames)
 def test_a_spelling_that_was_found_out_names_its_setting(
-    spelling: Spelling, narrator: Narrator, caplog: pytest.LogCaptureFixture
+    field_names: FieldNames, narrator: Narrator, caplog: pytest.LogCaptureFixture
 ) -> None:
     """So that it can be pinned."""
-    narrator.record(replace(LOGIN, token=TOKEN, spelling=spelling, spelling_settled=True))
-    assert f"TIGR_ENVIRONMENTS__PROD__FORM_FIELDS={spelling} pins that" in said(caplog)[-1]
+    narrator.record(replace(LOGIN, token=TOKEN, field_names=field_names, field_names_settled=True))
+    assert f"TIGR_ENVIRONMENTS__PROD__FORM_FIELDS={field_names} pins that" in said(caplog)[-1]
 
 
 def test_a_broken_promise_is_told_once_per_change(narrator: Narrator, caplog: pytest.LogCaptureFixture) -> None:

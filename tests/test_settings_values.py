@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.settings import FormFields
+from monitor.result import FieldNames
 from tests.settings_help import FIELDS, loaded, name, only_problem, write
 
 PASSWORD = name("prod", "PASSWORD")
@@ -215,11 +215,12 @@ def test_an_address_to_listen_on_needs_both(listen: str) -> None:
     )
 
 
-@pytest.mark.parametrize("spelling", [*FormFields])
-def test_the_spelling_of_the_form_can_be_pinned(spelling: FormFields) -> None:
-    """For each environment of its own."""
-    prod, uat = loaded({name("uat", "FORM_FIELDS"): spelling.upper()}).settings.environments
-    assert (prod.form_fields, uat.form_fields) == (FormFields.AUTO, spelling)
+@pytest.mark.parametrize("names", [*FieldNames])
+def test_the_field_names_can_be_pinned(names: FieldNames) -> None:
+    """Each environment has its own, and `auto` pins none."""
+    prod, uat = loaded({name("uat", "FORM_FIELDS"): names.upper()}).settings.environments
+    assert (prod.form_fields, uat.form_fields) == (None, names)
+    assert loaded({name("uat", "FORM_FIELDS"): "auto"}).settings.environments[1].form_fields is None
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ def test_a_fault_has_its_name(
     caplog.clear()
     rig.time.advance(3600)  # beyond whatever holds the next attempt back
     if endpoint is Endpoint.PING:
-        rig.environment.login_turn(regular=True)
+        rig.environment.run_login_now()
     assert rig.turn(endpoint).success
     assert rig.value("tigr_up", endpoint=endpoint) == 1
     assert rig.value("tigr_consecutive_failures", endpoint=endpoint) == 0

@@ -255,7 +255,7 @@ def test_a_wrong_setting_is_told_and_not_tried_again(service: Service) -> None:
 
 
 def test_a_restart_does_not_try_rejected_credentials_again(service: Service) -> None:
-    """Whoever restarts it, however often: once in each spelling of the form, and that was all."""
+    """Whoever restarts it, however often: once in each field_names of the form, and that was all."""
     service.enter_secrets(password="not-the-password")
     service.machine.run("systemctl start tigr-monitor")
     service.wait_for(1, "tigr_credentials_rejected", environment="prod")
