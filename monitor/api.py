@@ -14,11 +14,11 @@ from urllib.parse import urlencode
 
 from monitor import __version__
 from monitor.answers import (
+    ErrorDetails,
     MalformedAnswerError,
-    Refusal,
+    parse_error,
     parse_grant,
     parse_pong,
-    parse_refusal,
     parse_retry_after,
 )
 from monitor.clock import SYSTEM_CLOCK, Clock
@@ -128,10 +128,10 @@ class Api:
         return replace(base, token=token, warnings=grant.warnings)
 
     def _failed(self, base: Result, exchange: Exchange, reason: Reason) -> Result:
-        refusal = Refusal()
+        refusal = ErrorDetails()
         detail = exchange.fault_detail
         if exchange.status is not None and exchange.status != _OK:
-            refusal = parse_refusal(exchange.body)
+            refusal = parse_error(exchange.status, exchange.body)
             detail = self._redactor.clean(refusal.message) or f"status {exchange.status} without a word"
         rejected = base.endpoint is Endpoint.TOKEN and (
             exchange.status == _UNAUTHORIZED or (exchange.status == _BAD_REQUEST and refusal.names_credentials)
