@@ -1,4 +1,4 @@
-"""What the bodies of TIGR's answers say: the token, the pong, the refusal.
+"""Parse TIGR's responses: the token, the pong, the error.
 
 Pure functions from bytes to values. Whatever the bytes are, each returns what it promises or raises
 `MalformedAnswerError`.
@@ -11,10 +11,16 @@ import binascii
 import json
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import Any
+
+from monitor.challenges import parse_challenges
+from monitor.error_body import MAX_SHOWN_ERRORS, Section, join_sections, parse_error_body
+from monitor.markup import plain_text
 
 LONGEST_LIFETIME = 366 * 86400.0  # seconds; more is no short-lived token
 LONGEST_RETRY_AFTER = 15 * 60.0  # seconds that a server can hold us back
@@ -23,8 +29,15 @@ _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:)(\d\d)(?:\.(\d{1,6})\d*)?(?:([Zz])|([+-]\d\d:\d\d))", re.ASCII
 )
-_TAG = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|$)|<[^>]*>?", re.DOTALL | re.IGNORECASE)
-_OAUTH_CODES = frozenset({"invalid_grant", "invalid_client", "unauthorized_client"})
+# RFC 6749 sections 4.1.2.1 and 5.2: the codes that blame the client or the user, not the request.
+_CREDENTIAL_CODES = frozenset({"invalid_grant", "invalid_client", "unauthorized_client", "access_denied"})
+_REFUSAL_SENTENCE = "invalid login id or password"  # the vendor's authentication page, in lower case
+_REFUSAL_STATUSES = frozenset({400, 401, 422})
+_STANDARD_PHRASES = {status.value: status.phrase.lower() for status in HTTPStatus}
+# Python names 413 and 422 by RFC 9110 from 3.13 on; servers still send the names of RFC 7231 and RFC 4918.
+_RENAMED_PHRASES = frozenset(
+    {"request entity too large", "content too large", "unprocessable entity", "unprocessable content"}
+)
 
 
 class MalformedAnswerError(Exception):
@@ -41,17 +54,16 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """A server's own words about why it refused. Not redacted yet."""
+class ErrorDetails:
+    """The server's own account of an error. Not redacted yet."""
 
-    code: str | None = None
+    code: str | None = (
+        None  # RFC 6749's `error`, else the ErrorContainer's first `code`, else WWW-Authenticate's `error`
+    )
     message: str = field(default="", repr=False)
     submission_id: str | None = None
-
-    @property
-    def names_credentials(self) -> bool:
-        """Whether RFC 6749 section 5.2 has a code for this that blames the client or the user, not the request."""
-        return self.code in _OAUTH_CODES
+    names_credentials: bool = False  # a code, or the vendor's sentence, blames the credentials
+    rejects_token: bool = False  # WWW-Authenticate has error="invalid_token" (RFC 6750 section 3.1)
 
 
 def parse_grant(body: bytes) -> Grant:
@@ -91,20 +103,29 @@ def parse_pong(body: bytes) -> float:
         raise MalformedAnswerError("pong is not a date-time that exists") from None
 
 
-def parse_refusal(body: bytes) -> Refusal:
-    """Read what a server says with an error: an ErrorContainer, RFC 6749's error object, or any text. Never raises."""
-    try:
-        answer = _json_object(body)
-    except MalformedAnswerError:
-        return Refusal(message=_TAG.sub(" ", body.decode("utf-8", "replace")))
-    submission_id = _text(answer.get("submissionId"))
-    errors = [error for error in _list(answer.get("errors")) if isinstance(error, dict)]
-    if errors:
-        told = [": ".join(filter(None, (_text(e.get("code")), _text(e.get("message"))))) for e in errors[:3]]
-        return Refusal(_text(errors[0].get("code")), "; ".join(filter(None, told)), submission_id)
-    code = _text(answer.get("error"))
-    words = (code, *(_text(answer.get(key)) for key in ("error_description", "message", "Message")))
-    return Refusal(code, ": ".join(filter(None, words)), submission_id)
+def parse_error(status: int, body: bytes, www_authenticate: str = "", reason_phrase: str = "") -> ErrorDetails:
+    """Read a server's account of an error from its body, WWW-Authenticate and reason phrase. Never raises.
+
+    Known forms: RFC 6749's error object, the vendor's ErrorContainer, FastAPI's validation errors, RFC 9457, any other
+    JSON, HTML, plain text, and the challenges of RFC 6750.
+    """
+    parts = parse_error_body(body)
+    challenges = parse_challenges(www_authenticate)
+    challenge_codes = [challenge["error"] for challenge in challenges if challenge.get("error")]
+    codes = (*parts.codes, *challenge_codes)
+    message = join_sections((*parts.sections, *_challenge_sections(challenges)))
+    return ErrorDetails(
+        code=next(iter(codes), None),
+        message=message or _unusual_phrase(status, reason_phrase),
+        submission_id=parts.submission_id,
+        names_credentials=_names_credentials(status, codes, (*parts.texts, reason_phrase)),
+        rejects_token="invalid_token" in challenge_codes,
+    )
+
+
+def is_login_refusal(status: int, error: ErrorDetails) -> bool:
+    """Return whether the response to a token request refuses the login, by its status or by what it names."""
+    return status in _REFUSAL_STATUSES or error.names_credentials
 
 
 def parse_retry_after(value: str | None, now: float) -> float | None:
@@ -119,6 +140,29 @@ def parse_retry_after(value: str | None, now: float) -> float | None:
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
     return min(max(0.0, seconds), LONGEST_RETRY_AFTER)
+
+
+def _challenge_sections(challenges: list[dict[str, str]]) -> list[Section]:
+    """Return RFC 6750's code and description of each challenge that has one of them."""
+    sections: list[Section] = [(challenge.get("error"), challenge.get("error_description")) for challenge in challenges]
+    return [section for section in sections if any(section)][:MAX_SHOWN_ERRORS]
+
+
+def _names_credentials(status: int, codes: Iterable[str], texts: Iterable[str]) -> bool:
+    """Return whether a code or the vendor's sentence blames the credentials; 403 access_denied blames the address."""
+    named = _CREDENTIAL_CODES.intersection(codes) - ({"access_denied"} if status == HTTPStatus.FORBIDDEN else set())
+    return bool(named) or any(map(_has_refusal_sentence, texts))
+
+
+def _has_refusal_sentence(text: str) -> bool:
+    """Return whether the vendor's sentence is in `text`, once its markup is resolved, which never makes it longer."""
+    return len(text) >= len(_REFUSAL_SENTENCE) and _REFUSAL_SENTENCE in plain_text(text).casefold()
+
+
+def _unusual_phrase(status: int, phrase: str) -> str:
+    """Return `phrase`, or an empty string if it is the standard phrase of the status."""
+    phrase = phrase.strip()
+    return "" if phrase.lower() in {_STANDARD_PHRASES.get(status), *_RENAMED_PHRASES} else phrase
 
 
 def _json_object(body: bytes) -> dict[str, Any]:
@@ -158,11 +202,3 @@ def _positive_number(value: object) -> float | None:
     except OverflowError:
         return None
     return number if math.isfinite(number) and number > 0 else None
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []

@@ -17,7 +17,8 @@ from urllib.parse import quote, quote_plus
 
 MASK = "[redacted]"
 PIECE = 8  # characters: shorter runs are in every text by chance
-SHOWN = 300  # characters of a server's text that are kept
+SHOWN = 600  # characters of a server's text that are kept; ory/fosite states the cause only after character 300
+MAX_CUT_WORD = 60  # characters that are dropped so that a cut text ends with a whole word
 READ = 4096  # characters of it that are looked at
 _LEAST_OF_BASE64 = 4  # characters: fewer cannot be told from chance
 _TOKENS_KEPT = 4  # the tokens a server may still echo: the one in hand and those before it
@@ -51,7 +52,7 @@ class Redactor:
         masked = self._masked(text, secrets)
         masked = _CREDENTIAL.sub(MASK, masked)
         line = " ".join("".join(char if char.isprintable() else " " for char in masked).split())
-        return line if len(line) <= shown else line[: shown - 1] + "…"
+        return _cut(line, shown)
 
     def _masked(self, text: str, secrets: Iterable[str]) -> str:
         folded = text.translate(_ASCII_LOWER)
@@ -62,6 +63,15 @@ class Redactor:
                 if folded[start : start + size] in pieces:
                     hidden[start : start + size] = b"\x01" * size
         return re.sub("\x00+", MASK, "".join("\x00" if hide else char for char, hide in zip(text, hidden, strict=True)))
+
+
+def _cut(line: str, shown: int) -> str:
+    """Return `line` with at most `shown` characters, cut after a word unless that word is too long."""
+    if len(line) <= shown:
+        return line
+    end = shown - 1
+    blank = line.rfind(" ", 0, shown)
+    return line[: blank if blank > 0 and end - blank <= MAX_CUT_WORD else end] + "…"
 
 
 def _decoded(basic: str) -> str:

@@ -20,7 +20,6 @@ from monitor.answers import (
     MalformedAnswerError,
     parse_grant,
     parse_pong,
-    parse_refusal,
     parse_retry_after,
 )
 
@@ -252,66 +251,6 @@ def test_any_bytes_are_a_pong_or_malformed(data: bytes) -> None:
     """Nothing else comes of them."""
     with contextlib.suppress(MalformedAnswerError):
         assert math.isfinite(parse_pong(data))
-
-
-# The refusal.
-
-
-def test_an_error_container_is_read_whole() -> None:
-    """Code, message, and the number that the vendor's support asks for."""
-    refusal = parse_refusal(body({"submissionId": "s-1", "errors": [{"code": "E1", "message": "no"}, {"code": "E2"}]}))
-    assert (refusal.code, refusal.message, refusal.submission_id) == ("E1", "E1: no; E2", "s-1")
-    assert not refusal.names_credentials
-
-
-@pytest.mark.parametrize("code", ["invalid_grant", "invalid_client", "unauthorized_client"])
-def test_three_codes_blame_the_credentials(code: str) -> None:
-    """RFC 6749 section 5.2; every other code blames the request."""
-    refusal = parse_refusal(body({"error": code, "error_description": "wrong"}))
-    assert refusal.names_credentials
-    assert refusal.message == f"{code}: wrong"
-    assert not parse_refusal(body({"error": "invalid_request"})).names_credentials
-
-
-def test_the_page_of_a_gateway_is_read_as_its_text() -> None:
-    """Without tags, scripts and styles, closed or not."""
-    page = b"<html><style>a{}</style><script>x</script><h1>502</h1> Bad <b>Gateway</b> <script>y"
-    assert parse_refusal(page).message.split() == ["502", "Bad", "Gateway"]
-
-
-@given(st.binary(max_size=300) | VALUES.map(body))
-def test_any_bytes_are_a_refusal(data: bytes) -> None:
-    """A refusal is read from whatever it says, and reading it fails never."""
-    refusal = parse_refusal(data)
-    assert isinstance(refusal.message, str)
-
-
-@given(
-    st.fixed_dictionaries(
-        {},
-        optional={
-            "submissionId": VALUES,
-            "errors": VALUES | st.lists(st.dictionaries(st.sampled_from(["code", "message"]), VALUES), max_size=5),
-            "error": VALUES,
-            "error_description": VALUES,
-            "message": VALUES,
-        },
-    )
-)
-def test_any_container_is_a_refusal(answer: dict[str, Any]) -> None:
-    """Fields of the wrong type are passed over, the others are kept."""
-    refusal = parse_refusal(body(answer))
-    submission_id = answer.get("submissionId")
-    assert refusal.submission_id == (submission_id if isinstance(submission_id, str) and submission_id else None)
-    assert refusal.code is None or isinstance(refusal.code, str)
-
-
-@pytest.mark.parametrize(
-    "data", [b"<script>" * 8000, b"<" * 64000, b"<script></script " * 4000, b"<script>" + b"</script " * 7000]
-)
-def test_a_hostile_page_is_read_at_once(data: bytes) -> None:
-    """No pattern of tags makes the reading slower than its length does."""
-    assert parse_refusal(data).code is None
 
 
 # Retry-After.

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.redact import MASK, PIECE, READ, SHOWN, Redactor
+from monitor.redact import MASK, MAX_CUT_WORD, PIECE, READ, SHOWN, Redactor
 from tests.canaries import CANARIES, leaks, values
 
 BASIC = base64.b64encode(f"{CANARIES.client_id}:{CANARIES.client_secret}".encode()).decode()
@@ -136,11 +136,40 @@ def test_what_is_beyond_what_is_read_is_dropped(redactor: Redactor) -> None:
         assert not leaks(redactor.clean(text, shown=READ), [TOKEN])
 
 
-def test_a_long_text_ends_in_dots(redactor: Redactor) -> None:
-    """What is kept of it is told to be a part."""
-    cleaned = redactor.clean("word " * 1000)
-    assert len(cleaned) == SHOWN
-    assert cleaned.endswith("…")
+def test_a_text_of_the_permitted_length_is_not_cut(redactor: Redactor) -> None:
+    """The limit belongs to the permitted lengths."""
+    assert redactor.clean("x" * SHOWN) == "x" * SHOWN
+
+
+def test_a_long_text_is_cut_after_a_word(redactor: Redactor) -> None:
+    """The cut text fills the limit as far as whole words can, and ends with dots."""
+    assert redactor.clean("word " * 1000) == "word " * 119 + "word…"
+    assert redactor.clean("longer " * 1000) == "longer " * 84 + "longer…"
+
+
+def test_a_long_word_is_cut_inside(redactor: Redactor) -> None:
+    """A word is cut if more than 60 characters would be dropped with it, the blank included."""
+    lead = "x" * (SHOWN - 1 - MAX_CUT_WORD)
+    assert redactor.clean(f"{lead} {'y' * 1000}") == f"{lead}…"
+    assert redactor.clean(f"{lead[1:]} {'y' * 1000}") == f"{lead[1:]} {'y' * MAX_CUT_WORD}…"
+
+
+@pytest.mark.parametrize("shown", [1, 2, 40, 64, SHOWN])
+def test_a_text_without_blanks_is_cut_at_the_limit(redactor: Redactor, shown: int) -> None:
+    """The limit holds for every value of it."""
+    assert redactor.clean("x" * 1000, shown=shown) == "x" * (shown - 1) + "…"
+
+
+def test_the_useful_end_of_a_long_description_is_shown(redactor: Redactor) -> None:
+    """400 characters of boilerplate, as ory/fosite sends them, do not hide the cause."""
+    assert redactor.clean("boilerplate " * 33 + "'username' is missing").endswith("'username' is missing")
+
+
+@given(st.text(st.sampled_from("xyz \n"), max_size=200), st.integers(1, 100))
+def test_a_cut_text_is_a_beginning(text: str, shown: int) -> None:
+    """The cut text is a beginning of the whole one, and no longer than the limit."""
+    whole, cut = Redactor([], "").clean(text, shown=READ), Redactor([], "").clean(text, shown=shown)
+    assert cut == whole or (len(cut) <= shown and cut.endswith("…") and whole.startswith(cut[:-1]))
 
 
 def test_control_characters_do_not_reach_a_terminal(redactor: Redactor) -> None:
