@@ -11,6 +11,9 @@ from monitor.result import Endpoint, Reason
 
 OBJECTIVE = 0.995  # of the time, over 30 days
 FAST_BURN, SLOW_BURN = 14.4, 6.0
+# Seconds, about 3,170 years: drawn for +Inf, which a graph cannot draw. The panel maps the exact value, because Grafana
+# compares the `to` of a range as a number: a range whose `to` is null matches no positive value.
+STOPPED = 10**11
 
 # Recorded by the rules in prometheus/rules.
 AVAILABILITY = "tigr:availability:30d"
@@ -90,6 +93,11 @@ def api_host() -> str:
 def until(metric: str, endpoint: Endpoint) -> str:
     """Seconds from now to the nearest of these timestamps."""
     return f"{lowest(metric, endpoint)} - time()"
+
+
+def backoff(endpoint: Endpoint) -> str:
+    """Return the seconds until the next attempt is allowed, `STOPPED` when none is planned."""
+    return f"clamp_max({highest('tigr_backoff_seconds', endpoint)}, {STOPPED})"
 
 
 def turns_behind(endpoint: Endpoint) -> str:

@@ -33,6 +33,7 @@ from grafana.style import (
     rows,
     stacked,
     steps,
+    symlog,
     table_panel,
     timeline_panel,
     value_panel,
@@ -59,8 +60,8 @@ def _now() -> Iterator[Builder[Panel]]:
     yield (
         value_panel(
             "Login",
-            "Can we log in? The newest login's outcome: ok, or the reason of its failure. After unauthorized logins are"
-            " held back on purpose: see the row Tokens.",
+            "Can we log in? The newest login's outcome: ok, or the reason of its failure. While the credentials are"
+            " rejected, logins are suppressed: see the row Tokens.",
             4,
         )
         .mappings(reasons())
@@ -279,26 +280,28 @@ def _tokens() -> Iterator[Builder[Panel]]:
         )
         .with_target(query("C", ask.counted("tigr_token_rejected_total", "environment"), "{{environment}} rejected"))
     )
-    held = graph_panel(
-        "Held back",
-        "Until when is nothing tried? Seconds until the next attempt is allowed; 0 while nothing holds it back.",
+    backoff = graph_panel(
+        "Backoff",
+        "When is the next attempt allowed? Seconds until then, on a logarithmic scale; 0 if nothing delays it. Stopped:"
+        " no login until the credentials change or an operator asks.",
         12,
     )
     yield (
-        lines_by_endpoint(held)
+        lines_by_endpoint(symlog(backoff))
         .unit("s")
         .min(0)
-        .with_target(query("A", ask.highest("tigr_backoff_seconds", Endpoint.TOKEN), "{{environment}} login"))
-        .with_target(query("B", ask.highest("tigr_backoff_seconds", Endpoint.PING), "{{environment}} ping"))
+        .mappings(named({str(ask.STOPPED): ("stopped", BAD)}))
+        .with_target(query("A", ask.backoff(Endpoint.TOKEN), "{{environment}} login"))
+        .with_target(query("B", ask.backoff(Endpoint.PING), "{{environment}} ping"))
     )
     yield (
         timeline_panel(
             "Credentials",
-            "Have our credentials been rejected? While they are, no further login is tried, so that the account is not"
-            " locked, until the pause is over or the credentials change.",
+            "Have our credentials been rejected? While they are, logins are suppressed so that the account is not"
+            " locked: first for a pause, after the last attempt until the credentials change or an operator asks.",
             5,
         )
-        .mappings(named({"0": ("not rejected", GOOD), "1": ("rejected, logins are held back", BAD)}))
+        .mappings(named({"0": ("not rejected", GOOD), "1": ("rejected, logins suppressed", BAD)}))
         .with_target(query("A", ask.highest("tigr_credentials_rejected"), "{{environment}}"))
     )
 

@@ -212,6 +212,12 @@ def limited(panel: timeseries.Panel, *limits: tuple[float | None, str]) -> times
     return panel.thresholds(steps(*limits)).thresholds_style(style)
 
 
+def symlog(panel: timeseries.Panel) -> timeseries.Panel:
+    """Use a logarithmic scale that includes 0, so that seconds and hours are readable in one graph."""
+    scale = common_builders.ScaleDistributionConfig().type(common.ScaleDistribution.SYMLOG)
+    return panel.scale_distribution(scale.log(10).linear_threshold(1))
+
+
 def heat_panel(title: str, description: str, width: int) -> heatmap.Panel:
     """How many requests took how long; the darker, the more."""
     return (

@@ -63,7 +63,7 @@ def _told(*alerts: tuple[str, str]) -> frozenset[tuple[str, str]]:
 # The uat of this table is one that gets tickets.
 FAULTS: Mapping[str, Fault] = {
     "wrong_password": Fault(
-        _login(Status(401)), _told((PAGER, "TigrCredentialsRejected")), "TIGR rejected our credentials; logins are held"
+        _login(Status(401)), _told((PAGER, "TigrCredentialsRejected")), "TIGR rejected our credentials; next attempt at"
     ),
     "ping_500": Fault(_api(Status(500)), _told((PAGER, "TigrPingFailing")), "reason: server_error"),
     "ping_hangs": Fault(_api(Hang()), _told((PAGER, "TigrPingFailing")), "reason: timeout"),
