@@ -114,7 +114,7 @@ def _user_and_password(request: Request, names: FieldNames) -> tuple[str, str]:
 def _in_one_case(form: Mapping[str, str], names: FieldNames) -> tuple[str, str]:
     present = [pair for pair, fields in _FIELD_NAMES.items() if not form.keys().isdisjoint(fields)]
     if len(present) > 1:
-        raise RefusedError(400, "invalid_request", "Bad Request - fields in two spellings")
+        raise RefusedError(400, "invalid_request", "Bad Request - both pairs of field names")
     if not present or names not in ("either", present[0]):
         # A server that does not find the login's fields finds no such login.
         raise RefusedError(401, "invalid_request", VENDOR_SENTENCE, Cause.MISSING_FIELD)
