@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import typing
 import urllib.parse
 from collections.abc import Sequence
@@ -9,10 +10,12 @@ from collections.abc import Sequence
 from monitor.simulator.listener import Connection, Listener
 from monitor.simulator.log import Host
 from monitor.simulator.message import Answer, BadRequestError, Request, read_request
+from monitor.simulator.personalities import PERSONALITIES
 from monitor.simulator.registry import FieldNames, TokenErrors
 from monitor.simulator.simulator import Environment, Simulator
 from monitor.simulator.words import fault_from, vocabulary, words_of
 
+_INDENT = " " * 28
 HELP = """\
 Commands (NAME is an environment; the same words work over HTTP: curl -X POST CONTROL/NAME/token/fault -d status=500):
   NAME token FAULT [OPTION=VALUE]... [times=N]   let the token endpoint have a fault, or only its next N connections
@@ -22,15 +25,29 @@ Commands (NAME is an environment; the same words work over HTTP: curl -X POST CO
   NAME rotate-key           sign with another key from now on
   NAME password[=NEW]       take another password only
   NAME lifetime=SECONDS     of the tokens granted from now on
-  NAME fields=documented|rfc6749|either          the spelling of the form's fields that is taken
+  NAME fields=documented|rfc6749|either|any_case the field names that a login is read from
   NAME errors=documented|rfc6749                 how logins are refused
+  NAME personality=SERVER   respond as this server, whatever fields and errors are (none: the vendor's page):
+{personalities}
+  NAME lock-after=N         lock the user after N failed logins in a row (none: never)
+  NAME unlock               set the user's count of failed logins to zero
+  NAME disabled=yes|no      disable the user's account
+  NAME refuse-everybody=yes|no                   refuse every password: the user store is down
   NAME clock=SECONDS        how far the server's clock is ahead
   NAME latency=SECONDS      exactly, for both hosts
   show                      what is set
   log [N]                   the last N requests (20)
   help
 Faults, with their options:
-"""
+""".replace(
+    "{personalities}",
+    textwrap.fill(
+        ", ".join(PERSONALITIES), 110, initial_indent=_INDENT, subsequent_indent=_INDENT, break_on_hyphens=False
+    ),
+)
+
+
+_YES_NO = ("no", "yes")
 
 
 class CommandError(Exception):
@@ -79,6 +96,8 @@ class Commands:
                 environment.api_faults.clear()
             case ["revoke"]:
                 environment.revoke_tokens()
+            case ["unlock"]:
+                environment.unlock()
             case ["rotate-key"]:
                 environment.rotate_signing_key()
             case [assignment]:
@@ -92,8 +111,17 @@ class Commands:
             f"{environment.name}: token: {words_of(environment.token_faults.current)}; "
             f"api: {words_of(environment.api_faults.current)}; lifetime={environment.lifetime:g} "
             f"fields={environment.field_names} errors={environment.token_errors} clock={environment.clock_offset:g} "
-            f"password={environment.credentials.password}"
+            f"{_state_of_user(environment)} password={environment.credentials.password}"
         )
+
+
+def _state_of_user(environment: Environment) -> str:
+    return (
+        f"personality={environment.personality.name if environment.personality else 'none'} "
+        f"failed-logins={environment.failed_logins} lock-after={environment.lock_after or 'none'} "
+        f"locked={_YES_NO[environment.locked]} disabled={_YES_NO[environment.disabled]} "
+        f"refuse-everybody={_YES_NO[environment.refuse_everybody]}"
+    )
 
 
 def _assign(environment: Environment, name: str, value: str) -> None:
@@ -111,6 +139,20 @@ def _assign(environment: Environment, name: str, value: str) -> None:
         case "errors":
             environment.token_errors = typing.cast("TokenErrors", _one_of(value, typing.get_args(TokenErrors)))
         case _:
+            _assign_server(environment, name, value)
+
+
+def _assign_server(environment: Environment, name: str, value: str) -> None:
+    match name:
+        case "personality":
+            environment.personality = None if value == "none" else value
+        case "lock-after":
+            environment.lock_after = None if value == "none" else _positive(value)
+        case "disabled":
+            environment.disabled = _one_of(value, _YES_NO) == "yes"
+        case "refuse-everybody":
+            environment.refuse_everybody = _one_of(value, _YES_NO) == "yes"
+        case _:
             raise ValueError(f"{name!r} is unknown; try help")
 
 
@@ -119,6 +161,12 @@ def _number(text: str) -> float:
     if not 0 <= number < float("inf"):
         raise ValueError(f"{text} is not a number of seconds")
     return int(number) if number.is_integer() else number
+
+
+def _positive(text: str) -> int:
+    if not (text.isdecimal() and int(text)):
+        raise ValueError(f"{text!r} is neither a positive number nor none")
+    return int(text)
 
 
 def _one_of(value: str, values: tuple[str, ...]) -> str:

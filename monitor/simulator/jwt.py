@@ -7,11 +7,24 @@ import hashlib
 import hmac
 import json
 import secrets
+from enum import StrEnum
 from typing import Any
+
+
+class TokenDefect(StrEnum):
+    """Defects of a token that APIs respond to differently."""
+
+    MISSING = "missing"
+    EXPIRED = "expired"
+    INVALID = "invalid"  # revoked, signed by another key, malformed, or not accepted yet
 
 
 class InvalidTokenError(Exception):
     """The token is none of ours; the text says why, and holds no part of it."""
+
+    def __init__(self, why: str, defect: TokenDefect = TokenDefect.INVALID) -> None:
+        super().__init__(why)
+        self.defect = defect
 
 
 class SigningKey:

@@ -7,66 +7,92 @@ What the vendor has published nowhere (how a wrong content type is refused, for 
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hmac
 import secrets
 import threading
 import time
-import urllib.parse
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from monitor.simulator.faults import Pong, TokenAnswer
-from monitor.simulator.jwt import InvalidTokenError, SigningKey
+from monitor.simulator.jwt import InvalidTokenError, SigningKey, TokenDefect
+from monitor.simulator.login import Account, Credentials, RefusedError, check_login
 from monitor.simulator.message import Answer, Request, json_answer
+from monitor.simulator.personalities import personality_named
+from monitor.simulator.personality import FieldNames, LoginRules, Personality
+
+__all__ = [
+    "API_PATH",
+    "TOKEN_PATH",
+    "Credentials",
+    "FieldNames",
+    "Registry",
+    "TokenErrors",
+    "error_container",
+    "submission_id",
+]
 
 TOKEN_PATH = "/oauth/token"
 API_PATH = "/ClientAPI"
 _PING_PATH = f"{API_PATH}/api/system/ping"
-_FORM = "application/x-www-form-urlencoded"
-_SPELLINGS = {"documented": ("Username", "Password"), "rfc6749": ("username", "password")}
 _LEEWAY = 1.0  # seconds: times in a token are whole seconds
 
-
-# Which spelling of the form's fields the token endpoint takes. Both at once are always refused.
-FieldNames = Literal["documented", "rfc6749", "either"]
 
 # How the token endpoint refuses: 401 with the page's message for anything that is wrong with the credentials, or 400
 # and 401 with `error` and `error_description`.
 TokenErrors = Literal["documented", "rfc6749"]
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """What logs in, random unless given; none of it is in the `repr`."""
-
-    client_id: str = field(default_factory=lambda: secrets.token_urlsafe(18), repr=False)
-    client_secret: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
-    username: str = field(default_factory=lambda: secrets.token_urlsafe(18), repr=False)
-    password: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
-
-
-class _Refused(Exception):  # noqa: N818 - an answer, not an error
-    def __init__(self, status: int, code: str, words: str) -> None:
-        super().__init__(words)
-        self.status, self.code, self.words = status, code, words
-
-
 class Registry:
     """One environment: its accounts, its keys, its clock. Safe among threads; attributes may be set at any time."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        """`clock` returns Unix seconds; with a clock of its own, a test runs a month in no time."""
         self.credentials = Credentials()
         self.lifetime: float = 3600  # seconds a token is granted for
         self.field_names: FieldNames = "documented"
         self.token_errors: TokenErrors = "documented"
         self.clock_offset: float = 0.0  # seconds that the server's clock is ahead of this machine's
+        self.lock_after: int | None = None  # failed logins in a row that lock the user until `unlock`; None: never
+        self.disabled = False  # the account
+        self.refuse_everybody = False  # the user store is down: every password is refused as a wrong one
+        self._personality: Personality | None = None
+        self._failures: Counter[str] = Counter()  # failed logins in a row, by user
+        self._clock = clock
         self._lock = threading.Lock()
         self._key = SigningKey()
         self._issued = 0
         self._revoked = 0  # tokens up to this number are dead
+
+    @property
+    def personality(self) -> Personality | None:
+        """Return the simulated server, which replaces `field_names` and `token_errors`; None: the vendor's page.
+
+        It may be set by its name; ValueError lists the names.
+        """
+        return self._personality
+
+    @personality.setter
+    def personality(self, value: Personality | str | None) -> None:
+        self._personality = personality_named(value) if isinstance(value, str) else value
+
+    @property
+    def failed_logins(self) -> int:
+        """Return the number of wrong passwords that the server read for this user since the last grant."""
+        with self._lock:
+            return self._failures[self.credentials.username]
+
+    @property
+    def locked(self) -> bool:
+        """Return True if the user is refused with the right password too."""
+        return self.lock_after is not None and self.failed_logins >= self.lock_after
+
+    def unlock(self) -> None:
+        """Set the user's count of failed logins to zero."""
+        with self._lock:
+            self._failures.pop(self.credentials.username, None)
 
     def change_password(self, new: str | None = None) -> Credentials:
         """Take another password from now on, a random one unless given; tokens in hand stay valid."""
@@ -88,18 +114,23 @@ class Registry:
         """A valid token, as the token endpoint would grant it; for so many seconds."""
         lifetime = self.lifetime if lifetime is None else lifetime
         begin = int(self._now())
+        personality = self.personality
         with self._lock:
             self._issued += 1
             claims = {"iss": "tigr-simulator", "sub": "simulated", "scope": "access", "iat": begin}
-            return self._key.sign(claims | {"exp": begin + lifetime, "jti": self._issued})
+            claims |= {"exp": begin + lifetime, "jti": self._issued}
+            if personality and personality.token_delay:
+                # Not `nbf`: the lag of a replica is in no token.
+                claims["accepted_from"] = self._now() + personality.token_delay
+            return self._key.sign(claims)
 
     def token(self, request: Request, changes: TokenAnswer | None = None) -> Answer:
         """What the token endpoint answers."""
         if request.path != TOKEN_PATH:
             return error_container(404, "NotFound", "nothing is here")
         try:
-            self._check_login(request)
-        except _Refused as refused:
+            self._log_in(request)
+        except RefusedError as refused:
             return self._refusal(refused)
         changes = changes or TokenAnswer()
         answer: dict[str, Any] = {
@@ -125,58 +156,57 @@ class Registry:
             if not open_door:
                 self._check_token(request)
         except InvalidTokenError as invalid:
-            return error_container(401, "Unauthorized", str(invalid), headers={"WWW-Authenticate": "Bearer"})
+            return self._ping_refusal(invalid)
         now = datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="milliseconds")
         return json_answer(200, {"pong": pong.value if pong else now.replace("+00:00", "Z")})
 
-    def _check_login(self, request: Request) -> None:
-        if request.method != "POST" or request.target != request.path:
-            raise _Refused(405, "invalid_request", "a token request is a POST without a query")
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
-            raise _Refused(415, "invalid_request", "a token request is a form")
-        credentials = self.credentials
-        client = _basic(request)
-        if not _same(client, f"{credentials.client_id}:{credentials.client_secret}".encode()):
-            raise _Refused(401, "invalid_client", "Bad Request - Invalid Login ID or Password")
-        form = _form(request)
-        if form.get("grant_type") != "password":
-            raise _Refused(400, "unsupported_grant_type", "Bad Request - grant_type is not password")
-        login = self._login(form)
-        expected = (credentials.username.encode(), credentials.password.encode())
-        if not all(_same(given.encode(), wanted) for given, wanted in zip(login, expected, strict=True)):
-            raise _Refused(401, "invalid_grant", "Bad Request - Invalid Login ID or Password")
+    def _log_in(self, request: Request) -> None:
+        account = Account(self.credentials, self.disabled, self.locked, self.refuse_everybody)
+        personality = self.personality
+        rules = personality.rules if personality else LoginRules(self.field_names)
+        user = account.credentials.username
+        try:
+            check_login(request, account, rules)
+        except RefusedError as refused:
+            if refused.counts:
+                with self._lock:
+                    self._failures[user] += 1
+            raise
+        with self._lock:
+            self._failures.pop(user, None)
 
-    def _login(self, form: dict[str, str]) -> tuple[str, str]:
-        spelled = [spelling for spelling, names in _SPELLINGS.items() if not form.keys().isdisjoint(names)]
-        if len(spelled) > 1:
-            raise _Refused(400, "invalid_request", "Bad Request - fields in two spellings")
-        if not spelled or self.field_names not in ("either", spelled[0]):
-            # A server that does not find the login's fields finds no such login.
-            raise _Refused(401, "invalid_request", "Bad Request - Invalid Login ID or Password")
-        username, password = (form.get(name, "") for name in _SPELLINGS[spelled[0]])
-        return username, password
-
-    def _refusal(self, refused: _Refused) -> Answer:
-        if self.token_errors == "documented":
+    def _refusal(self, refused: RefusedError) -> Answer:
+        personality = self.personality
+        if personality and (answer := personality.response(refused.cause)):
+            return answer
+        if self.token_errors == "documented" and not personality:
             headers = {"WWW-Authenticate": "Basic"} if refused.status == 401 else {}
-            body = {"status": "ERROR", "message": refused.words}
-            return json_answer(refused.status, body, reason=refused.words, headers=headers)
+            body = {"status": "ERROR", "message": refused.text}
+            return json_answer(refused.status, body, reason=refused.text, headers=headers)
         status = 401 if refused.code == "invalid_client" else 400
-        return json_answer(status, {"error": refused.code, "error_description": refused.words})
+        return json_answer(status, {"error": refused.code, "error_description": refused.text})
+
+    def _ping_refusal(self, invalid: InvalidTokenError) -> Answer:
+        personality = self.personality
+        if personality and personality.ping:
+            return personality.ping[invalid.defect]
+        return error_container(401, "Unauthorized", str(invalid), headers={"WWW-Authenticate": "Bearer"})
 
     def _check_token(self, request: Request) -> None:
         scheme, token = request.authorization
         if scheme != "bearer":
-            raise InvalidTokenError("no bearer token")
+            raise InvalidTokenError("no bearer token", TokenDefect.MISSING)
         with self._lock:
             claims, revoked = self._key.claims(token), self._revoked
         if claims["exp"] + _LEEWAY <= self._now():
-            raise InvalidTokenError("the token has expired")
+            raise InvalidTokenError("the token has expired", TokenDefect.EXPIRED)
         if claims["jti"] <= revoked:
             raise InvalidTokenError("the token was revoked")
+        if claims.get("accepted_from", 0.0) > self._now():
+            raise InvalidTokenError("the token is not known yet")
 
     def _now(self) -> float:
-        return time.time() + self.clock_offset
+        return self._clock() + self.clock_offset
 
 
 def error_container(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> Answer:
@@ -188,29 +218,3 @@ def error_container(status: int, code: str, message: str, headers: dict[str, str
 def submission_id() -> str:
     """A number to quote to the vendor's support."""
     return f"sim-{secrets.token_hex(6)}"
-
-
-def _basic(request: Request) -> bytes:
-    scheme, credentials = request.authorization
-    try:
-        return base64.b64decode(credentials, validate=True) if scheme == "basic" else b""
-    except binascii.Error:
-        return b""
-
-
-def _form(request: Request) -> dict[str, str]:
-    """The form's fields; raises _Refused when it is none or when a field comes twice."""
-    try:
-        pairs = urllib.parse.parse_qsl(
-            request.body.decode("ascii"), keep_blank_values=True, strict_parsing=True, errors="strict"
-        )
-    except ValueError:
-        raise _Refused(400, "invalid_request", "Bad Request - not a form") from None
-    form = dict(pairs)
-    if len(form) != len(pairs):
-        raise _Refused(400, "invalid_request", "Bad Request - a field came twice")
-    return form
-
-
-def _same(given: bytes, wanted: bytes) -> bool:
-    return hmac.compare_digest(given, wanted)

@@ -23,3 +23,11 @@ def simulator() -> Iterator[Simulator]:
 def client(simulator: Simulator) -> Client:
     """A client of `prod`."""
     return Client(simulator.environment("prod"), simulator.ca_file)
+
+
+@pytest.fixture
+def plain_client() -> Iterator[Client]:
+    """A client of a single environment without TLS and latency: for the content of responses."""
+    with Simulator(["prod"], tls=False) as running:
+        running.environment("prod").latency = 0.0
+        yield Client(running.environment("prod"))

@@ -9,14 +9,17 @@ import subprocess
 import sys
 import typing
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
-from monitor.simulator import CertificateKind, Simulator, faults
+from monitor.simulator import CertificateKind, Credentials, Simulator, faults
 from monitor.simulator.control import CommandError, Commands, ControlPort
+from monitor.simulator.personalities import PERSONALITIES
 from monitor.simulator.words import fault_from, vocabulary, words_of
 from tests.simulator.client import Client
 
+RFC6749 = ("username", "password")
 ALL_FAULTS = typing.get_args(faults.Fault)
 
 
@@ -107,6 +110,28 @@ def test_commands_change_what_runs(commands: Commands, client: Client) -> None:
     assert "api_open" in commands.run(["help"])
 
 
+def test_commands_set_the_personality_and_the_state_of_the_user(commands: Commands, client: Client) -> None:
+    """Each sets the attribute of that name, and the state shows it."""
+    environment = client.environment
+    assert all(name in commands.run(["help"]) for name in PERSONALITIES)
+    assert "personality=keycloak" in commands.run(["prod", "personality=keycloak"])
+    commands.run(["prod", "lock-after=1"])
+    assert client.login(Credentials(username=environment.credentials.username), spelling=RFC6749).status == 401
+    assert "failed-logins=0 lock-after=1 locked=no" in commands.run(["show"])  # the client was wrong too
+    wrong = replace(environment.credentials, password="wrong")
+    assert client.login(wrong, spelling=RFC6749).json["error"] == "invalid_grant"
+    assert "failed-logins=1 lock-after=1 locked=yes" in commands.run(["show"])
+    assert "failed-logins=0 lock-after=1 locked=no" in commands.run(["prod", "unlock"])
+    assert "disabled=yes" in commands.run(["prod", "disabled=yes"])
+    assert client.login(spelling=RFC6749).json["error_description"] == "Account disabled"
+    assert "disabled=no" in commands.run(["prod", "disabled=no"])
+    assert client.login(spelling=RFC6749).status == 200
+    assert "refuse-everybody=yes" in commands.run(["prod", "refuse-everybody=yes"])
+    assert client.login(spelling=RFC6749).status == 401
+    assert "personality=none" in commands.run(["prod", "personality=none"])
+    assert "lock-after=none" in commands.run(["prod", "lock-after=none"])
+
+
 @pytest.mark.parametrize(
     "words, says",
     [
@@ -119,6 +144,9 @@ def test_commands_change_what_runs(commands: Commands, client: Client) -> None:
         (["prod", "explode"], "'explode' is unknown"),
         (["prod", "lifetime=-1"], "not a number of seconds"),
         (["prod", "fields=both"], "not one of documented, rfc6749, either"),
+        (["prod", "personality=nginx"], "the names are spring-legacy, keycloak"),
+        (["prod", "lock-after=0"], "'0' is neither a positive number nor none"),
+        (["prod", "disabled=maybe"], "'maybe' is not one of no, yes"),
     ],
 )
 def test_a_command_that_is_not_understood_changes_nothing(commands: Commands, words: list[str], says: str) -> None:

@@ -1,0 +1,78 @@
+"""A server's personality: the checks of its token endpoint, and its responses, as one value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from monitor.simulator.basic import RAW, BasicDecoding
+from monitor.simulator.jwt import TokenDefect
+from monitor.simulator.message import Answer
+
+# The status message of every refused login, as the vendor's page has it.
+VENDOR_SENTENCE = "Bad Request - Invalid Login ID or Password"
+
+# The field names that a token endpoint takes. `either`: exactly one of the two pairs; `any_case`: the server ignores
+# case. A form with both pairs is always refused.
+FieldNames = Literal["documented", "rfc6749", "either", "any_case"]
+
+
+class Check(StrEnum):
+    """One of the checks of a login."""
+
+    CLIENT = "client"
+    FIELDS = "fields"  # are the user's name and password in the form?
+    USER = "user"
+
+
+class Cause(StrEnum):
+    """Causes of a refused login that servers respond to differently."""
+
+    REQUEST = "request"  # method, content type, form or grant type
+    MISSING_FIELD = "missing_field"
+    WRONG_PASSWORD = "wrong_password"  # or an unknown user
+    DISABLED = "disabled"  # the account
+    WRONG_SECRET = "wrong_secret"  # or no client credentials at all
+    UNKNOWN_CLIENT = "unknown_client"
+    UNDECODABLE = "undecodable"  # client credentials with a character that the server does not decode
+
+
+@dataclass(frozen=True, slots=True)
+class LoginRules:
+    """The checks of a token endpoint, in their order, and what it reads."""
+
+    field_names: FieldNames = "rfc6749"
+    checks: tuple[Check, ...] = (Check.CLIENT, Check.FIELDS, Check.USER)
+    basic: BasicDecoding = RAW
+
+
+@dataclass(frozen=True, slots=True)
+class Personality:
+    """The behaviour of one server. A response that is None is the one named in its comment."""
+
+    name: str
+    missing_field: Answer
+    wrong_password: Answer
+    wrong_secret: Answer
+    unknown_client: Answer | None = None  # as wrong_secret
+    undecodable: Answer | None = None  # as wrong_secret
+    disabled: Answer | None = None  # as wrong_password; a locked account always is
+    other: Answer | None = None  # to a malformed request; as RFC 6749 says
+    rules: LoginRules = LoginRules()
+    ping: Mapping[TokenDefect, Answer] | None = None  # the vendor's ErrorContainer
+    token_delay: float = 0.0  # seconds until the ping accepts a new token
+
+    def response(self, cause: Cause) -> Answer | None:
+        """Return the response to a login that was refused for this cause."""
+        responses = {
+            Cause.REQUEST: self.other,
+            Cause.MISSING_FIELD: self.missing_field,
+            Cause.WRONG_PASSWORD: self.wrong_password,
+            Cause.DISABLED: self.disabled or self.wrong_password,
+            Cause.WRONG_SECRET: self.wrong_secret,
+            Cause.UNKNOWN_CLIENT: self.unknown_client or self.wrong_secret,
+            Cause.UNDECODABLE: self.undecodable or self.wrong_secret,
+        }
+        return responses[cause]
