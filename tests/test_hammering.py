@@ -78,7 +78,7 @@ def test_a_failed_renewal_leaves_the_token_in_use() -> None:
 
 
 def test_a_rejected_token_is_replaced_at_once_and_at_most_once_per_auth_interval() -> None:
-    """One login per interval in addition to the scheduled; a new token costs a repeated ping, and two more while young."""
+    """One login per interval in addition to the scheduled; a new token costs a few more pings."""
     day = Day(well, lambda *_: UNAUTHORIZED)
     day.run(DAY)
     assert busiest_hour(day.logins()) <= 2 * HOUR / AUTH + 1  # scheduled, and because of rejections
