@@ -94,8 +94,10 @@ class Rig:
             self.environment.run_login_now()
         else:
             self.environment.run_ping()
-        assert len(self.results) > before, "the turn was held back"
-        return self.results[-1]
+        recorded = self.results[before:]
+        assert recorded, "the run decided to wait"
+        decisive = [result for result in recorded if not result.superseded and not result.question]
+        return (decisive or recorded)[-1]
 
     def exposition(self) -> str:
         """All metrics, as text."""
