@@ -34,6 +34,9 @@ USER_AGENT = f"tigr-monitor/{__version__}"
 PING_PATH = "/api/system/ping"
 _OK, _BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN, _TOO_MANY = 200, 400, 401, 403, 429
 _FIELD_NAMES = {Spelling.DOCUMENTED: ("Username", "Password"), Spelling.RFC6749: ("username", "password")}
+# After one of these no second spelling is tried. The vendor's sentence is not one: it does not show that the server
+# has read the fields.
+_SETTLING_CODES = frozenset({"invalid_grant", "invalid_client", "unauthorized_client"})
 _CODE_SHOWN = 64  # characters of a server's code or submissionId that are kept
 
 
@@ -145,7 +148,7 @@ class Api:
             submission_id=self._shortened(refusal.submission_id),
             retry_after=parse_retry_after(exchange.headers.get("retry-after"), self._clock.wall()),
             credentials_rejected=rejected,
-            names_credentials=refusal.names_credentials,
+            names_credentials=refusal.code in _SETTLING_CODES,
         )
 
     def _shortened(self, text: str | None) -> str | None:
