@@ -27,6 +27,7 @@ CODES = ("invalid_grant", "invalid_client", "unauthorized_client", "access_denie
         ({"error": "e", "errors": [{"code": "c"}], "message": "m", "title": "t", "detail": "d"}, "e; c; m; t: d"),
         ({"detail": [{"loc": ["a", 0, None, "b"], "msg": "m"}, "text", {"loc": 7, "msg": "n"}]}, "a.0.b: m; text; n"),
         ({"title": "t", "detail": [{"loc": ["a"]}]}, "t; a"),
+        ({"detail": ["d1", "d2", "d3", "d4"]}, "d1; d2; d3"),
         ({"status": 500, "path": "/ü"}, '{"status":500,"path":"/ü"}'),
         ({"error": ["a"]}, '{"error":["a"]}'),
         ([{"a": 1}, 2.5], '[{"a":1},2.5]'),
