@@ -45,9 +45,11 @@ class Report:
 
     @property
     def password_sent(self) -> int:
-        """Number of requests that carried the password and may have been counted as failed logins."""
+        """Number of requests that carried the password without a grant."""
         logins = [result for result in self.results if result.endpoint is Endpoint.TOKEN]
-        return sum(result.sent and not result.success for result in logins)
+        if any(result.success for result in logins):  # a grant ends the count of the server too
+            return 0
+        return sum(result.sent for result in logins)
 
 
 def check(settings: EnvironmentSettings, wire: Wire, state: State) -> Report:
