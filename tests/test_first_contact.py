@@ -9,7 +9,7 @@ import pytest
 from monitor.result import Endpoint, FieldNames
 from monitor.simulator.message import Answer, json_answer
 from monitor.simulator.personalities import KEYCLOAK, PERSONALITIES
-from monitor.simulator.personality import VENDOR_SENTENCE, Personality
+from monitor.simulator.personality import VENDOR_SENTENCE, LoginRules, Personality
 from tests.day import HOUR
 from tests.virtual_server import MINUTE, Loss, ServerDay
 
@@ -26,6 +26,14 @@ refuses_documented_names = pytest.mark.parametrize(
 # Both pairs of names get the same refusal in an outage, and only the documented ones are taken.
 EQUAL_REFUSALS = [server for server in PERSONALITIES.values() if server.name.startswith("vendor-page")]
 RECOVERING = [server for server in PERSONALITIES.values() if server not in EQUAL_REFUSALS]
+# Not a known server: one that takes the documented names only, and refuses the others with another response.
+UNEQUAL_REFUSALS = Personality(
+    name="unequal-refusals",
+    missing_field=json_answer(400, {"error": "invalid_request"}),
+    wrong_password=json_answer(401, {"message": VENDOR_SENTENCE}),
+    wrong_secret=json_answer(401, {"error": "invalid_client"}),
+    rules=LoginRules(field_names="documented"),
+)
 FAILURES = {
     "dropped": Loss.DROPPED,
     "timeout": Loss.TIMED_OUT,
@@ -92,7 +100,7 @@ def test_an_outage_of_all_users_ends_within_five_minutes_of_its_end(server: Pers
     assert not day.environment.credentials_rejected
 
 
-@pytest.mark.parametrize("server", RECOVERING, ids=lambda server: server.name)
+@pytest.mark.parametrize("server", [*RECOVERING, UNEQUAL_REFUSALS], ids=lambda server: server.name)
 def test_an_outage_at_first_contact_ends_within_five_minutes_of_its_end(server: Personality) -> None:
     """The names of the refusal that reveals more, and of two equal ones `username`, are granted after the outage."""
     day = ServerDay(server)
