@@ -248,8 +248,9 @@ def groups(received: list[Request]) -> list[tuple[str, int]]:
 
 
 def is_well(received: list[Request]) -> bool:
-    """Return True if a login was granted and the most recent ping was accepted."""
-    return ("login", 200) in groups(received) and groups(received)[-1] == ("ping", 200)
+    """Return True if a login was granted and the most recent ping was accepted; a newer login changes nothing."""
+    found = groups(received)
+    return ("login", 200) in found and [kind for kind in found if kind[0] == "ping"][-1:] == [("ping", 200)]
 
 
 def end_tokens(server: Server, how: str) -> int:
