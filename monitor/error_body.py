@@ -61,7 +61,7 @@ def _is_repeated(index: int, wordings: list[str]) -> bool:
 
 def _json_or_text(body: bytes) -> Any:  # noqa: ANN401 - JSON
     """Return the JSON value of `body`, or its text. Wrong bytes and raw line ends do not hide the rest."""
-    text = body.decode("utf-8-sig", "replace").strip()
+    text = body.decode("utf-8-sig", "replace")
     try:
         return json.loads(text, strict=False)
     except (ValueError, RecursionError):

@@ -91,7 +91,7 @@ class Exchange:
     fault: Fault | None = None
     fault_detail: str = ""
     status: int | None = None  # known as soon as the status line is complete
-    reason_phrase: str = field(default="", repr=False)  # of that line, cut, in Latin-1; may be empty
+    reason_phrase: str = field(default="", repr=False)  # Latin-1, at most MAX_REASON_PHRASE; empty if absent
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # names in lower case
     body: bytes = field(default=b"", repr=False)
     address: str | None = None
@@ -178,7 +178,7 @@ class Wire:
         """Connect to the host of `url` (with TLS for https, through `proxy` if given), close, and send no request.
 
         `timeout` (seconds) covers everything, closing included. A failure of the network, the proxy or TLS is in the
-        ConnectionCheck; nothing of the kind is raised. A peer that does not close in order is no failure.
+        ConnectionCheck; nothing of the kind is raised. A peer that does not close in order is not a failure.
         """
         connection = _Connection(url, proxy, timeout, self._resolver)
         started_at = self._clock.wall()
@@ -235,7 +235,7 @@ class _Connection:
         self._resolver = resolver
         self._socket: socket.socket | None = None
         self._timeout = timeout
-        self.phase = Phase.RESOLVE  # the one that is running
+        self.phase = Phase.RESOLVE  # the current phase
         self._started = self._entered = self._deadline = 0.0
 
     def open(self, context: ssl.SSLContext) -> socket.socket:
@@ -523,7 +523,7 @@ def _close_in_order(sock: socket.socket, deadline: float) -> None:
     unread data (TLS 1.3 session tickets) makes the kernel send a reset. Errors are ignored: the check is complete.
     """
     with sock:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(ValueError, OSError):  # ValueError: the handshake never began
             if isinstance(sock, ssl.SSLSocket):
                 _set_deadline(sock, deadline)
                 sock.unwrap()
@@ -539,7 +539,7 @@ def _close_in_order(sock: socket.socket, deadline: float) -> None:
 
 
 def _set_deadline(sock: socket.socket, deadline: float) -> None:
-    sock.settimeout(max(0.0, deadline - time.monotonic()))  # 0: take what is there without waiting
+    sock.settimeout(max(0.0, deadline - time.monotonic()))  # 0: read only data that has arrived
 
 
 def _encoding(headers: Mapping[str, str]) -> str:

@@ -37,7 +37,7 @@ class ConnectionRecorder:
     """One port of 127.0.0.1, from `with` until its end. It ends no connection before the client does.
 
     With a `context` it expects TLS. `greeting` is sent first, before TLS; `silent` keeps it from replying to
-    close_notify.
+    close_notify. After a FIN it sends some bytes, so that a client that has already closed its socket resets them.
     """
 
     def __init__(self, context: ssl.SSLContext | None = None, *, greeting: bytes = b"", silent: bool = False) -> None:
@@ -86,7 +86,7 @@ class ConnectionRecorder:
                 connection.sendall(self._greeting)
             try:
                 self._serve(connection, recorded)
-            except ConnectionResetError:
+            except (BrokenPipeError, ConnectionResetError):
                 recorded.ends.append(End.RST)
             finally:
                 connection.close()
@@ -95,7 +95,7 @@ class ConnectionRecorder:
     def _serve(self, connection: socket.socket, recorded: Recorded) -> None:
         if self._context is None:
             _read(connection, recorded)
-            recorded.ends.append(_end(connection))
+            recorded.ends.append(_end(connection, silent=self._silent))
             return
         with self._context.wrap_socket(
             connection, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=False
@@ -115,7 +115,7 @@ class ConnectionRecorder:
             recorded.ends.append(End.ALERT)
         while socket.socket.recv(secured, 65536):  # without TLS
             pass
-        recorded.ends.append(_end(secured))
+        recorded.ends.append(_end(secured, silent=self._silent))
 
 
 def _read(connection: socket.socket, recorded: Recorded) -> None:
@@ -123,7 +123,14 @@ def _read(connection: socket.socket, recorded: Recorded) -> None:
         recorded.data += data
 
 
-def _end(connection: socket.socket) -> End:
-    """Return how TCP ended: SSLSocket also raises SSLEOFError for some resets, so the kernel is asked."""
+def _end(connection: socket.socket, *, silent: bool) -> End:
+    """Return how TCP ended, from the kernel's state: SSLSocket raises SSLEOFError also for some resets.
+
+    Unless `silent`, send twice: a client that has already closed its socket resets the first, which fails the second.
+    """
     state = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
-    return End.FIN if state == _CLOSE_WAIT else End.RST
+    if state != _CLOSE_WAIT:
+        return End.RST
+    for _ in range(0 if silent else 2):
+        socket.socket.sendall(connection, b"x")  # without TLS
+    return End.FIN

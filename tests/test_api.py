@@ -175,27 +175,34 @@ def test_the_middle_is_that_of_the_server_s_own_time(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    "status,body,error,rejected,named",
+    "status,body,error,refused,named",
     [
         (401, Content.HTML, "", True, False),
         (401, Content.RFC6749, "invalid_client", True, True),
         (400, Content.RFC6749, "invalid_grant", True, True),
         (400, Content.RFC6749, "unauthorized_client", True, True),
-        (400, Content.RFC6749, "invalid_request", False, False),
-        (400, Content.EMPTY, "", False, False),
-        (403, Content.RFC6749, "invalid_grant", False, True),
-        (500, Content.RFC6749, "invalid_grant", False, True),
+        (400, Content.RFC6749, "invalid_request", True, False),
+        (400, Content.EMPTY, "", True, False),
+        (422, Content.EMPTY, "", True, False),
+        (403, Content.RFC6749, "invalid_grant", True, True),
+        (403, Content.RFC6749, "access_denied", False, False),
+        (403, Content.EMPTY, "", False, False),
+        (500, Content.RFC6749, "invalid_grant", True, True),
+        (200, Content.RFC6749, "invalid_grant", True, True),
+        (200, Content.RFC6749, "temporarily_unavailable", False, False),
+        (429, Content.EMPTY, "", False, False),
+        (503, Content.HTML, "", False, False),
     ],
 )
-def test_who_rejects_the_credentials_says_so(
-    api: Api, environment: Environment, status: int, body: Content, error: str, *, rejected: bool, named: bool
+def test_a_refused_login_is_recognised(
+    api: Api, environment: Environment, status: int, body: Content, error: str, *, refused: bool, named: bool
 ) -> None:
-    """401, or 400 with one of RFC 6749's three codes; and never the Client API."""
+    """Three statuses refuse a login, and any status does with a code that names credentials; no ping is one."""
     environment.token_faults.set(Status(status, body, error=error))
     environment.api_faults.set(Status(status, body, error=error))
     result = api.log_in(FieldNames.DOCUMENTED)
-    assert (result.credentials_rejected, result.names_credentials) == (rejected, named)
-    assert not api.ping(None).credentials_rejected
+    assert (result.refused, result.names_credentials, result.credentials_rejected) == (refused, named, False)
+    assert not api.ping(None).refused
 
 
 def test_what_a_server_asks_for_is_passed_on(api: Api, environment: Environment) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import select
 import socket
 import ssl
 import struct
@@ -41,7 +42,7 @@ from tests.raw_server import resetting_port
 from tests.simulator.proxy import Proxy, SilentAddress
 
 TIMEOUT = 20.0  # seconds, for checks that end by themselves
-SHORT = 0.3  # seconds, for checks that end at their deadline
+SHORT = 1.0  # seconds, for checks that end at their deadline
 LONG = 10.0  # seconds, for what must not take a whole TIMEOUT
 
 
@@ -191,6 +192,26 @@ def test_a_reset_at_accept_is_a_fault_or_seen_too_late(wire: Wire, scheme: str) 
         checked = check(wire, f"{scheme}://127.0.0.1:{port}")
     late = (None, None) if scheme == "http" else (Fault.TLS, Phase.TLS)
     assert failure(checked) in {(Fault.CONNECT, Phase.CONNECT), late}
+
+
+@pytest.mark.parametrize("consumed", [False, True])
+def test_a_reset_as_tls_begins_is_a_tls_fault(*, consumed: bool) -> None:
+    """The socket that TLS has no connection for is closed, also if the kernel has already reported the reset."""
+    now = threading.Event()
+
+    class WaitingContext(ssl.SSLContext):
+        def wrap_socket(self, sock: socket.socket, *args: object, **options: object) -> ssl.SSLSocket:
+            now.set()
+            poll = select.poll()
+            poll.register(sock, select.POLLHUP)
+            assert poll.poll(TIMEOUT * 1000)
+            if consumed:
+                sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            return super().wrap_socket(sock, *args, **options)  # type: ignore[arg-type]
+
+    with resetting_port(now) as port:
+        checked = check(Wire(WaitingContext(ssl.PROTOCOL_TLS_CLIENT)), f"https://127.0.0.1:{port}")
+    assert failure(checked) == (Fault.TLS, Phase.TLS)
 
 
 @pytest.mark.parametrize("fault", [Hang(), Drip(0.05, Moment.HANDSHAKE)])

@@ -27,6 +27,7 @@ CODES = ("invalid_grant", "invalid_client", "unauthorized_client", "access_denie
         ({"error": "e", "errors": [{"code": "c"}], "message": "m", "title": "t", "detail": "d"}, "e; c; m; t: d"),
         ({"detail": [{"loc": ["a", 0, None, "b"], "msg": "m"}, "text", {"loc": 7, "msg": "n"}]}, "a.0.b: m; text; n"),
         ({"title": "t", "detail": [{"loc": ["a"]}]}, "t; a"),
+        ({"detail": ["d1", "d2", "d3", "d4"]}, "d1; d2; d3"),
         ({"status": 500, "path": "/ü"}, '{"status":500,"path":"/ü"}'),
         ({"error": ["a"]}, '{"error":["a"]}'),
         ([{"a": 1}, 2.5], '[{"a":1},2.5]'),
@@ -61,6 +62,7 @@ def test_the_message_of_a_json_body(value: object, message: str) -> None:
         (b"[" * 50_000, "[" * 50_000),
         (b'{"a": ' + b"9" * 5000 + b"}", '{"a": ' + "9" * 5000 + "}"),
         (b"<style>a{}</style><script>x</script><h1>503</h1> Bad <b>luck</b> <script>y", "503 Bad luck"),
+        (b"\r\n <p>down", "down"),
         (b"<title>Error</title><p>Try later", "Error: Try later"),
     ],
 )
@@ -77,6 +79,7 @@ def test_the_message_of_any_other_body(data: bytes, message: str) -> None:
         ('Bearer error_description="late"', "e: wrong; late"),
         ('Basic realm="x", bearer ERROR=f, DPoP error="g"', "e: wrong; f; g"),
         ('Basic realm="x"', "e: wrong"),
+        ("A error=f, B error=g, C error=h, D error=i", "e: wrong; f; g; h"),
     ],
 )
 def test_a_challenge_adds_what_the_body_lacks(header: str, message: str) -> None:

@@ -19,6 +19,7 @@ from monitor.markup import is_markup, plain_text, title_and_text
         ("<scripted>one</scripted><styles>two", "one two"),
         ("<script>a</scripts>b</script x=y>one", "one"),
         ("one<!-- <p>hidden</p> > -->two<!-- cut off", "one two"),
+        ("one<!-- <p>cut off", "one"),
         ("<!doctype html><?xml version='1.0'?>one<p cut off", "one"),
         ("a &lt; b &amp;&nbsp;c&#160;&#x43;&euro;", "a < b & c C€"),
         ("1 < 2 <3 > <", "1 < 2 <3 > <"),

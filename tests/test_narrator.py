@@ -93,7 +93,7 @@ def test_a_spelling_that_was_found_out_names_its_setting(
 ) -> None:
     """So that it can be pinned."""
     narrator.record(replace(LOGIN, token=TOKEN, field_names=field_names, field_names_settled=True))
-    assert f"TIGR_ENVIRONMENTS__PROD__FORM_FIELDS={field_names} pins that" in said(caplog)[-1]
+    assert f"TIGR_ENVIRONMENTS__PROD__FORM_FIELDS={field_names} pins them" in said(caplog)[-1]
 
 
 def test_a_broken_promise_is_told_once_per_change(narrator: Narrator, caplog: pytest.LogCaptureFixture) -> None:
@@ -114,9 +114,9 @@ def test_an_open_door_is_told_until_it_closes(narrator: Narrator, caplog: pytest
     narrator.record(question)
     narrator.record(question)
     narrator.record(replace(question, status=None, reason=Reason.TIMEOUT))
-    assert said(caplog) == ["prod: the Client API answers without a token: the door is open"]
+    assert said(caplog) == ["prod: the Client API accepts unauthenticated requests"]
     narrator.record(replace(question, status=401, reason=Reason.UNAUTHORIZED))
-    assert said(caplog) == ["prod: the Client API no longer answers without a token"]
+    assert said(caplog) == ["prod: the Client API no longer accepts unauthenticated requests"]
 
 
 def test_debug_tells_every_exchange(caplog: pytest.LogCaptureFixture) -> None:

@@ -40,7 +40,7 @@ def test_prod_and_uat_are_watched_with_nothing_but_credentials() -> None:
     assert uat.api_url == "https://tigrs-app-uat01.apx.com/clientapi"
     assert prod.credentials.client_id == "prod-client_id"
     assert uat.credentials.password == "uat-password"
-    assert (prod.form_fields, prod.token_proxy, prod.api_proxy) == ("auto", None, None)
+    assert (prod.form_fields, prod.token_proxy, prod.api_proxy) == (None, None, None)
     assert (prod.ping_interval, prod.auth_interval, prod.confirm_interval, prod.timeout) == (30, 300, 5, 10)
     assert prod.renew_margin == 60
     assert (settings.listen_host, settings.listen_port) == ("127.0.0.1", 9844)
@@ -425,7 +425,7 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
 def test_describes_what_is_in_force_in_columns() -> None:
     """Every setting has a line with its name, value and source, under each other."""
     lines = describe(loaded({"TIGR_LISTEN": "[::1]:9844", name("uat", "ENABLED"): "false"}))
-    assert len(lines) == 14 + 8 + 1
+    assert len(lines) == 17 + 9 + 1
     listen = next(line for line in lines if line.startswith("TIGR_LISTEN "))
     assert listen.split() == ["TIGR_LISTEN", "[::1]:9844", "environment"]
     assert {line.index(line.split()[2]) for line in lines} == {listen.index("environment")}
