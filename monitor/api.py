@@ -163,7 +163,8 @@ class Api:
         detail = exchange.fault_detail
         if exchange.status is not None and exchange.status != _OK:
             error = _error_details(exchange)
-            detail = self._redactor.clean(error.message) or f"status {exchange.status}, no error message in the response"
+            detail = self._redactor.clean(error.message)
+            detail = detail or f"status {exchange.status}, no error message in the response"
         is_login = base.endpoint is Endpoint.TOKEN
         return replace(
             base,

@@ -50,6 +50,7 @@ class Day:
     host_reason: Reason | None = None  # of the checks of the token host
     now: float = 1000.0
     wall: float = 1_800_000_000.0  # Unix seconds at `now` 0
+    logins_only: bool = False  # skip pings and checks, which are most of the runs of a month
     sent: list[Sent] = field(default_factory=list)
     runs: list[float] = field(default_factory=list)  # starts of login runs, in seconds of the day
     results: list[Result] = field(default_factory=list)
@@ -62,7 +63,9 @@ class Day:
 
     def begin(self) -> None:
         """Start the monitor's process, for the first time or again."""
-        self._next = {"login": self.now, "ping": self.now + 1, "check": self.now + 1 + self.settings.ping_interval / 2}
+        self._next = {"login": self.now}
+        if not self.logins_only:
+            self._next |= {"ping": self.now + 1, "check": self.now + 1 + self.settings.ping_interval / 2}
         self.state = State(self.state_dir, clock=self.clock)
         self.environment = Environment(self.settings, self, self, self.state, self.clock)
 
@@ -83,13 +86,13 @@ class Day:
         while True:
             due = dict(self._next)
             for job, moment in (("login", self.environment.next_login()), ("ping", self.environment.next_ping())):
-                if moment is not None:
+                if moment is not None and job in due:
                     due[job] = min(due[job], max(moment, self.now))
             job = min(due, key=lambda which: due[which])
             if due[job] > end:
                 self.now = end
                 return
-            self.now = due[job]
+            self.now = max(self.now, due[job])
             self._run(job)
             self.now += 0.01  # an exchange takes its time
 

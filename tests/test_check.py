@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 
 from monitor.simulator import Simulator
 from monitor.simulator.faults import ApiOpen, Echo, Refuse, Slow, Status, TokenAnswer
+from monitor.simulator.message import Answer
+from monitor.simulator.personalities import VENDOR_PAGE
 from tests.canaries import CANARIES, leaks, simulator_with_canaries, values
 from tests.process import run
 
@@ -97,7 +100,7 @@ def test_both_requests_of_a_first_contact_are_shown(simulator: Simulator) -> Non
 def test_the_more_telling_refusal_is_decisive(simulator: Simulator) -> None:
     """On a server that does not know `username`, the vendor's sentence to `Username` decides; both texts are shown."""
     prod = simulator.environment("prod")
-    prod.personality = "documented-or-400"
+    prod.personality = replace(VENDOR_PAGE, missing_field=Answer(400, b"no such field", "text/plain"))
     prod.change_password()
     wrong = {"TIGR_ENVIRONMENTS__PROD__PASSWORD": CANARIES.password}
     first, second, ping = check_json(simulator, "prod", status=1, **wrong)
@@ -111,7 +114,7 @@ def test_a_rejected_login_says_what_remains(simulator: Simulator, tmp_path: Path
     simulator.environment("prod").change_password()
     wrong = simulator.settings() | {"TIGR_ENVIRONMENTS__PROD__PASSWORD": CANARIES.password}
     text = " ".join(run(["check", "prod"], wrong).stdout.split())
-    assert "the password was sent 2 times without a grant, and nothing remembers it" in text
+    assert "the password was sent 2 times without a grant, and nothing remembers it: TIGR_STATE_DIR is not set" in text
     text = " ".join(run(["check", "prod"], wrong | {"TIGR_STATE_DIR": str(tmp_path)}).stdout.split())
     assert "1 more request with these credentials before logins stop" in text
     assert "nothing remembers" not in text
