@@ -6,6 +6,8 @@ import ipaddress
 import re
 from urllib.parse import SplitResult, urlsplit
 
+from monitor.hosts import is_loopback
+
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?")
 _HIGHEST_PORT = 65535
 _PORT = re.compile(r"[0-9]{1,5}")
@@ -65,25 +67,6 @@ def authority(netloc: str, default_port: int) -> tuple[str, int]:
     if not _is_port(port) or int(port) == 0:
         raise ValueError("has no valid port: it must be a number from 1 to 65535")
     return host.strip("[]"), int(port)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` is this machine by its very spelling: no name is looked up."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host.lower() == "localhost"
-    return address.is_loopback and not getattr(address, "ipv4_mapped", None)
-
-
-def reachable(host: str) -> str:
-    """Return the address under which this very machine reaches a server that listens on `host`."""
-    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
-
-
-def bracketed(host: str) -> str:
-    """Return `host` as it stands before a port."""
-    return f"[{host}]" if ":" in host else host
 
 
 def _is_port(text: str) -> bool:

@@ -23,9 +23,9 @@ from monitor.answers import (
     parse_retry_after,
 )
 from monitor.clock import SYSTEM_CLOCK, Clock
-from monitor.internal import internal_fault, place_of
+from monitor.errors import describe_exception
 from monitor.redact import Redactor
-from monitor.result import ClientAuth, Endpoint, FieldNames, HostCheck, Phase, Reason, Result, Token
+from monitor.result import ClientAuth, Endpoint, FieldNames, HostCheck, Phase, Reason, Result, Token, internal_fault
 from monitor.wire import Exchange, Request, Wire
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Api:
         try:
             check = self._wire.check_connection(settings.token_url, settings.token_proxy, timeout)
         except Exception as error:  # noqa: BLE001 - an internal fault leaves the state of the host unknown
-            return HostCheck(settings.name, Reason.INTERNAL, place_of(error))
+            return HostCheck(settings.name, Reason.INTERNAL, describe_exception(error))
         reason = Reason(check.fault.value) if check.fault else None
         return HostCheck(settings.name, reason, check.fault_detail, check.tls_version, check.certificate_expiry)
 

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable, Sequence
 
 from monitor import __version__
-from monitor.internal import place_of
-from monitor.settings import SettingsError, describe, load
+from monitor.errors import ConfigError, describe_exception
+from monitor.settings import describe, load
 
 WELL, NOT_WELL, WRONG_SETTINGS = 0, 1, 2
 
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status = command(options)
         sys.stdout.flush()
-    except SettingsError as error:
+    except ConfigError as error:
         _complain(*_in_words(error))
         return WRONG_SETTINGS
     except KeyboardInterrupt:
@@ -49,7 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NOT_WELL
     except Exception as error:  # noqa: BLE001 - a traceback would quote what may be secret
-        _complain(f"a fault of tigr-monitor itself: {place_of(error)}; please report it, this line holds no secret")
+        _complain(
+            f"a fault of tigr-monitor itself: {describe_exception(error)}; please report it, this line holds no secret"
+        )
         return NOT_WELL
     return status
 
@@ -94,7 +96,7 @@ def _run(_options: argparse.Namespace) -> int:
     notifier = Notifier(os.environ)
     try:
         Daemon(load(os.environ), os.environ, notifier).run()
-    except SettingsError as error:
+    except ConfigError as error:
         notifier.refused(" ".join(_in_words(error)))
         raise
     except CannotStartError as error:
@@ -156,7 +158,7 @@ def _health(_options: argparse.Namespace) -> int:
     return WELL if healthy else NOT_WELL
 
 
-def _in_words(error: SettingsError) -> list[str]:
+def _in_words(error: ConfigError) -> list[str]:
     count = len(error.problems)
     return [f"{count} settings are wrong:" if count > 1 else "a setting is wrong:", *error.problems]
 

@@ -14,14 +14,16 @@ from contextlib import ExitStack
 from enum import Enum, auto
 
 from monitor import __version__, log
-from monitor.addresses import bracketed
+from monitor.errors import ConfigError
 from monitor.guard import Guard, unprotected
+from monitor.hosts import bracketed
 from monitor.log import fields
 from monitor.monitoring import Monitoring
 from monitor.notify import Notifier
-from monitor.settings import Loaded, Settings, SettingsError, load
+from monitor.settings import Loaded, Settings, load
 from monitor.state import State, StateInUseError
-from monitor.trust import has_roots, probing_context
+from monitor.tls import has_roots
+from monitor.trust import probing_context
 from monitor.warmup import warm_up
 from monitor.web import Server
 
@@ -61,7 +63,7 @@ class Daemon:
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT.
 
-        Raises `SettingsError` or `CannotStartError` before anything is sent to anybody.
+        Raises `ConfigError` or `CannotStartError` before anything is sent to anybody.
         """
         faulthandler.enable()  # the watchdog's SIGABRT: which line hangs; it prints no values
         settings = self._loaded.settings
@@ -131,7 +133,7 @@ class Daemon:
         try:
             new = load(self._environ)
             context = probing_context(new.settings)
-        except SettingsError as error:
+        except ConfigError as error:
             monitoring.keep()
             for problem in error.problems:
                 _log.error("reload: %s", problem)

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Protocol
 from monitor import login, ping
 from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.host_check import TokenHostCheck
-from monitor.internal import internal_fault
 from monitor.login import Logins
 from monitor.ping import Pings
-from monitor.result import Endpoint, HostCheck, Reason, Result, Token
+from monitor.result import Endpoint, HostCheck, Reason, Result, Token, internal_fault
 
 if TYPE_CHECKING:
     from monitor.settings import EnvironmentSettings

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from monitor import web_config
-from monitor.addresses import is_loopback
+from monitor.errors import ConfigError
+from monitor.hosts import is_loopback
 from monitor.passwords import Attempt, Passwords, Verdict
 from monitor.server_tls import Certificate, is_allowed, server_context
-from monitor.settings import SettingsError
 from monitor.web_config import TlsSettings, WebConfig
 
 _log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class Visitor:
 
 
 class Guard:
-    """Stands before the pages. Used in the web server's event loop; `SettingsError` if the file cannot be used."""
+    """Stands before the pages. Used in the web server's event loop; `ConfigError` if the file cannot be used."""
 
     def __init__(self, path: Path, now: Callable[[], float] = time.time) -> None:
         self._path = path
@@ -86,7 +86,7 @@ class Guard:
             return self._door
         try:
             self._door = _open(self._path)
-        except SettingsError as error:
+        except ConfigError as error:
             # Perhaps what was wrong is a file that only the new configuration names: look again, but tell it once.
             self._seen, self._next_try = fingerprint, time.monotonic() + _RETRY
             if error.problems != self._complaint:
@@ -153,7 +153,7 @@ def local_access(path: Path | None) -> Access:
 
     A container's health check has neither, and the file holds only the password's hash. But a command that can read
     the configuration and the server's key can prove it, for half a minute and for that page alone.
-    Raises `SettingsError`.
+    Raises `ConfigError`.
     """
     if path is None:
         return Access(tls=False, authorization=None)
@@ -175,7 +175,7 @@ def _is_proof(authorization: str, key: bytes, now: float) -> bool:
 
 
 def _open(path: Path) -> Door:
-    """Read everything. Raises `SettingsError`."""
+    """Read everything. Raises `ConfigError`."""
     before = _fingerprint(path, None)
     config = web_config.read(path)
     fingerprint = before + _fingerprint(path, config.tls)[len(before) :]
@@ -185,7 +185,7 @@ def _open(path: Path) -> Door:
         for file in (path, *((config.tls.key_file,) if config.tls else ())):
             key.update(hashlib.sha256(file.read_bytes()).digest())
     except OSError as error:
-        raise SettingsError((f"TIGR_WEB_CONFIG_FILE: {path}: cannot be read: {error.strerror}",)) from None
+        raise ConfigError((f"TIGR_WEB_CONFIG_FILE: {path}: cannot be read: {error.strerror}",)) from None
     return Door(config, context, key.digest(), fingerprint)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import ssl
 
-from monitor.addresses import reachable
+from monitor.hosts import reachable
 
 _LIMIT = 3.0  # seconds, for each wait
 _LONGEST = 4096  # bytes of the answer that are shown

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from monitor.internal import place_of
+from monitor.errors import describe_exception
 
 # Of sd-daemon(3), for the journal.
 _PRIORITIES = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}
@@ -61,7 +61,7 @@ class _Formatter(logging.Formatter):
         values: dict[str, Any] = {} if self._journald else {"ts": timestamp(record.created)}
         values |= {"level": record.levelname.lower(), "msg": record.getMessage(), **getattr(record, _FIELDS, {})}
         if record.exc_info and record.exc_info[1] is not None:
-            values["exception"] = place_of(record.exc_info[1])
+            values["exception"] = describe_exception(record.exc_info[1])
         line = self._layout(values)
         return f"<{_PRIORITIES.get(record.levelno, 6)}>{line}" if self._journald else line
 

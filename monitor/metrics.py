@@ -24,7 +24,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from monitor import __version__
-from monitor.internal import place_of
+from monitor.errors import describe_exception
 from monitor.log import fields
 from monitor.result import Cause, Endpoint, HostCheck, Phase, Reason, Result, Token
 
@@ -351,7 +351,9 @@ class _Live(Collector):
                     family.add_metric((environment, *labels), value)
             except Exception as error:  # noqa: BLE001 - whatever it is: see above
                 if not self._failing:
-                    _log.error("a metric cannot be read", extra=fields(metric=self._name, fault=place_of(error)))
+                    _log.error(
+                        "a metric cannot be read", extra=fields(metric=self._name, fault=describe_exception(error))
+                    )
                 self._failing = True
         yield family
 

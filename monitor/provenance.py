@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from monitor import addresses, durations
+from monitor import durations, hosts
 from monitor.proxies import Ambient, Proxy
 from monitor.schema import CREDENTIALS, Schema
 from monitor.sources import Found, Key, variable, visible
@@ -71,7 +71,7 @@ def _shown(key: Key, value: object) -> str:
         case float():
             return durations.text(value)
         case (str(host), int(port)):
-            return f"{addresses.bracketed(host)}:{port}"
+            return f"{hosts.bracketed(host)}:{port}"
         case Proxy() | Path() | StrEnum() | str() | int():
             return str(value)
     raise AssertionError(key)  # pragma: no cover - a new kind of setting

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined] # missing in its stub
 
-from monitor import addresses
+from monitor import addresses, hosts
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Proxy:
     authorization: str | None = field(default=None, repr=False)  # value of the Proxy-Authorization header
 
     def __str__(self) -> str:
-        return f"http://{addresses.bracketed(self.host)}:{self.port}"
+        return f"http://{hosts.bracketed(self.host)}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Ambient:
     def covers(self, url: str) -> bool:
         """Whether a request to `url` goes through the proxy: it is not excepted by NO_PROXY, as urllib reads it."""
         host, port = addresses.authority(urlsplit(url).netloc, 443)
-        spellings = (host, f"{addresses.bracketed(host)}:{port}")
+        spellings = (host, f"{hosts.bracketed(host)}:{port}")
         return not any(proxy_bypass_environment(spelling, {"no": self.no_proxy}) for spelling in spellings)
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
+from monitor.errors import describe_exception
+
 
 class Endpoint(StrEnum):
     """The two hosts of an environment."""
@@ -165,3 +167,17 @@ class HostCheck:
     def reachable(self) -> bool:
         """Whether the connection, with its TLS handshake, succeeded."""
         return self.reason is None
+
+
+def internal_fault(
+    environment: str, endpoint: Endpoint, started_at: float, duration: float, error: BaseException
+) -> Result:
+    """Return the Result of a probe that an exception has ended; times in Unix seconds and seconds."""
+    return Result(
+        environment=environment,
+        endpoint=endpoint,
+        started_at=started_at,
+        duration=duration,
+        reason=Reason.INTERNAL,
+        detail=describe_exception(error),
+    )

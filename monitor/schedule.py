@@ -24,7 +24,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 
 from monitor.clock import SYSTEM_CLOCK, Clock
-from monitor.internal import place_of
+from monitor.errors import describe_exception
 from monitor.log import fields
 from monitor.result import Endpoint
 from monitor.workers import Workers
@@ -140,7 +140,7 @@ class _ThreadPerTurn(BaseExecutor):  # type: ignore[misc]
         try:
             job.func()
         except Exception as error:  # noqa: BLE001 - what a thread lets through is printed with its text
-            _log.error("%s: a turn failed", job.id, extra=fields(fault=place_of(error)))
+            _log.error("%s: a turn failed", job.id, extra=fields(fault=describe_exception(error)))
         finally:
             self._run_job_success(job.id, [])
             self._scheduler.wakeup()
@@ -167,7 +167,7 @@ class _MonotonicScheduler(BackgroundScheduler):  # type: ignore[misc]
                 try:
                     due = turns.due(now)
                 except Exception as error:  # noqa: BLE001 - it would end the one thread that all jobs depend on
-                    _log.error("%s: its turn cannot be told", job.id, extra=fields(fault=place_of(error)))
+                    _log.error("%s: its turn cannot be told", job.id, extra=fields(fault=describe_exception(error)))
                     continue
                 moment = wall + due - now
                 if turns.laid is not None and abs(moment - turns.laid) < _AS_GOOD:

@@ -7,7 +7,7 @@ import ssl
 from pathlib import Path
 from typing import Any
 
-from monitor.settings import SettingsError
+from monitor.errors import ConfigError
 from monitor.web_config import TlsSettings
 
 _VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
@@ -16,7 +16,7 @@ Certificate = dict[str, Any]  # as `ssl.SSLSocket.getpeercert` returns it
 
 
 def server_context(path: Path, tls: TlsSettings) -> ssl.SSLContext:
-    """Return the context that `tls`, in the web configuration file `path`, asks for. Raises `SettingsError`."""
+    """Return the context that `tls`, in the web configuration file `path`, asks for. Raises `ConfigError`."""
     where = f"TIGR_WEB_CONFIG_FILE: {path}: tls_server_config"
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_alpn_protocols(["http/1.1"])
@@ -37,7 +37,7 @@ def server_context(path: Path, tls: TlsSettings) -> ssl.SSLContext:
     if tls.client_ca_file is not None:
         problems += [f"{where}.client_ca_file: {why}" for why in _load_authority(context, tls.client_ca_file)]
     if problems:
-        raise SettingsError(tuple(problems))
+        raise ConfigError(tuple(problems))
     return context
 
 

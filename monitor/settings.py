@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from monitor import complaints, places, proxies
+from monitor.errors import ConfigError
 from monitor.provenance import Origin, aligned, origins
 from monitor.proxies import Proxy
 from monitor.result import ClientAuth, FieldNames
@@ -20,7 +21,6 @@ __all__ = [
     "Origin",
     "Proxy",
     "Settings",
-    "SettingsError",
     "describe",
     "load",
 ]
@@ -88,19 +88,11 @@ class Loaded:
     load_credential: bool  # secrets came from systemd's LoadCredential, which copies them when the service starts
 
 
-class SettingsError(Exception):
-    """Settings that cannot be used. Each problem is one line for the operator, without a secret in it."""
-
-    def __init__(self, problems: tuple[str, ...]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
-
-
 def load(environ: Mapping[str, str] = os.environ, *, run_secrets: Path = places.RUN_SECRETS) -> Loaded:
     """Return the settings that the TOML file, the secret files and `environ` make up; the later wins, key by key.
 
     An environment that is disabled may be half written: its values are not looked at.
-    Raises `SettingsError` with everything that is wrong.
+    Raises `ConfigError` with everything that is wrong.
     """
     written = places.read(environ, run_secrets)
     merged, problems = complaints.sort_out(written.layers)
@@ -110,7 +102,7 @@ def load(environ: Mapping[str, str] = os.environ, *, run_secrets: Path = places.
     ambient, unusable = (None, []) if ("proxy",) in merged else _ambient_proxy(environ)
     problems += [*wrong, *unusable]
     if schema is None or problems:
-        raise SettingsError(tuple(problems))
+        raise ConfigError(tuple(problems))
 
     settings = _settings(schema, _Route(schema.proxy, ambient))
     told = (*written.origins, *origins(schema, merged, ambient))

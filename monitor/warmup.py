@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import ssl
 
-from monitor.trust import unverifying_context
+from monitor.tls import unverifying_context
 from monitor.wire import Request, Wire
 
 _LIMIT = 1.0  # seconds

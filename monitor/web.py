@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from monitor import __version__
-from monitor.addresses import bracketed, reachable
+from monitor.errors import describe_exception
 from monitor.guard import Guard
-from monitor.internal import place_of
+from monitor.hosts import bracketed, reachable
 from monitor.listener import Listener, bind
 
 _log = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ class Server:
         try:
             asyncio.run(self._serve())
         except Exception as error:  # noqa: BLE001 # a thread has nobody else to tell
-            _log.error("the web server has ended: %s", place_of(error))
+            _log.error("the web server has ended: %s", describe_exception(error))
         finally:
             self._started.set()
 
@@ -122,7 +122,7 @@ class Server:
 def _tell(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Keep what a client did to its own connection out of the operator's log."""
     error = context.get("exception")
-    _log.debug("a connection was given up: %s", place_of(error) if error else context.get("message"))
+    _log.debug("a connection was given up: %s", describe_exception(error) if error else context.get("message"))
 
 
 class _Site:
@@ -163,7 +163,7 @@ class _Site:
                 return _text(405, "Method not allowed", ((b"allow", b"GET, HEAD"),))
             return await route(headers.get(b"accept", b"").decode("latin-1"))
         except Exception as error:  # noqa: BLE001 # one page that fails must not take the server along
-            _log.error("%s could not be answered: %s", scope["path"][:40], place_of(error))
+            _log.error("%s could not be answered: %s", scope["path"][:40], describe_exception(error))
             return _text(500, "This page could not be made; the log says more.")
 
     async def _metrics(self, accept: str) -> Answer:

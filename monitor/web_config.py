@@ -72,7 +72,7 @@ class WebConfig:
 
 
 def read(path: Path) -> WebConfig:
-    """Return what the file says. Raises `SettingsError` with everything that is wrong, and no value of a secret."""
+    """Return what the file says. Raises `ConfigError` with everything that is wrong, and no value of a secret."""
     problems = Problems(f"TIGR_WEB_CONFIG_FILE: {path}")
     config = WebConfig()
     found = content(path, problems)

@@ -31,7 +31,7 @@ from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.dial import Race
 from monitor.resolver import LookupFailedError, Resolver
 from monitor.result import Phase
-from monitor.trust import unverifying_context
+from monitor.tls import unverifying_context
 
 ANSWER_LIMIT = 64 * 1024  # bytes of an answer that are read, its head included
 HEAD_LIMIT = 16 * 1024  # bytes of its head

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from monitor.settings import SettingsError
+from monitor.errors import ConfigError
 
 _LARGEST = 256 * 1024  # bytes, and characters
 _DEEPEST = 8  # levels
@@ -31,9 +31,9 @@ class Problems:
         self.add(key, f"there is no such key; did you mean {meant[0]}?" if meant else "there is no such key")
 
     def raise_any(self) -> None:
-        """Raise `SettingsError` if there is a problem."""
+        """Raise `ConfigError` if there is a problem."""
         if self.found:
-            raise SettingsError(tuple(self.found))
+            raise ConfigError(tuple(self.found))
 
 
 def content(path: Path, problems: Problems) -> dict[str, Any] | None:

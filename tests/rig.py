@@ -19,7 +19,7 @@ from monitor.result import Endpoint, HostCheck, Result
 from monitor.settings import EnvironmentSettings, load
 from monitor.simulator import Simulator
 from monitor.state import State
-from monitor.trust import verifying_context
+from monitor.tls import verifying_context
 from monitor.wire import Wire
 
 _LABEL = re.compile(r'(\w+)="([^"]*)"')  # no label of ours has a quotation mark in its value

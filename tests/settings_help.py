@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from monitor.settings import Loaded, SettingsError, load
+from monitor.errors import ConfigError
+from monitor.settings import Loaded, load
 
 NOWHERE = Path("/nonexistent/run/secrets")
 FIELDS = ("CLIENT_ID", "CLIENT_SECRET", "USERNAME", "PASSWORD")
@@ -28,7 +29,7 @@ def loaded(environ: Mapping[str, str | None], run_secrets: Path = NOWHERE) -> Lo
 
 def problems(environ: Mapping[str, str | None], run_secrets: Path = NOWHERE) -> list[str]:
     """Load what has to be refused, and return the problems."""
-    with pytest.raises(SettingsError) as refused:
+    with pytest.raises(ConfigError) as refused:
         loaded(environ, run_secrets)
     return list(refused.value.problems)
 

@@ -20,7 +20,7 @@ from monitor.settings import Credentials, EnvironmentSettings
 from monitor.simulator import CertificateKind, Environment, Host, Simulator
 from monitor.simulator import Credentials as Accepted
 from monitor.simulator.faults import Certificate, Content, Status
-from monitor.trust import unverifying_context, verifying_context
+from monitor.tls import unverifying_context, verifying_context
 from monitor.wire import Exchange, Fault, Request, Wire
 from tests.canaries import CANARIES, leaks, values
 from tests.raw_server import RawServer, answer

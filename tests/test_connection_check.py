@@ -35,7 +35,7 @@ from monitor.simulator.faults import (
     TlsVersion,
 )
 from monitor.simulator.faults import Fault as HostFault
-from monitor.trust import verifying_context
+from monitor.tls import verifying_context
 from monitor.wire import ConnectionCheck, Fault, Wire
 from tests.connection_recorder import ConnectionRecorder, End
 from tests.raw_server import resetting_port

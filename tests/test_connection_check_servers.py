@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from monitor.simulator.certificates import CertificateStore
-from monitor.trust import verifying_context
+from monitor.tls import verifying_context
 from monitor.wire import Wire
 from tests.process import PATIENCE, clean, free_port, wait_for
 

@@ -10,9 +10,9 @@ import pytest
 
 from monitor import guard as guard_module
 from monitor import health as health_module
+from monitor.errors import ConfigError
 from monitor.guard import local_access
 from monitor.health import health
-from monitor.settings import SettingsError
 from monitor.web import Server
 from tests.web_help import SESAME, Authority, Client, Pages, serving, settle, write
 
@@ -101,7 +101,7 @@ def test_a_proof_takes_the_servers_key(config: Path, tmp_path: Path) -> None:
 
 def test_a_configuration_that_cannot_be_used_is_told(config: Path) -> None:
     """As by every other command."""
-    with pytest.raises(SettingsError, match="there is no such key"):
+    with pytest.raises(ConfigError, match="there is no such key"):
         local_access(write(config, "a: b"))
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from monitor.settings import SettingsError, describe, load
+from monitor.errors import ConfigError
+from monitor.settings import describe, load
 from tests.settings_help import COMPLETE, FIELDS, NOWHERE, loaded, name, only_problem, problems, write
 
 PASSWORD = name("prod", "PASSWORD")
@@ -23,7 +24,7 @@ def origin(environ: dict[str, str | None], setting: str) -> tuple[str, str]:
 
 def test_eight_values_are_missing_when_nothing_is_set() -> None:
     """With nothing set, exactly the four credentials of prod and of uat are asked for, by their full names."""
-    with pytest.raises(SettingsError) as refused:
+    with pytest.raises(ConfigError) as refused:
         load({}, run_secrets=NOWHERE)
     assert [problem.split(":")[0] for problem in refused.value.problems] == list(COMPLETE)
     assert all("is missing" in problem for problem in refused.value.problems)

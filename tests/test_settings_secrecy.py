@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor import places
-from monitor.settings import SettingsError, describe, load
+from monitor.errors import ConfigError
+from monitor.settings import describe, load
 from tests.settings_help import COMPLETE, FIELDS, NOWHERE, loaded, name, write
 
 CANARY = "Kanarienvogel%2B42"
@@ -39,7 +40,7 @@ BREAKINGS: tuple[Callable[[str], str], ...] = (
 def test_a_wrong_value_is_not_repeated(field: str, breaking: Callable[[str], str]) -> None:
     """Not in the message, and not in anything behind the exception; the other secrets neither."""
     secrets = dict.fromkeys(COMPLETE, CANARY) | {name("prod", field): breaking(CANARY)}
-    with pytest.raises(SettingsError) as refused:
+    with pytest.raises(ConfigError) as refused:
         load({**secrets, "TIGR_LISTEN": "x"}, run_secrets=NOWHERE)
     assert "TIGR_LISTEN" in str(refused.value)
     assert not shows(
@@ -60,7 +61,7 @@ def test_a_toml_file_is_not_quoted(tmp_path: Path) -> None:
         f'a = "\\{CANARY}"',
     ]
     for text in broken:
-        with pytest.raises(SettingsError) as refused:
+        with pytest.raises(ConfigError) as refused:
             loaded({"TIGR_CONFIG_FILE": write(tmp_path / "c.toml", text), name("prod", "PASSWORD"): None})
         assert not shows(str(refused.value)), text
 
@@ -94,7 +95,7 @@ def test_any_credential_is_taken_or_refused_unseen(variable: str, secret: str) -
     """Whatever a credential is, it is in force as it was written, or refused in words that do not hold it."""
     try:
         read = load({**COMPLETE, variable: secret}, run_secrets=NOWHERE)
-    except SettingsError as error:
+    except ConfigError as error:
         (problem,) = error.problems
         assert problem.startswith(f"{variable}: ")
         assert secret not in problem
@@ -108,6 +109,6 @@ def test_no_variable_breaks_it(environ: dict[str, str]) -> None:
     """Whatever stands under the prefix, the outcome is settings, or problems in words that fit one line each."""
     try:
         load({**COMPLETE, **environ}, run_secrets=NOWHERE)
-    except SettingsError as error:
+    except ConfigError as error:
         assert error.problems  # noqa: PT017 - either outcome is right
         assert all(problem.isprintable() for problem in error.problems)  # noqa: PT017

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from monitor.settings import Settings, SettingsError, load
+from monitor.errors import ConfigError
+from monitor.settings import Settings, load
 from monitor.simulator import Simulator
-from monitor.trust import has_roots, probing_context, unverifying_context, verifying_context
+from monitor.tls import has_roots, unverifying_context, verifying_context
+from monitor.trust import probing_context
 
 
 @pytest.fixture
@@ -55,7 +57,7 @@ def test_a_ca_file_that_was_spoilt_meanwhile_is_told_to_the_operator(settings: S
     """With the setting, the file, and what is wrong with it."""
     assert settings.ca_file
     settings.ca_file.write_bytes(content)
-    with pytest.raises(SettingsError, match=r"^TIGR_CA_FILE: .*ca\.pem cannot be used: it holds no certificate"):
+    with pytest.raises(ConfigError, match=r"^TIGR_CA_FILE: .*ca\.pem cannot be used: it holds no certificate"):
         probing_context(settings)
 
 
@@ -63,7 +65,7 @@ def test_a_ca_file_that_is_gone_is_told_to_the_operator(settings: Settings) -> N
     """With the system's own words."""
     assert settings.ca_file
     settings.ca_file.unlink()
-    with pytest.raises(SettingsError, match=r"^TIGR_CA_FILE: .*ca\.pem cannot be used: No such file"):
+    with pytest.raises(ConfigError, match=r"^TIGR_CA_FILE: .*ca\.pem cannot be used: No such file"):
         probing_context(settings)
 
 

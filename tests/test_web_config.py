@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from monitor.errors import ConfigError
 from monitor.guard import Guard
-from monitor.settings import SettingsError
 from monitor.web_config import WebConfig, read
 from tests.web_help import SESAME, Authority, write
 
@@ -26,7 +26,7 @@ def problems(tmp_path: Path, text: str | bytes) -> list[str]:
     """What is wrong with a file with this text, without the words that all of it begins with."""
     path = tmp_path / "web.yml"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(ConfigError) as caught:
         read(path)
     assert all(problem.startswith(f"TIGR_WEB_CONFIG_FILE: {path}: ") for problem in caught.value.problems)
     return [problem.removeprefix(f"TIGR_WEB_CONFIG_FILE: {path}: ") for problem in caught.value.problems]
@@ -255,13 +255,13 @@ def test_no_hash_is_shown_by_a_repr(tmp_path: Path) -> None:
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     """Is told with the system's word for it."""
-    with pytest.raises(SettingsError, match="cannot be read: No such file or directory"):
+    with pytest.raises(ConfigError, match="cannot be read: No such file or directory"):
         read(tmp_path / "nowhere.yml")
 
 
 def guard_problems(path: Path) -> str:
     """Why a guard cannot be made."""
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(ConfigError) as caught:
         Guard(path)
     return "\n".join(caught.value.problems)
 

@@ -19,7 +19,7 @@ from monitor.dial import Race
 from monitor.result import Phase
 from monitor.simulator import CertificateKind, Host, Simulator
 from monitor.simulator.faults import Certificate, Hang, TlsMax, TlsVersion
-from monitor.trust import verifying_context
+from monitor.tls import verifying_context
 from monitor.wire import ANSWER_LIMIT, Exchange, Fault, Request, Wire
 from tests.raw_server import RawServer, answer, resetting_port
 from tests.simulator.proxy import Proxy

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from monitor import addresses
+from monitor import hosts
 from monitor.simulator.simulator import Environment, Simulator
 
 # A whole outage in seconds: short enough to watch, long enough to see each turn.
@@ -36,12 +36,12 @@ class Listen:
 
     def __str__(self) -> str:
         """As a setting."""
-        return f"{addresses.bracketed(self.host)}:{self.port}"
+        return f"{hosts.bracketed(self.host)}:{self.port}"
 
     @property
     def reached_at(self) -> str:
         """Where this machine finds it."""
-        return f"{addresses.bracketed(addresses.reachable(self.host))}:{self.port}"
+        return f"{hosts.bracketed(hosts.reachable(self.host))}:{self.port}"
 
 
 class Stage:

@@ -1,0 +1,29 @@
+"""Errors that cross packages, and the description of an exception without its text."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+_SOURCE = Path(__file__).parent
+
+
+class ConfigError(Exception):
+    """Settings or a web configuration that cannot be used. Each problem is one line for the operator, no secret in it."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def describe_exception(error: BaseException) -> str:
+    """Return the type of `error` and the place that raised it; its text may hold what must not be shown.
+
+    A file of this program is named with its package (`http/client.py:88`), because names repeat across packages.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return type(error).__name__
+    path = Path(frames[-1].filename)
+    shown = path.relative_to(_SOURCE) if path.is_relative_to(_SOURCE) else path.name
+    return f"{type(error).__name__} at {shown}:{frames[-1].lineno}"

@@ -1,0 +1,24 @@
+"""Host names and addresses: loopback, the address that reaches a listener, the form before a port."""
+
+from __future__ import annotations
+
+import ipaddress
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is this machine by its very spelling: no name is looked up."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host.lower() == "localhost"
+    return address.is_loopback and not getattr(address, "ipv4_mapped", None)
+
+
+def reachable(host: str) -> str:
+    """Return the address under which this very machine reaches a server that listens on `host`."""
+    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+
+
+def bracketed(host: str) -> str:
+    """Return `host` as it stands before a port."""
+    return f"[{host}]" if ":" in host else host
