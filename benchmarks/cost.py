@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.processes import QUICK, Cost, Exporter, exporter, monitor, reported
 from benchmarks.scraping import Scrapes, silent, storm
 from benchmarks.target import Port, Target, serving
-from monitor.tls import verifying_context
+from monitor.http.tls import verifying_context
 from tests.process import Monitor, wait_for
 
 DELAY = 0.020  # seconds

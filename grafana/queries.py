@@ -7,7 +7,7 @@ the selected ones says is shown, under the environment's name alone.
 from __future__ import annotations
 
 from grafana.style import reason_code
-from monitor.result import Endpoint, Reason
+from monitor.model import Endpoint, Reason
 
 OBJECTIVE = 0.995  # of the time, over 30 days
 FAST_BURN, SLOW_BURN = 14.4, 6.0

@@ -38,7 +38,7 @@ from grafana.style import (
     timeline_panel,
     value_panel,
 )
-from monitor.result import Endpoint
+from monitor.model import Endpoint
 
 PER_LOGIN = "10m"  # two logins at the default interval
 PER_PING = "1m"  # two pings

@@ -10,7 +10,7 @@ from grafana_foundation_sdk.builders import heatmap, prometheus, stat, statetime
 from grafana_foundation_sdk.models import common, dashboard
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from monitor.result import Cause, Phase, Reason
+from monitor.model import Cause, Phase, Reason
 
 SOURCE = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
 

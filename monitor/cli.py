@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable, Sequence
 
 from monitor import __version__
+from monitor.config.settings import describe, load
 from monitor.errors import ConfigError, describe_exception
-from monitor.settings import describe, load
 
 WELL, NOT_WELL, WRONG_SETTINGS = 0, 1, 2
 
@@ -90,8 +90,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(_options: argparse.Namespace) -> int:
-    from monitor.daemon import CannotStartError, Daemon
-    from monitor.notify import Notifier
+    from monitor.service.daemon import CannotStartError, Daemon
+    from monitor.service.systemd import Notifier
 
     notifier = Notifier(os.environ)
     try:
@@ -108,10 +108,10 @@ def _run(_options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     from monitor import log
-    from monitor.check import as_json, as_text, check
-    from monitor.state import State
-    from monitor.trust import probing_context
-    from monitor.wire import Wire
+    from monitor.commands.check import as_json, as_text, check
+    from monitor.http.client import Wire
+    from monitor.monitoring.state import State
+    from monitor.service.trust import probing_context
 
     loaded = load(os.environ)
     chosen = [own for own in loaded.settings.environments if not options.names or own.name in options.names]
@@ -146,8 +146,8 @@ def _config(_options: argparse.Namespace) -> int:
 
 
 def _health(_options: argparse.Namespace) -> int:
-    from monitor.guard import local_access
-    from monitor.health import health
+    from monitor.commands.health import health
+    from monitor.web.access import local_access
 
     settings = load(os.environ).settings
     access = local_access(settings.web_config_file)

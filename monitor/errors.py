@@ -9,7 +9,7 @@ _SOURCE = Path(__file__).parent
 
 
 class ConfigError(Exception):
-    """Settings or a web configuration that cannot be used. Each problem is one line for the operator, no secret in it."""
+    """Settings or a web configuration that cannot be used. Each problem is a line for the operator, without secrets."""
 
     def __init__(self, problems: tuple[str, ...]) -> None:
         super().__init__("\n".join(problems))

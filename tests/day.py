@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from monitor.clock import Clock
-from monitor.environment import Environment
-from monitor.result import Endpoint, FieldNames, HostCheck, Phase, Reason, Result, Token
-from monitor.settings import Credentials, EnvironmentSettings
-from monitor.state import State
+from monitor.config.settings import Credentials, EnvironmentSettings
+from monitor.model import Endpoint, FieldNames, HostCheck, Phase, Reason, Result, Token
+from monitor.monitoring.environment import Environment
+from monitor.monitoring.state import State
 from tests.test_metrics import SETTINGS
 
 HOUR, DAY = 3600.0, 86400.0

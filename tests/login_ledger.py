@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from monitor.result import FieldNames, Result, Token
-from monitor.settings import EnvironmentSettings
+from monitor.config.settings import EnvironmentSettings
+from monitor.model import FieldNames, Result, Token
 
 TOLERANCE = 1e-6  # seconds: a float of Unix seconds has steps of 2.4e-7
 ATTEMPT_COST = 2  # requests that one attempt of an operator may add

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from types import MappingProxyType
 
-from monitor.result import Phase, Reason, Result
+from monitor.model import Phase, Reason, Result
 from tests.day import PONG, UNAUTHORIZED, WELL
 
 

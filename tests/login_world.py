@@ -14,10 +14,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 from monitor.clock import Clock
-from monitor.environment import Environment
-from monitor.result import Endpoint, FieldNames, HostCheck, Reason, Result, Token
-from monitor.settings import EnvironmentSettings
-from monitor.state import LoginKey, State
+from monitor.config.settings import EnvironmentSettings
+from monitor.model import Endpoint, FieldNames, HostCheck, Reason, Result, Token
+from monitor.monitoring.environment import Environment
+from monitor.monitoring.state import LoginKey, State
 from tests.day import CREDENTIALS, PONG, UNAUTHORIZED, WELL
 from tests.login_ledger import Ledger
 from tests.test_metrics import SETTINGS

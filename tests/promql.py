@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from monitor.result import Cause, Endpoint, Phase, Reason
+from monitor.model import Cause, Endpoint, Phase, Reason
 from monitor.simulator import Simulator
 from tests.rig import Rig, series
 

@@ -9,18 +9,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from monitor.api import Api
 from monitor.clock import Clock
-from monitor.environment import Environment
-from monitor.metrics import Metrics
-from monitor.narrator import Narrator
-from monitor.resolver import Resolver
-from monitor.result import Endpoint, HostCheck, Result
-from monitor.settings import EnvironmentSettings, load
+from monitor.config.settings import EnvironmentSettings, load
+from monitor.http.client import Wire
+from monitor.http.resolver import Resolver
+from monitor.http.tls import verifying_context
+from monitor.model import Endpoint, HostCheck, Result
+from monitor.monitoring.environment import Environment
+from monitor.monitoring.state import State
+from monitor.reporting.event_log import Narrator
+from monitor.reporting.metrics import Metrics
 from monitor.simulator import Simulator
-from monitor.state import State
-from monitor.tls import verifying_context
-from monitor.wire import Wire
+from monitor.tigr.client import Api
 
 _LABEL = re.compile(r'(\w+)="([^"]*)"')  # no label of ours has a quotation mark in its value
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from monitor.config.settings import Loaded, load
 from monitor.errors import ConfigError
-from monitor.settings import Loaded, load
 
 NOWHERE = Path("/nonexistent/run/secrets")
 FIELDS = ("CLIENT_ID", "CLIENT_SECRET", "USERNAME", "PASSWORD")

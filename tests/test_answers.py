@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from monitor.answers import (
+from monitor.tigr.responses import (
     LONGEST_LIFETIME,
     LONGEST_RETRY_AFTER,
     MalformedAnswerError,

@@ -13,15 +13,15 @@ from urllib.parse import parse_qsl, quote, unquote_plus
 
 import pytest
 
-from monitor.api import USER_AGENT, Api
 from monitor.clock import Clock
-from monitor.result import ClientAuth, Endpoint, FieldNames, Phase, Reason, Result, Token
-from monitor.settings import Credentials, EnvironmentSettings
+from monitor.config.settings import Credentials, EnvironmentSettings
+from monitor.http.client import Exchange, Fault, Request, Wire
+from monitor.http.tls import unverifying_context, verifying_context
+from monitor.model import ClientAuth, Endpoint, FieldNames, Phase, Reason, Result, Token
 from monitor.simulator import CertificateKind, Environment, Host, Simulator
 from monitor.simulator import Credentials as Accepted
 from monitor.simulator.faults import Certificate, Content, Status
-from monitor.tls import unverifying_context, verifying_context
-from monitor.wire import Exchange, Fault, Request, Wire
+from monitor.tigr.client import USER_AGENT, Api
 from tests.canaries import CANARIES, leaks, values
 from tests.raw_server import RawServer, answer
 

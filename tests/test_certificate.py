@@ -13,7 +13,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from monitor.certificate import not_after
+from monitor.http.certificate import not_after
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 

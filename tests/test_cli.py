@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from monitor import cli, health
+from monitor import cli
+from monitor.commands import health
 from monitor.simulator import Simulator
 from tests.canaries import CANARIES, leaks
 from tests.process import clean, command, run

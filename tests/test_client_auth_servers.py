@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from monitor.result import ClientAuth
+from monitor.model import ClientAuth
 from monitor.simulator.personalities import PERSONALITIES
 from tests.test_metrics import SETTINGS
 from tests.virtual_server import MINUTE, RIGHT, ServerDay

@@ -15,10 +15,12 @@ from typing import Any
 
 import pytest
 
-from monitor import wire as wire_module
-from monitor.proxies import Proxy as ProxySetting
-from monitor.resolver import Resolver
-from monitor.result import Phase
+from monitor.config.proxy import Proxy as ProxySetting
+from monitor.http import client as wire_module
+from monitor.http.client import ConnectionCheck, Fault, Wire
+from monitor.http.resolver import Resolver
+from monitor.http.tls import verifying_context
+from monitor.model import Phase
 from monitor.simulator import CertificateKind, Host, Simulator
 from monitor.simulator.certificates import CertificateStore
 from monitor.simulator.faults import (
@@ -35,8 +37,6 @@ from monitor.simulator.faults import (
     TlsVersion,
 )
 from monitor.simulator.faults import Fault as HostFault
-from monitor.tls import verifying_context
-from monitor.wire import ConnectionCheck, Fault, Wire
 from tests.connection_recorder import ConnectionRecorder, End
 from tests.raw_server import resetting_port
 from tests.simulator.proxy import Proxy, SilentAddress

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from monitor.http.client import Wire
+from monitor.http.tls import verifying_context
 from monitor.simulator.certificates import CertificateStore
-from monitor.tls import verifying_context
-from monitor.wire import Wire
 from tests.process import PATIENCE, clean, free_port, wait_for
 
 CHECKS = 5  # of each TLS version

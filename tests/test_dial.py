@@ -11,8 +11,8 @@ from typing import cast
 
 import pytest
 
-from monitor.dial import STAGGER, Race, _interleaved
-from monitor.resolver import Address
+from monitor.http.happy_eyeballs import STAGGER, Race, _interleaved
+from monitor.http.resolver import Address
 from tests.simulator.proxy import SilentAddress
 
 NO_ROUTE = Address(socket.AF_INET6, ("fe80::1", 9, 0, 0))  # link-local, without saying on which link

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.answers import ErrorDetails, is_login_refusal, parse_error
+from monitor.tigr.responses import ErrorDetails, is_login_refusal, parse_error
 from tests.test_answers import body
 
 SENTENCE = "Invalid Login ID or Password"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from monitor.answers import parse_error
+from monitor.tigr.responses import parse_error
 from tests.test_answers import TEXTS, VALUES, body
 
 SENTENCE = "Invalid Login ID or Password"

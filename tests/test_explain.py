@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from monitor.explain import explain, next_login
-from monitor.result import ClientAuth, Endpoint, Reason, Result
+from monitor.model import ClientAuth, Endpoint, Reason, Result
+from monitor.tigr.remedies import explain, next_login
 
 REJECTED = Result(
     environment="prod",

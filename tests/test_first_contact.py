@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from monitor.result import Endpoint, FieldNames
+from monitor.model import Endpoint, FieldNames
 from monitor.simulator.message import Answer, json_answer
 from monitor.simulator.personalities import KEYCLOAK, PERSONALITIES
 from monitor.simulator.personality import VENDOR_SENTENCE, LoginRules, Personality

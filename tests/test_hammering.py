@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from monitor.backoff import JITTER
-from monitor.result import Cause, Endpoint, FieldNames, Reason, Result, Token
+from monitor.model import Cause, Endpoint, FieldNames, Reason, Result, Token
+from monitor.monitoring.backoff import JITTER
 from tests.day import CREDENTIALS, DAY, DOWN, HOUR, PONG, UNAUTHORIZED, WELL, Day, busiest_hour
 from tests.test_metrics import SETTINGS
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from monitor import guard as guard_module
-from monitor import health as health_module
+from monitor.commands import health as health_module
+from monitor.commands.health import health
 from monitor.errors import ConfigError
-from monitor.guard import local_access
-from monitor.health import health
-from monitor.web import Server
+from monitor.web import access as guard_module
+from monitor.web.access import local_access
+from monitor.web.server import Server
 from tests.web_help import SESAME, Authority, Client, Pages, serving, settle, write
 
 USERS = f"basic_auth_users: {{alice: {SESAME}}}\n"

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from monitor.negotiation import PAUSES
-from monitor.result import Cause, Endpoint, FieldNames, HostCheck, Phase, Reason, Result
-from monitor.settings import Credentials
+from monitor.config.settings import Credentials
+from monitor.model import Cause, Endpoint, FieldNames, HostCheck, Phase, Reason, Result
+from monitor.monitoring.negotiation import PAUSES
 from tests.day import CREDENTIALS, DAY, DOWN, HOUR, NO_RESPONSE, PONG, REJECTED, UNAUTHORIZED, WELL, Day
 from tests.test_metrics import SETTINGS
 

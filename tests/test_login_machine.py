@@ -26,9 +26,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from monitor import state
-from monitor.answers import parse_retry_after
-from monitor.result import FieldNames, Reason
+from monitor.model import FieldNames, Reason
+from monitor.monitoring import state
+from monitor.tigr.responses import parse_retry_after
 from tests.day import CREDENTIALS, DAY, HOUR
 from tests.login_responses import LOGIN_RESPONSES, PING_RESPONSES
 from tests.login_world import ADDRESSES, World, settings

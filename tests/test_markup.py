@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.markup import is_markup, plain_text, title_and_text
+from monitor.tigr.markup import is_markup, plain_text, title_and_text
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from dataclasses import replace
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from monitor.metrics import BUCKETS, OUTCOMES, Metrics
-from monitor.result import Cause, ClientAuth, Endpoint, Phase, Reason, Result, Token
-from monitor.settings import Credentials, EnvironmentSettings
+from monitor.config.settings import Credentials, EnvironmentSettings
+from monitor.model import Cause, ClientAuth, Endpoint, Phase, Reason, Result, Token
+from monitor.reporting.metrics import BUCKETS, OUTCOMES, Metrics
 from tests.rig import series, value
 
 SETTINGS = EnvironmentSettings(

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from monitor.narrator import Narrator
-from monitor.result import Cause, Endpoint, FieldNames, Phase, Reason, Result, Token
+from monitor.model import Cause, Endpoint, FieldNames, Phase, Reason, Result, Token
+from monitor.reporting.event_log import Narrator
 
 LOGIN = Result(environment="prod", endpoint=Endpoint.TOKEN, started_at=1000.0, duration=0.5)
 PING = replace(LOGIN, endpoint=Endpoint.PING, status=200)

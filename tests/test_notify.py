@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.notify import Notifier
+from monitor.service.systemd import Notifier
 from monitor.simulator import Simulator
 from monitor.simulator.faults import Status
 from tests.process import Monitor, run, wait_for

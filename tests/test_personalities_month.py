@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from monitor import state
-from monitor.result import Endpoint
-from monitor.settings import Credentials
+from monitor.config.settings import Credentials
+from monitor.model import Endpoint
+from monitor.monitoring import state
 from monitor.simulator.message import Answer
 from monitor.simulator.personalities import MISSING_FIELD_500, PERSONALITIES
 from monitor.simulator.personality import Check, Personality

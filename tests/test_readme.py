@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from monitor import durations
-from monitor.check import Report, as_json
-from monitor.metrics import Metrics
-from monitor.negotiation import pause_after
-from monitor.result import Endpoint, FieldNames, Phase, Reason, Result, Token
-from monitor.schema import EnvironmentSchema, Schema
+from monitor.commands.check import Report, as_json
+from monitor.config.schema import EnvironmentSchema, Schema
+from monitor.model import Endpoint, FieldNames, Phase, Reason, Result, Token
+from monitor.monitoring.negotiation import pause_after
+from monitor.reporting.metrics import Metrics
 from tests.test_metrics import PING, SETTINGS, Live
 
 README = Path(__file__).parent.parent.joinpath("README.md").read_text()

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.redact import MASK, MAX_CUT_WORD, PIECE, READ, SHOWN, Redactor
+from monitor.tigr.redaction import MASK, MAX_CUT_WORD, PIECE, READ, SHOWN, Redactor
 from tests.canaries import CANARIES, leaks, values
 
 BASIC = base64.b64encode(f"{CANARIES.client_id}:{CANARIES.client_secret}".encode()).decode()

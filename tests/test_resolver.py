@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from monitor.resolver import LookupFailedError, Resolver
+from monitor.http.resolver import LookupFailedError, Resolver
 
 ANSWER: list[tuple[Any, ...]] = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 443))]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from monitor.config.settings import describe, load
 from monitor.errors import ConfigError
-from monitor.settings import describe, load
 from tests.settings_help import COMPLETE, FIELDS, NOWHERE, loaded, name, only_problem, problems, write
 
 PASSWORD = name("prod", "PASSWORD")

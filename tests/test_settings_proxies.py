@@ -6,7 +6,7 @@ from base64 import b64encode
 
 import pytest
 
-from monitor.settings import EnvironmentSettings, Proxy
+from monitor.config.settings import EnvironmentSettings, Proxy
 from tests.settings_help import loaded, name, only_problem
 
 PLAIN = Proxy("proxy.test", 3128)

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor import places
+from monitor.config import locations as places
+from monitor.config.settings import describe, load
 from monitor.errors import ConfigError
-from monitor.settings import describe, load
 from tests.settings_help import COMPLETE, FIELDS, NOWHERE, loaded, name, write
 
 CANARY = "Kanarienvogel%2B42"

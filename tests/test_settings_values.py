@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.result import FieldNames
+from monitor.model import FieldNames
 from tests.settings_help import FIELDS, loaded, name, only_problem, write
 
 PASSWORD = name("prod", "PASSWORD")

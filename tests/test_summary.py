@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import pytest
 
 from monitor.clock import Clock
-from monitor.result import Endpoint, Reason, Result
-from monitor.summary import MOST, Summary
+from monitor.model import Endpoint, Reason, Result
+from monitor.reporting.status_line import MOST, Summary
 
 LOGIN = Result(environment="prod", endpoint=Endpoint.TOKEN, started_at=0.0, duration=0.1)
 PING = replace(LOGIN, endpoint=Endpoint.PING)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from monitor.config.settings import Settings, load
 from monitor.errors import ConfigError
-from monitor.settings import Settings, load
+from monitor.http.tls import has_roots, unverifying_context, verifying_context
+from monitor.service.trust import probing_context
 from monitor.simulator import Simulator
-from monitor.tls import has_roots, unverifying_context, verifying_context
-from monitor.trust import probing_context
 
 
 @pytest.fixture

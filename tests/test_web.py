@@ -16,10 +16,10 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from monitor import listener
-from monitor.guard import Guard, Refusal, Visitor
-from monitor.health import health
-from monitor.web import Server
+from monitor.commands.health import health
+from monitor.web import connections as listener
+from monitor.web.access import Guard, Refusal, Visitor
+from monitor.web.server import Server
 from tests.process import wait_for
 from tests.web_help import SESAME, Client, Pages, basic, serving, write
 
@@ -341,7 +341,7 @@ def test_what_clients_do_wrong_is_no_concern_of_the_operator(server: Server, cap
         client.sendall(b"\x00\x01 no HTTP\r\n\r\n")
         assert client.recv(12) == b"HTTP/1.1 400"
     assert caplog.records == []
-    caplog.set_level(logging.DEBUG, "monitor.web")
+    caplog.set_level(logging.DEBUG, "monitor.web.server")
     assert server._loop is not None
 
     def break_down() -> None:

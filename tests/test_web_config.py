@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from monitor.errors import ConfigError
-from monitor.guard import Guard
-from monitor.web_config import WebConfig, read
+from monitor.web.access import Guard
+from monitor.web.config import WebConfig, read
 from tests.web_help import SESAME, Authority, write
 
 AUTH_TYPE = "tls_server_config.client_auth_type"

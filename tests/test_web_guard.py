@@ -18,10 +18,10 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from monitor import guard as guard_module
-from monitor import passwords
-from monitor.guard import Guard, unprotected
-from monitor.web import Server
+from monitor.web import access as guard_module
+from monitor.web import passwords
+from monitor.web.access import Guard, unprotected
+from monitor.web.server import Server
 from tests.process import wait_for
 from tests.web_help import SESAME, SLOW_SESAME, Authority, Client, Pages, basic, serving, settle, write
 
@@ -442,7 +442,7 @@ def test_a_stalled_handshake_delays_nobody_and_is_cut_off(
     config: Path, pages: Pages, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two hundred clients that never say hello, or stop within it, are in nobody's way."""
-    monkeypatch.setattr("monitor.listener._TURN_LIMIT", 2.0)
+    monkeypatch.setattr("monitor.web.connections._TURN_LIMIT", 2.0)
     with serving(pages, write(config, TLS)) as server:
         stalled = [socket.create_connection(("127.0.0.1", server.port), timeout=20) for _ in range(200)]
         for client in stalled[::2]:
@@ -558,7 +558,7 @@ def test_headers_are_added_replaced_and_taken_away(config: Path, pages: Pages) -
 
 def test_a_new_configuration_is_in_force_at_once(config: Path, pages: Pages, caplog: pytest.LogCaptureFixture) -> None:
     """Without a restart or a signal: users, headers, and TLS."""
-    caplog.set_level(logging.INFO, "monitor.guard")
+    caplog.set_level(logging.INFO, "monitor.web.access")
     with serving(pages, write(config, USERS)) as server:
         assert Client(server).status() == 401
         write(config, "http_server_config: {headers: {X-XSS-Protection: '0'}}")
@@ -604,7 +604,7 @@ def test_a_broken_configuration_changes_nothing_and_is_told_once(
     config: Path, pages: Pages, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The old one stays in force until a right one comes."""
-    caplog.set_level(logging.INFO, "monitor.guard")
+    caplog.set_level(logging.INFO, "monitor.web.access")
     monkeypatch.setattr(guard_module, "_RETRY", 0.0)
     with serving(pages, write(config, USERS)) as server:
         for text in ("", "basic_auth_users: {alice: hunter2}"):

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from monitor.web_config import read
+from monitor.web.config import read
 from tests.process import free_port, wait_for
 from tests.web_help import SLOW_SESAME, Authority, Pages, serving, settle, write
 

@@ -14,13 +14,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from monitor import wire as wire_module
-from monitor.dial import Race
-from monitor.result import Phase
+from monitor.http import client as wire_module
+from monitor.http.client import ANSWER_LIMIT, Exchange, Fault, Request, Wire
+from monitor.http.happy_eyeballs import Race
+from monitor.http.tls import verifying_context
+from monitor.model import Phase
 from monitor.simulator import CertificateKind, Host, Simulator
 from monitor.simulator.faults import Certificate, Hang, TlsMax, TlsVersion
-from monitor.tls import verifying_context
-from monitor.wire import ANSWER_LIMIT, Exchange, Fault, Request, Wire
 from tests.raw_server import RawServer, answer, resetting_port
 from tests.simulator.proxy import Proxy
 
@@ -102,7 +102,7 @@ def test_a_host_may_be_an_address(wire: Wire, simulator: Simulator) -> None:
 
 
 def _proxy_at(port: int) -> wire_module.Proxy:
-    from monitor.proxies import Proxy as Setting
+    from monitor.config.proxy import Proxy as Setting
 
     return Setting("127.0.0.1", port)
 
@@ -343,7 +343,7 @@ def test_what_a_proxy_breaks_is_the_proxy_s_fault(wire: Wire, said: bytes) -> No
 
 def test_a_proxy_that_is_not_found_is_the_proxy_s_fault(wire: Wire) -> None:
     """Not that of the host that is meant."""
-    from monitor.proxies import Proxy as Setting
+    from monitor.config.proxy import Proxy as Setting
 
     told = wire.exchange(Request("GET", "https://host.test", {}, 5.0, proxy=Setting("nowhere.invalid", 3128)))
     assert (told.fault, told.last_phase) == (Fault.PROXY, Phase.RESOLVE)

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import pytest
 
-from monitor import workers
-from monitor.workers import Workers
+from monitor import threads as workers
+from monitor.threads import Workers
 from tests.process import wait_for
 
 PATIENCE = 10.0  # seconds

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from monitor.result import Endpoint, Reason
+from monitor.model import Endpoint, Reason
 from monitor.simulator.personalities import PERSONALITIES
 from monitor.simulator.personality import Personality
 from tests.day import HOUR

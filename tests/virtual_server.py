@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
 
-from monitor.api import Api
-from monitor.result import Endpoint, FieldNames, HostCheck, Phase, Result
-from monitor.settings import Credentials, EnvironmentSettings
+from monitor.config.settings import Credentials, EnvironmentSettings
+from monitor.http.client import MAX_REASON_PHRASE, ConnectionCheck, Exchange, Fault, Request, Wire
+from monitor.model import Endpoint, FieldNames, HostCheck, Phase, Result
 from monitor.simulator import message, registry
 from monitor.simulator.message import Answer
 from monitor.simulator.personality import Personality
-from monitor.wire import MAX_REASON_PHRASE, ConnectionCheck, Exchange, Fault, Request, Wire
+from monitor.tigr.client import Api
 from tests.day import HOUR, Day
 from tests.test_metrics import SETTINGS
 

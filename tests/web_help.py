@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from monitor.guard import Guard
-from monitor.web import Server
+from monitor.web.access import Guard
+from monitor.web.server import Server
 
 # bcrypt hashes of "open sesame", at the least cost, and at one that takes noticeable time.
 SESAME = "$2b$04$ZegiMCF2t/4TwIQEsTege.dkxwtqebRkJYERMfA4EcECaTy2HjnjG"

@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from monitor import addresses
+from monitor.config import urls as addresses
 
 if TYPE_CHECKING:
     from monitor.simulator.incidents import Incident

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from monitor.result import Reason
+from monitor.model import Reason
 from monitor.simulator.faults import (
     ApiOpen,
     Body,

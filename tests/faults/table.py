@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from monitor.result import Endpoint, Phase, Reason
+from monitor.model import Endpoint, Phase, Reason
 from monitor.simulator.faults import (
     Body,
     Certificate,

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from monitor.result import Endpoint, Reason
+from monitor.http.client import ANSWER_LIMIT, _Stream
+from monitor.model import Endpoint, Reason
 from monitor.simulator import Host, Simulator
 from monitor.simulator.faults import Content, Status
 from monitor.simulator.switch import Faults
-from monitor.wire import ANSWER_LIMIT, _Stream
 from tests.canaries import CANARIES, leaks, simulator_with_canaries, values
 from tests.faults.table import REDIRECTS, TABLE, Row
 from tests.rig import Rig, value

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from monitor.resolver import Resolver
-from monitor.result import Endpoint, Phase, Reason
+from monitor.http.resolver import Resolver
+from monitor.model import Endpoint, Phase, Reason
 from monitor.simulator import Simulator
 from tests.canaries import CANARIES, leaks, simulator_with_canaries, values
 from tests.process import free_port

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from monitor.result import Cause, Phase, Reason
+from monitor.model import Cause, Phase, Reason
 from tests.grafana import dashboards
 
 dashboard = pytest.importorskip("grafana.dashboard", reason="grafana-foundation-sdk is not installed: it is in `test`")

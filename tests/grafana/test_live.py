@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from monitor.result import Reason
+from monitor.model import Reason
 from monitor.simulator import Simulator
 from tests.grafana import dashboards
 from tests.process import Monitor, clean, command, free_port, wait_for

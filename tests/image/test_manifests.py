@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from monitor import __version__
-from monitor.settings import load
+from monitor.config.settings import load
 from monitor.simulator import Simulator
 from tests.checkout import ROOT
 

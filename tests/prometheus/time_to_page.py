@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from monitor.config.settings import EnvironmentSettings, load
 from monitor.durations import parse
-from monitor.settings import EnvironmentSettings, load
 from monitor.simulator import Simulator
 from monitor.simulator.faults import Hang, Refuse, Status
 from tests.process import Monitor

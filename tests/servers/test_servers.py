@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from monitor.metrics import OUTCOMES
+from monitor.reporting.metrics import OUTCOMES
 from tests.process import Monitor, run, wait_for
 from tests.rig import value
 from tests.servers.real import ACCOUNT, NODE_SERVERS, PYTHON_SERVERS, WRONG, Request, Server

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from monitor import settings
-from monitor.result import Reason
+from monitor.config import settings
+from monitor.model import Reason
 from monitor.simulator import Simulator, demo
 from monitor.simulator.incidents import CALM, PROGRAMME
 from monitor.simulator.stage import Listen, Stage

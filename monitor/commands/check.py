@@ -1,0 +1,238 @@
+"""One login and one ping per environment for a person, as text or as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import textwrap
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from monitor import durations
+from monitor.clock import SYSTEM_CLOCK
+from monitor.http.client import Wire
+from monitor.log import timestamp
+from monitor.model import Endpoint, FieldNames, HostCheck, Reason, Result
+from monitor.monitoring.environment import Environment
+from monitor.monitoring.ping import YOUNG_TOKEN
+from monitor.tigr.client import PING_PATH, Api
+from monitor.tigr.remedies import explain, next_login
+
+if TYPE_CHECKING:
+    from monitor.config.settings import EnvironmentSettings
+    from monitor.monitoring.state import State
+
+_INDENT = " " * 8
+_WIDTH = 100
+_SHOWN = {FieldNames.DOCUMENTED: "Username/Password", FieldNames.RFC6749: "username/password"}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Exchanges with one environment, in the order in which they were sent."""
+
+    settings: EnvironmentSettings
+    results: tuple[Result, ...]
+    why_volatile: str  # why refused logins are not remembered; empty if they are
+
+    @property
+    def well(self) -> bool:
+        """Whether the login and the ping succeeded in the end."""
+        return all(result.success for result in self.results if not result.superseded and not result.question)
+
+    @property
+    def password_sent(self) -> int:
+        """Number of requests that carried the password without a grant."""
+        logins = [result for result in self.results if result.endpoint is Endpoint.TOKEN]
+        if any(result.success for result in logins):  # a grant ends the count of the server too
+            return 0
+        return sum(result.sent for result in logins)
+
+
+def check(settings: EnvironmentSettings, wire: Wire, state: State) -> Report:
+    """Log in and ping once, as the daemon would.
+
+    Suppressed logins stay suppressed: the login then is a Result with that reason, and nothing is sent. A ping that is
+    refused because its token is new is repeated until the token is ten seconds old.
+    """
+    exchanges = _Exchanges()
+    environment = Environment(settings, Api(settings, wire), exchanges, state)
+    if environment.logins.suppressed_for > 0:
+        exchanges.record(_suppressed(environment))
+    else:
+        environment.run_login_now()
+    environment.run_ping()
+    while exchanges.results[-1].superseded and (due := environment.next_ping()) is not None:
+        time.sleep(min(max(0.0, due - SYSTEM_CLOCK.now()), YOUNG_TOKEN))
+        environment.run_ping()
+    return Report(settings, tuple(exchanges.in_order()), state.why_volatile)
+
+
+def as_json(reports: Iterable[Report]) -> str:
+    """Return an array with an object per exchange. Times are RFC 3339 and seconds."""
+    exchanges = [
+        _object(report.settings, result) for report in reports for result in report.results if not result.question
+    ]
+    return json.dumps(exchanges, indent=2, ensure_ascii=False)
+
+
+def as_text(report: Report) -> str:
+    """Return a report for a person."""
+    lines = [line for result in report.results for line in _lines(result)]
+    if report.password_sent and report.why_volatile:
+        times = "once" if report.password_sent == 1 else f"{report.password_sent} times"
+        lines += _paragraph(
+            "Note",
+            f"the password was sent {times} without a grant, and nothing remembers it: {report.why_volatile}. "
+            "Every further check sends it again, and may lock the account.",
+        )
+    return "\n".join(lines)
+
+
+class _Exchanges:
+    """Collects the Results of one environment."""
+
+    def __init__(self) -> None:
+        self.results: list[Result] = []
+
+    def record(self, result: Result) -> None:
+        self.results.append(result)
+
+    def token_host_checked(self, check: HostCheck) -> None:
+        """Ignore it: no check of the host is part of a report."""
+
+    def certificate_seen(self, environment: str, endpoint: Endpoint, expiry: float) -> None:
+        """Add it to the Result that it belongs to: the newest."""
+        newest = self.results[-1]
+        if (newest.environment, newest.endpoint) == (environment, endpoint):
+            self.results[-1] = replace(newest, certificate_expiry=expiry)
+
+    def in_order(self) -> list[Result]:
+        """Return the Results in the order in which their requests were sent."""
+        return sorted(self.results, key=lambda result: result.started_at)
+
+
+def _suppressed(environment: Environment) -> Result:
+    now, pause = SYSTEM_CLOCK.wall(), environment.logins.suppressed_for
+    rejected = environment.credentials_rejected
+    cause = "these credentials were rejected before" if rejected else "earlier logins got no response"
+    end = "logins have stopped" if math.isinf(pause) else f"logins are suppressed until {timestamp(now + pause)}"
+    return Result(
+        environment=environment.name,
+        endpoint=Endpoint.TOKEN,
+        started_at=now,
+        duration=0.0,
+        reason=Reason.UNAUTHORIZED,
+        detail=f"not sent: {cause}, and {end}, so that the account is not locked",
+        credentials_rejected=rejected,
+        attempts_left=environment.logins.attempts_left,
+        held_until=now + pause,
+    )
+
+
+def _object(settings: EnvironmentSettings, result: Result) -> dict[str, Any]:
+    is_login = result.endpoint is Endpoint.TOKEN
+    url = settings.token_url if is_login else settings.api_url + PING_PATH
+    explanation = None if result.success else explain(result)
+    expiry = result.certificate_expiry
+    exchange: dict[str, Any] = {
+        "environment": result.environment,
+        "endpoint": result.endpoint.value,
+        "success": result.success,
+        "decisive": not result.superseded,
+        "reason": result.reason.value if result.reason else None,
+        "status": result.status,
+        "started_at": timestamp(result.started_at),
+        "duration_seconds": round(result.duration, 6),
+        "phases": {phase.value: round(seconds, 6) for phase, seconds in result.phases.items()},
+        "url": url,
+        "host": urlsplit(url).netloc,
+        "address": result.address,
+        "tls_version": result.tls_version,
+        "certificate_expires_at": None if expiry is None else timestamp(expiry),
+        "clock_offset_seconds": None if result.clock_offset is None else round(result.clock_offset, 6),
+        "detail": result.detail,
+        "error_code": result.error_code,
+        "submission_id": result.submission_id,
+        "means": explanation.means if explanation else None,
+        "next": " ".join(filter(None, (explanation.next_step, _sentence(next_login(result))))) if explanation else None,
+    }
+    if is_login:
+        exchange["lifetime_seconds"] = result.token.lifetime if result.token else None
+        exchange["field_names"] = result.field_names.value if result.field_names else None
+    return exchange
+
+
+def _lines(result: Result) -> Iterator[str]:
+    head = f"{result.environment:<7} {'login' if result.endpoint is Endpoint.TOKEN else 'ping':<5} "
+    if result.question:
+        yield f"{head} unauthenticated probe: " + _api_state(result)
+        return
+    if result.success:
+        yield f"{head} ok, {result.duration:.3f} s" + _granted(result)
+    elif result.superseded:
+        yield f"{head} {result.reason}{_status(result)}{_sent_names(result)}, not decisive: a second request follows"
+    else:
+        yield f"{head} FAILED: {result.reason}{_status(result)}" + _sent_names(result) + _spent(result)
+    if result.phases:
+        yield _INDENT + "  ".join(f"{phase} {seconds * 1000:.1f} ms" for phase, seconds in result.phases.items())
+    for warning in result.warnings:
+        yield f"{_INDENT}Warning: {warning}"
+    if result.field_names_settled and result.field_names:
+        setting = f"TIGR_ENVIRONMENTS__{result.environment.upper()}__FORM_FIELDS={result.field_names}"
+        yield from _paragraph("Field names", f"the server takes {_SHOWN[result.field_names]}; {setting} pins them")
+    if result.reason is not None:
+        yield from _explained(result)
+
+
+def _api_state(result: Result) -> str:
+    if not result.reached:
+        return f"the Client API is not reachable ({result.reason})"
+    if result.success:
+        return "the Client API ACCEPTS UNAUTHENTICATED REQUESTS: report it to the vendor"
+    return f"the Client API is reachable (status {result.status})"
+
+
+def _granted(result: Result) -> str:
+    return f", token good for {durations.text(round(result.token.lifetime))}" if result.token else ""
+
+
+def _status(result: Result) -> str:
+    return f" (status {result.status})" if result.status is not None else ""
+
+
+def _sent_names(result: Result) -> str:
+    return f", with {_SHOWN[result.field_names]}" if result.field_names and result.sent else ""
+
+
+def _spent(result: Result) -> str:
+    where = f", in phase {result.failed_phase}" if result.failed_phase and result.status is None else ""
+    return f" after {result.duration:.3f} s{where}" if result.phases or result.duration else ""
+
+
+def _explained(result: Result) -> Iterator[str]:
+    texts = {"Detail": result.detail, "Code": result.error_code, "submissionId": result.submission_id}
+    if not result.superseded:
+        explanation = explain(result)
+        texts |= {"Means": explanation.means, "Next": explanation.next_step, "Retry": _sentence(next_login(result))}
+    for name, text in texts.items():
+        if text:
+            yield from _paragraph(name, text)
+
+
+def _paragraph(name: str, text: str) -> list[str]:
+    return textwrap.wrap(
+        f"{name}: {text}",
+        _WIDTH,
+        initial_indent=_INDENT,
+        subsequent_indent=_INDENT + "  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}." if text else ""

@@ -1,0 +1,1 @@
+"""One measured HTTP exchange on a connection of its own: the only home of httpx and httpcore."""

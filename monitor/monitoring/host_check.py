@@ -1,0 +1,62 @@
+"""Check of the token host between logins: a connection without a request, so that a dead host is seen in time.
+
+Logins are minutes apart. The check finds a host that does not resolve, refuses, hangs or shows a bad certificate; it
+cannot see a dead backend behind a load balancer, an HTTP error, or a client certificate that TLS 1.3 asks for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from monitor.clock import Clock
+from monitor.model import HostCheck, Reason
+from monitor.monitoring.login import Logins
+from monitor.monitoring.negotiation import NEVER
+
+if TYPE_CHECKING:
+    from monitor.config.settings import EnvironmentSettings
+
+FAILURES_TO_LOG_IN = 2  # failed checks in a row that bring the next login forward
+
+
+class Prober(Protocol):
+    """Connects to the token host."""
+
+    def check_token_host(self) -> HostCheck: ...
+
+
+class Sink(Protocol):
+    """Takes the outcome of a check."""
+
+    def token_host_checked(self, check: HostCheck) -> None: ...
+
+
+class TokenHostCheck:
+    """The checks of one environment's token host. One run at a time."""
+
+    def __init__(self, settings: EnvironmentSettings, prober: Prober, sink: Sink, logins: Logins, clock: Clock) -> None:
+        self._settings = settings
+        self._prober = prober
+        self._sink = sink
+        self._logins = logins
+        self._clock = clock
+        self._failures = 0
+        self._requested_at = NEVER  # when a login was brought forward last
+
+    def run(self) -> None:
+        """Check the host once; after the second failure in a row, ask for a login, once per `auth_interval`."""
+        check = self._prober.check_token_host()
+        self._sink.token_host_checked(check)
+        if check.reason is Reason.INTERNAL:  # the state of the host is unknown
+            return
+        self._failures = 0 if check.reachable else self._failures + 1
+        now = self._clock.now()
+        if self._failures >= FAILURES_TO_LOG_IN and now - self._requested_at >= self._settings.auth_interval:
+            self._requested_at = now
+            self._logins.request_scheduled()
+
+    def use(self, settings: EnvironmentSettings, prober: Prober) -> None:
+        """Take over new settings; failures of another host count no more."""
+        if settings.token_url != self._settings.token_url:
+            self._failures, self._requested_at = 0, NEVER
+        self._settings, self._prober = settings, prober

@@ -1,0 +1,332 @@
+"""Logins of one environment: when one is due, which requests its run sends, and what its response changes.
+
+`Logins` owns the current token, the backoff of failed logins and, through `State`, the record of rejected credentials.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+from monitor.clock import Clock
+from monitor.model import Cause, FieldNames, Reason, Result, Token
+from monitor.monitoring import negotiation
+from monitor.monitoring.backoff import Backoff
+from monitor.monitoring.negotiation import NEVER, LoginRecord
+from monitor.monitoring.state import LoginKey
+
+if TYPE_CHECKING:
+    from monitor.config.settings import EnvironmentSettings
+    from monitor.monitoring.state import State
+
+SIGNAL_INTERVAL = 300.0  # seconds between two logins that signals can ask for
+
+
+class Sender(Protocol):
+    """Sends one login request; the Result holds whatever came of it."""
+
+    def log_in(self, names: FieldNames) -> Result: ...
+
+
+class Sink(Protocol):
+    """Takes Results."""
+
+    def record(self, result: Result) -> None: ...
+
+
+class Logins:
+    """The logins of one environment. Safe to use from many threads at once."""
+
+    def __init__(self, settings: EnvironmentSettings, sender: Sender, sink: Sink, state: State, clock: Clock) -> None:
+        self._name = settings.name
+        self._sink = sink
+        self._state = state
+        self._clock = clock
+        self.running = threading.Lock()  # held for the length of a run: one login at a time, whichever job needs it
+        self._token: Token | None = None
+        self._last_start = state.last_login(settings.name)  # of a run, also of an earlier process
+        self._attempted = False
+        self._expected = False  # the first scheduled run has come
+        self._failed = False
+        self._cause = Cause.INITIAL  # of the newest run; its retries keep it
+        self._requested: Cause | None = None  # a login that does not wait for the schedule
+        self._refusals: dict[FieldNames, str] = {}  # text of the newest refusal of each, since the last grant
+        self._backoff = Backoff(clock.now)
+        self._rejection_login = NEVER  # start of the newest login that a rejected token caused
+        self._use(settings, sender)
+
+    @property
+    def token(self) -> Token | None:
+        """The current token, expired or not."""
+        return self._token
+
+    @property
+    def usable_token(self) -> Token | None:
+        """The current token while it has not expired."""
+        token = self._token
+        return token if token is not None and token.expires > self._clock.now() else None
+
+    @property
+    def attempted(self) -> bool:
+        """Whether this process has attempted a login, or an earlier one suppressed logins."""
+        return self._attempted or self.suppressed_for > 0
+
+    @property
+    def credentials_rejected(self) -> bool:
+        """Whether the authorization server has rejected these credentials."""
+        return self._record.rejected
+
+    @property
+    def failed(self) -> bool:
+        """Whether the newest login failed."""
+        return self._failed
+
+    @property
+    def suppressed_for(self) -> float:
+        """Seconds for which rejected credentials suppress logins; infinity while they are stopped."""
+        return max(0.0, self._record.resume_at - self._clock.now())
+
+    @property
+    def attempts_left(self) -> int:
+        """Requests that may still carry these credentials, without an operator."""
+        return max(0, self._settings.rejected_logins - self._record.counted)
+
+    @property
+    def first_is_late(self) -> bool:
+        """Whether the first login of this process waits only because an earlier process has just logged in."""
+        return not self.attempted and self._last_start + self._settings.ping_interval > self._clock.now()
+
+    def remaining(self) -> float:
+        """Return the seconds until the next attempt is allowed; 0 when nothing delays it."""
+        return max(self.suppressed_for, self._backoff.remaining())
+
+    def next_run(self) -> float | None:
+        """Return when the next login is due, on the monotonic clock; None before the first scheduled run."""
+        moment = self._due()
+        return None if moment is None else max(moment, self._last_start + self._settings.ping_interval)
+
+    def run_if_due(self) -> None:
+        """Log in if it is time; called at least once per scheduled interval and whenever `next_run` has come."""
+        with self.running:
+            self._expected = True
+            moment = self.next_run()
+            if moment is not None and moment <= self._clock.now():
+                self._run(self._next_cause())
+
+    def run_now(self) -> None:
+        """Log in once for a person, whatever the schedule says, unless logins are suppressed or delayed."""
+        with self.running:
+            if self.remaining() <= 0:
+                self._run(self._next_cause())
+
+    def token_after_login(self) -> Token | None:
+        """Wait for a login that is in progress, if any; log in if the token has expired and nothing delays a login."""
+        with self.running:
+            if self.usable_token is None and self._token is not None and not self._failed:
+                moment = self.next_run()
+                if moment is not None and moment <= self._clock.now():
+                    self._run(Cause.EXPIRY)
+            return self.usable_token
+
+    def token_after_rejection(self, rejected: Token) -> Token | None:
+        """Return a newer token than `rejected`, after one login if that is allowed; None if there is none.
+
+        Rejected tokens cause one login per `auth_interval`, and never two runs within a ping interval: a login that
+        comes too early for that is requested instead.
+        """
+        with self.running:
+            if self._token is not rejected:  # another thread was faster
+                return self.usable_token
+            now = self._clock.now()
+            if now - self._rejection_login < self._settings.auth_interval or self.remaining() > 0:
+                return None
+            self._rejection_login = now
+            if self._last_start + self._settings.ping_interval > now:
+                self._requested = Cause.REJECTED
+                return None
+            return self.usable_token if self._run(Cause.REJECTED) else None
+
+    def request_scheduled(self) -> None:
+        """Bring the next scheduled login forward to now, unless logins fail or are suppressed already."""
+        if not self._failed and self._requested is None:
+            self._requested = Cause.SCHEDULED
+
+    def request_after_reload(self) -> bool:
+        """Allow one login with rejected credentials, once per rejection; return whether it is allowed."""
+        with self.running, self._state.login_lock(self._key):
+            record = self._record
+            if not self._is_suppressed(record) or record.reload_used:
+                return False
+            self._allow(replace(record, reload_used=True))
+            return True
+
+    def request_after_signal(self) -> bool:
+        """Allow one login although something delays it, once in five minutes; return whether it is allowed."""
+        with self.running, self._state.login_lock(self._key):
+            record, now = self._record, self._clock.now()
+            if self.remaining() <= 0 or now - record.signalled_at < SIGNAL_INTERVAL:
+                return False
+            self._allow(replace(record, signalled_at=now))
+            return True
+
+    def use(self, settings: EnvironmentSettings, sender: Sender) -> None:
+        """Take over new settings of the same environment; the caller holds `running`.
+
+        Changed credentials are tried at once. At another address the token is dropped: it is a secret of its host.
+        """
+        old, old_key = self._settings, self._key
+        self._use(settings, sender)
+        moved = (settings.token_url, settings.api_url) != (old.token_url, old.api_url)
+        if moved:
+            self._token = None
+        if moved or self._key != old_key or settings.credentials != old.credentials:
+            self._backoff.clear()
+            self._refusals.clear()
+            self._failed = False
+            self._requested = Cause.INITIAL if moved else Cause.CREDENTIALS
+
+    @property
+    def _record(self) -> LoginRecord:
+        return self._state.record(self._key)
+
+    def _use(self, settings: EnvironmentSettings, sender: Sender) -> None:
+        self._settings = settings
+        self._sender = sender
+        self._key = LoginKey(settings.token_url, self._state.fingerprint(*settings.identity))
+        self._state.use(self._name, self._key)
+        with self._state.login_lock(self._key):
+            record, now = self._record, self._clock.now()
+            current = negotiation.after_restart(record, settings.rejected_logins, now)
+            current = negotiation.with_limit(current, settings.rejected_logins, now)
+            if current != record:
+                self._state.save(self._key, current)
+
+    def _is_suppressed(self, record: LoginRecord) -> bool:
+        return record.resume_at > self._clock.now()
+
+    def _allow(self, record: LoginRecord) -> None:
+        self._state.save(self._key, record)
+        self._requested = Cause.OPERATOR
+
+    # The schedule.
+
+    def _due(self) -> float | None:
+        """Return when a login is due, apart from the shortest distance between two runs."""
+        if self._requested is Cause.OPERATOR:
+            return NEVER
+        allowed = max(self._record.resume_at, self._backoff.until)
+        if self._requested is not None or self._failed or self._record.rejected:
+            return allowed
+        if self._token is None:
+            return allowed if self._expected else None
+        return max(allowed, min(self._last_start + self._settings.auth_interval, self._renewal_due(self._token)))
+
+    def _renewal_due(self, token: Token) -> float:
+        """Return when `token` should be replaced so that it does not expire in use."""
+        return token.expires - min(self._settings.renew_margin, token.lifetime / 5)
+
+    def _next_cause(self) -> Cause:
+        if self._requested is not None:
+            return self._requested
+        if not self._attempted:
+            return Cause.INITIAL
+        if self._failed:
+            return self._cause
+        if self._token is not None and self._renewal_due(self._token) <= self._clock.now():
+            return Cause.EXPIRY
+        return Cause.SCHEDULED
+
+    # A run.
+
+    def _run(self, cause: Cause) -> bool:
+        """Send the login, with both field names in turn while they are unsettled; return whether it was granted."""
+        with self._state.login_lock(self._key):
+            # Not by the cause alone: a scheduled retry of an operator's attempt keeps its cause.
+            operator = cause is self._requested is Cause.OPERATOR
+            if not operator and self._is_suppressed(self._record):  # for another environment, a moment ago
+                return False
+            self._last_start, self._attempted = self._clock.now(), True
+            self._cause, self._requested = cause, None
+            before = self._record
+            self._settle(before, self._decide(self._exchanges(before, operator=operator), cause), operator=operator)
+            return not self._failed
+
+    def _exchanges(self, record: LoginRecord, *, operator: bool) -> list[Result]:
+        """Send one request, and after a refusal the other if it is open. Save each request before it leaves."""
+        settings, results = self._settings, list[Result]()
+        granted = self._state.granted(settings.token_url)
+        for names in negotiation.names_to_send(record, granted, settings.form_fields, operator=operator):
+            if results and not (results[-1].refused and (operator or record.counted < settings.rejected_logins)):
+                break
+            self._state.begin_login(self._key, replace(record, in_flight=True), self._name, self._last_start)
+            result = self._sender.log_in(names)
+            record = negotiation.after_exchange(record, names, result)
+            self._state.save(self._key, record, names if result.success else None)
+            results.append(result)
+        return results
+
+    def _decide(self, results: list[Result], cause: Cause) -> Result:
+        """Return the decisive Result of a run, and record the other: the refusal that reveals more, else the last."""
+        for result in results:
+            if result.refused and result.field_names is not None:
+                self._refusals[result.field_names] = _account(result)
+        decisive = results[-1]
+        if len(results) > 1:
+            first = results[0]
+            if decisive.refused and negotiation.weight(first) > negotiation.weight(decisive):
+                first, decisive = decisive, first
+            self._sink.record(replace(first, superseded=True))
+        other = negotiation.OTHER[decisive.field_names] if decisive.field_names else None
+        refusal = self._refusals.get(other, "") if other and not decisive.success else ""
+        return replace(decisive, cause=cause, other_refusal=refusal, field_names_settled=bool(self._refusals))
+
+    def _settle(self, before: LoginRecord, decisive: Result, *, operator: bool) -> None:
+        """Update token, backoff and persisted state from the decisive Result, then record it."""
+        self._failed = not decisive.success
+        decisive = replace(decisive, field_names_settled=decisive.field_names_settled and decisive.success)
+        if decisive.token is not None:
+            self._token = decisive.token
+            self._backoff.clear()
+            self._refusals.clear()
+            self._sink.record(decisive)
+            return
+        record = self._record
+        granted, pinned = self._state.granted(self._settings.token_url), self._settings.form_fields
+        limit = self._settings.rejected_logins
+        out_of_attempts = record.any_refused and record.counted >= limit
+        if record.rejected or out_of_attempts or negotiation.is_rejected(record, granted, pinned):
+            now, shortest = self._clock.now(), max(self._settings.ping_interval, decisive.retry_after or 0.0)
+            current = negotiation.suppressed(record, before.counted, limit, now, shortest)
+            if operator and current.counted == before.counted:  # the attempt did not reach the server's judgement
+                current = replace(current, reload_used=False)
+            self._state.save(self._key, current)
+            self._backoff.clear()
+            decisive = replace(
+                decisive,
+                credentials_rejected=decisive.refused or not before.rejected,
+                attempts_left=max(0, limit - current.counted),
+            )
+        else:
+            self._delay(decisive)
+        self._sink.record(replace(decisive, held_until=self._clock.wall() + self.remaining()))
+
+    def _delay(self, result: Result) -> None:
+        settings = self._settings
+        if result.reason is Reason.RATE_LIMITED:
+            self._backoff.login_rate_limited(settings.auth_interval, settings.ping_interval, result.retry_after)
+        elif result.reason is Reason.FORBIDDEN:
+            self._backoff.login_forbidden(settings.ping_interval)
+        elif result.reason is Reason.REJECTED_REQUEST and not result.refused:
+            self._backoff.login_not_accepted(settings.ping_interval)
+        else:
+            expires = self._token.expires if self._token else None
+            retry_after = result.retry_after if result.status == 503 else None
+            self._backoff.login_failed(settings.ping_interval, settings.auth_interval, expires, retry_after)
+
+
+def _account(refusal: Result) -> str:
+    """Return one refusal as text, with the field names that it answered."""
+    shown = {FieldNames.DOCUMENTED: "Username/Password", FieldNames.RFC6749: "username/password"}
+    names = shown[refusal.field_names] if refusal.field_names else "the other field names"
+    return f"with the field names {names}: status {refusal.status}, {refusal.detail}"

@@ -1,0 +1,1 @@
+"""What Results become: metrics, log lines and the status line."""

@@ -1,0 +1,366 @@
+"""Every metric, declared once, and what a Result means for each: the public interface, as the README's table has it."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Protocol, TypeVar
+from urllib.parse import urlsplit
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from monitor import __version__
+from monitor.errors import describe_exception
+from monitor.log import fields
+from monitor.model import Cause, Endpoint, HostCheck, Phase, Reason, Result, Token
+
+if TYPE_CHECKING:
+    from monitor.config.settings import EnvironmentSettings
+
+# Seconds; fixed for ever, or histograms of two versions could not be added up.
+BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30)
+OUTCOMES = ("success", *Reason)
+_HOST = ("environment", "endpoint")
+_BEFORE_THE_REQUEST = frozenset({Phase.RESOLVE, Phase.CONNECT, Phase.TLS})
+Kept = TypeVar("Kept", bound=MetricWrapperBase)
+_log = logging.getLogger(__name__)
+
+
+class Live(Protocol):
+    """State of an environment that is read at a scrape; `monitor.monitoring.environment` documents the members."""
+
+    @property
+    def token(self) -> Token | None: ...
+    @property
+    def credentials_rejected(self) -> bool: ...
+    def headroom(self) -> float | None: ...
+    def backoff(self, endpoint: Endpoint) -> float: ...
+
+
+Reading = Iterable[tuple[tuple[str, ...], float]]  # further label values, and the value
+
+
+class Metrics:
+    """The metrics of one monitor. Safe to use from many threads at once: a scrape sees each Result whole or not."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._mutex = threading.Lock()
+        self._watched: dict[str, Live] = {}
+        self._turn_began: dict[tuple[str, Endpoint], float] = {}  # of turns whose first request did not decide
+        # What the series of a host say at the moment: only what a Result changes is touched.
+        self._failing: dict[tuple[str, Endpoint], Reason] = {}
+        self._tls_version: dict[tuple[str, Endpoint], str] = {}
+        self._registry = registry = CollectorRegistry(auto_describe=False)
+        self._of_environments: list[MetricWrapperBase] = []
+
+        def gauge(name: str, says: str, *labels: str) -> Gauge:
+            return self._keep(Gauge(name, says, labels, registry=registry))
+
+        def counter(name: str, says: str, *labels: str) -> Counter:
+            return self._keep(Counter(name, says, labels, registry=registry))
+
+        self._up = gauge("tigr_up", "Whether the newest turn did its job: 1 it did, 0 it did not.", *_HOST)
+        self._duration = self._keep(
+            Histogram(
+                "tigr_request_duration_seconds",
+                "Duration of the requests that did their job, from name resolution to the last byte of the body.",
+                _HOST,
+                buckets=BUCKETS,
+                registry=registry,
+            )
+        )
+        self._unauthorized = counter("tigr_unauthorized", "Answers 401.", *_HOST)
+        self._requests = counter("tigr_requests", "Requests by outcome: success, or why not.", *_HOST, "outcome")
+        self._failure = gauge(
+            "tigr_failure", "1 for the reason of the newest failure while it lasts.", *_HOST, "reason"
+        )
+        self._phase = gauge("tigr_request_phase_seconds", "Phases of the newest request.", *_HOST, "phase")
+        self._consecutive = gauge("tigr_consecutive_failures", "Failures in a row; 0 after a success.", *_HOST)
+        self._interval = gauge("tigr_interval_seconds", "The configured interval of these turns.", *_HOST)
+        self._attempt = gauge("tigr_last_attempt_timestamp_seconds", "When the newest turn began.", *_HOST)
+        self._last_success = gauge("tigr_last_success_timestamp_seconds", "When the newest success ended.", *_HOST)
+        self._token_rejected = counter(
+            "tigr_token_rejected",
+            "Pings answered 401 with the newest token while it had not expired by our clock.",
+            "environment",
+        )
+        self._renewals = counter("tigr_token_renewals", "Logins attempted, by cause.", "environment", "cause")
+        self._reachable = gauge(
+            "tigr_api_reachable", "Whether the Client API host answered HTTP in its newest turn.", "environment"
+        )
+        self._token_host = gauge(
+            "tigr_token_host_reachable",
+            "Whether the most recent TLS connection to the token host (login or connection check) succeeded.",
+            "environment",
+        )
+        self._open = gauge(
+            "tigr_api_open",
+            "Whether the API responded to the most recent probe without a token with a well-formed pong.",
+            "environment",
+        )
+        self._certificate = gauge(
+            "tigr_certificate_expiry_timestamp_seconds", "When the host's certificate ends, as last seen.", *_HOST
+        )
+        self._tls = gauge("tigr_tls_info", "TLS version of the newest handshake.", *_HOST, "version")
+        self._offset = gauge("tigr_clock_offset_seconds", "The server's clock minus ours.", "environment")
+        self._delay = gauge("tigr_schedule_delay_seconds", "How late the newest turn started.", *_HOST)
+        self._missed = counter("tigr_schedule_missed", "Turns that did not happen.", *_HOST)
+        self._info = gauge("tigr_environment_info", "The hosts.", "environment", "token_host", "api_host")
+        self._declare_live()
+        self._reload_successful = Gauge(
+            "tigr_config_last_reload_successful",
+            "Whether the settings were last read without error.",
+            registry=registry,
+        )
+        self._reload_time = Gauge(
+            "tigr_config_last_reload_success_timestamp_seconds",
+            "When the settings were last read without error.",
+            registry=registry,
+        )
+        build = Gauge("tigr_build_info", "Version of the monitor.", ("version", "python"), registry=registry)
+        build.labels(__version__, platform.python_version()).set(1)
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+
+    def _keep(self, metric: Kept) -> Kept:
+        self._of_environments.append(metric)
+        return metric
+
+    def _declare_live(self) -> None:
+        """Declare what is computed at a scrape."""
+
+        def live(name: str, says: str, read: Callable[[Live], Reading], *labels: str) -> None:
+            self._registry.register(_Live(name, says, ("environment", *labels), lambda: self._watched, read))
+
+        live(
+            "tigr_token_expiry_headroom_seconds",
+            "Seconds until the token in hand expires, negative once it has.",
+            lambda environment: _unlabelled(environment.headroom()),
+        )
+        live(
+            "tigr_token_expiry_timestamp_seconds",
+            "When the token in hand expires.",
+            lambda environment: _unlabelled(environment.token.expires_at if environment.token else None),
+        )
+        live(
+            "tigr_token_lifetime_seconds",
+            "The lifetime that the token in hand was granted with.",
+            lambda environment: _unlabelled(environment.token.lifetime if environment.token else None),
+        )
+        live(
+            "tigr_credentials_rejected",
+            "Whether the authorization server has rejected these credentials and logins are suppressed.",
+            lambda environment: _unlabelled(float(environment.credentials_rejected)),
+        )
+        live(
+            "tigr_backoff_seconds",
+            "Seconds until the next attempt is allowed; 0 when nothing delays it, +Inf while logins are stopped.",
+            lambda environment: [((endpoint,), environment.backoff(endpoint)) for endpoint in Endpoint],
+            "endpoint",
+        )
+
+    def watch(self, settings: EnvironmentSettings, live: Live) -> None:
+        """Export an environment, from now on or with new settings; what was counted stays."""
+        name = settings.name
+        with self._mutex:
+            self._watched[name] = live
+            intervals = {Endpoint.TOKEN: settings.auth_interval, Endpoint.PING: settings.ping_interval}
+            for endpoint, interval in intervals.items():
+                self._interval.labels(name, endpoint).set(interval)
+                self._duration.labels(name, endpoint)
+                self._unauthorized.labels(name, endpoint)
+                self._missed.labels(name, endpoint)
+                for outcome in OUTCOMES:
+                    self._requests.labels(name, endpoint, outcome)
+                for reason in Reason:
+                    self._failure.labels(name, endpoint, reason)
+            for cause in Cause:
+                self._renewals.labels(name, cause)
+            self._token_rejected.labels(name)
+            self._open.labels(name)
+            self._info.remove_by_labels({"environment": name})
+            self._info.labels(name, _host(settings.token_url), _host(settings.api_url)).set(1)
+
+    def forget(self, environment: str) -> None:
+        """Export nothing of an environment any more."""
+        with self._mutex:
+            self._watched.pop(environment, None)
+            for metric in self._of_environments:
+                metric.remove_by_labels({"environment": environment})
+            for endpoint in Endpoint:
+                for known in (self._turn_began, self._failing, self._tls_version):
+                    known.pop((environment, endpoint), None)
+
+    def record(self, result: Result) -> None:
+        """Take a Result over into the metrics; one that comes too late for its environment is dropped."""
+        with self._mutex:
+            if result.environment in self._watched:
+                self._record(result)
+
+    def _record(self, result: Result) -> None:
+        self._record_host(result)
+        if result.question:
+            self._open.labels(result.environment).set(result.success)
+            return
+        self._count(result)
+        self._record_newest(result)
+        if not result.superseded:
+            self._record_turn(result)
+
+    def _record_host(self, result: Result) -> None:
+        """What an answer tells of the host, whatever was asked."""
+        name, endpoint = result.environment, result.endpoint
+        if result.certificate_expiry is not None:
+            self._certificate.labels(name, endpoint).set(result.certificate_expiry)
+        self._record_tls_version(name, endpoint, result.tls_version)
+        if endpoint is Endpoint.TOKEN and result.reason is not Reason.INTERNAL:
+            self._token_host.labels(name).set(result.failed_phase not in _BEFORE_THE_REQUEST)
+        if endpoint is Endpoint.PING and result.reason is not Reason.NO_TOKEN:
+            self._reachable.labels(name).set(result.reached)
+
+    def _record_tls_version(self, name: str, endpoint: Endpoint, version: str | None) -> None:
+        if version is None:
+            return
+        before = self._tls_version.get((name, endpoint), version)
+        if before != version:
+            self._tls.remove(name, endpoint, before)
+        self._tls_version[name, endpoint] = version
+        self._tls.labels(name, endpoint, version).set(1)
+
+    def _count(self, result: Result) -> None:
+        name, endpoint = result.environment, result.endpoint
+        self._requests.labels(name, endpoint, result.reason or "success").inc()
+        if result.reason is Reason.UNAUTHORIZED:
+            self._unauthorized.labels(name, endpoint).inc()
+        if result.token_rejected:
+            self._token_rejected.labels(name).inc()
+        if result.cause is not None:
+            self._renewals.labels(name, result.cause).inc()
+
+    def _record_newest(self, result: Result) -> None:
+        name, endpoint = result.environment, result.endpoint
+        if result.clock_offset is not None:
+            self._offset.labels(name).set(result.clock_offset)
+        for phase in Phase:
+            if phase in result.phases:
+                self._phase.labels(name, endpoint, phase).set(result.phases[phase])
+            else:
+                self._phase.remove(name, endpoint, phase)
+        began = min(self._turn_began.pop((name, endpoint), result.started_at), result.started_at)
+        self._attempt.labels(name, endpoint).set(began)
+        if result.superseded:
+            self._turn_began[name, endpoint] = began
+
+    def _record_turn(self, result: Result) -> None:
+        host = result.environment, result.endpoint
+        before = self._failing.pop(host, None)
+        if before is not None:
+            self._failure.labels(*host, before).set(0)
+        if result.reason is not None:
+            self._failing[host] = result.reason
+            self._failure.labels(*host, result.reason).set(1)
+        self._up.labels(*host).set(result.success)
+        if result.success:
+            self._duration.labels(*host).observe(result.duration)
+            self._last_success.labels(*host).set(result.started_at + result.duration)
+            self._consecutive.labels(*host).set(0)
+        else:
+            self._consecutive.labels(*host).inc()
+
+    def token_host_checked(self, check: HostCheck) -> None:
+        """Export the outcome of a connection to a token host; an internal fault leaves its state unknown."""
+        with self._mutex:
+            if check.environment not in self._watched or check.reason is Reason.INTERNAL:
+                return
+            self._token_host.labels(check.environment).set(check.reachable)
+            self._record_tls_version(check.environment, Endpoint.TOKEN, check.tls_version)
+            if check.certificate_expiry is not None:
+                self._certificate.labels(check.environment, Endpoint.TOKEN).set(check.certificate_expiry)
+
+    def certificate_seen(self, environment: str, endpoint: Endpoint, expiry: float) -> None:
+        """Export when a certificate ends that did not verify, in Unix seconds."""
+        with self._mutex:
+            if environment in self._watched:
+                self._certificate.labels(environment, endpoint).set(expiry)
+
+    def turn_began(self, environment: str, endpoint: Endpoint, delay: float) -> None:
+        """Export that a turn began, `delay` seconds late."""
+        with self._mutex:
+            if environment in self._watched:
+                self._delay.labels(environment, endpoint).set(delay)
+
+    def turns_missed(self, environment: str, endpoint: Endpoint, count: int) -> None:
+        """Count turns that did not happen."""
+        with self._mutex:
+            if environment in self._watched:
+                self._missed.labels(environment, endpoint).inc(count)
+
+    def reloaded(self, moment: float | None) -> None:
+        """Export that the settings were read at `moment`, in Unix seconds; None: that they could not be."""
+        with self._mutex:
+            self._reload_successful.set(moment is not None)
+            if moment is not None:
+                self._reload_time.set(moment)
+
+    def render(self, accept: str) -> tuple[str, bytes]:
+        """Return content type and body for a scraper that accepts `accept`."""
+        encode, content_type = choose_encoder(accept)
+        with self._mutex:
+            return content_type, encode(self._registry)
+
+
+class _Live(Collector):
+    """A gauge that is read at the scrape. A reading that fails costs its own series, not the scrape."""
+
+    def __init__(
+        self,
+        name: str,
+        says: str,
+        labels: tuple[str, ...],
+        watched: Callable[[], dict[str, Live]],
+        read: Callable[[Live], Reading],
+    ) -> None:
+        self._name = name
+        self._says = says
+        self._labels = labels
+        self._watched = watched
+        self._read = read
+        self._failing = False
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the gauge with what can be read."""
+        family = GaugeMetricFamily(self._name, self._says, labels=self._labels)
+        for environment, live in self._watched().items():
+            try:
+                for labels, value in self._read(live):
+                    family.add_metric((environment, *labels), value)
+            except Exception as error:  # noqa: BLE001 - whatever it is: see above
+                if not self._failing:
+                    _log.error(
+                        "a metric cannot be read", extra=fields(metric=self._name, fault=describe_exception(error))
+                    )
+                self._failing = True
+        yield family
+
+
+def _unlabelled(value: float | None) -> Reading:
+    return () if value is None else (((), value),)
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).netloc

@@ -1,0 +1,1 @@
+"""The daemon: start, reload, stop, and the objects that it joins."""

@@ -1,0 +1,239 @@
+"""Requests to TIGR: build the token request and the ping, judge the response, return a `Result`.
+
+The form of both requests and the meaning of their responses come from the vendor's authentication page and its OpenAPI
+description (TIGRS Registry Client API 1.0.0). Nothing is retried, nothing persisted.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode
+
+from monitor import __version__
+from monitor.clock import SYSTEM_CLOCK, Clock
+from monitor.errors import describe_exception
+from monitor.http.client import Exchange, Request, Wire
+from monitor.model import ClientAuth, Endpoint, FieldNames, HostCheck, Phase, Reason, Result, Token, internal_fault
+from monitor.tigr.redaction import Redactor
+from monitor.tigr.responses import (
+    ErrorDetails,
+    MalformedAnswerError,
+    is_login_refusal,
+    parse_error,
+    parse_grant,
+    parse_pong,
+    parse_retry_after,
+)
+
+if TYPE_CHECKING:
+    from monitor.config.settings import EnvironmentSettings
+
+USER_AGENT = f"tigr-monitor/{__version__}"
+PING_PATH = "/api/system/ping"
+_OK, _UNAUTHORIZED, _FORBIDDEN, _TOO_MANY = 200, 401, 403, 429
+_FIELD_NAMES = {FieldNames.DOCUMENTED: ("Username", "Password"), FieldNames.RFC6749: ("username", "password")}
+_CODE_SHOWN = 64  # characters of a server's code or submissionId that are kept
+
+
+class Api:
+    """The two requests of one environment. Safe to use from many threads at once."""
+
+    def __init__(self, settings: EnvironmentSettings, wire: Wire, clock: Clock = SYSTEM_CLOCK) -> None:
+        credentials = settings.credentials
+        basic = basic_credentials(settings, settings.client_auth)
+        self._settings = settings
+        self._wire = wire
+        self._clock = clock
+        self._authorization = f"Basic {basic}"
+        other = ClientAuth.FORM_ENCODED if settings.client_auth is ClientAuth.RAW else ClientAuth.RAW
+        self._other_client_auth = other if basic_credentials(settings, other) != basic else None
+        self._redactor = Redactor(
+            (credentials.client_id, credentials.client_secret, credentials.username, credentials.password), basic
+        )
+
+    def log_in(self, names: FieldNames) -> Result:
+        """Request a token once, with one pair of field names, never with both."""
+        username, password = _FIELD_NAMES[names]
+        credentials = self._settings.credentials
+        form = {username: credentials.username, password: credentials.password, "grant_type": "password"}
+        request = Request(
+            method="POST",
+            url=self._settings.token_url,
+            headers={
+                **_common_headers(),
+                "Authorization": self._authorization,
+                "Content-Type": "application/x-www-form-urlencoded",
+            },
+            content=urlencode(form).encode("ascii"),
+            timeout=self._settings.timeout,
+            proxy=self._settings.token_proxy,
+        )
+        before = self._clock.now()  # a lifetime counts from here: a token is never believed longer than it lasts
+        result = self._probe(Endpoint.TOKEN, request, lambda base, exchange: self._granted(base, exchange, before))
+        if result.refused:
+            result = replace(result, other_client_auth=self._other_client_auth)
+        return replace(result, field_names=names)
+
+    def ping(self, token: Token | None) -> Result:
+        """Ping with `token`; without one, probe the Client API all the same, expecting its refusal."""
+        headers = _common_headers()
+        if token is not None:
+            self._redactor.learn(token.value)  # after a reload it was another Api that was granted it
+            headers["Authorization"] = f"Bearer {token.value}"
+        request = Request(
+            method="GET",
+            url=self._settings.api_url + PING_PATH,
+            headers=headers,
+            timeout=self._settings.timeout,
+            proxy=self._settings.api_proxy,
+        )
+        return self._probe(Endpoint.PING, request, _ponged)
+
+    def check_token_host(self) -> HostCheck:
+        """Connect to the token host, with a TLS handshake if it speaks TLS, and send no request."""
+        settings = self._settings
+        timeout = min(settings.timeout, settings.ping_interval)
+        try:
+            check = self._wire.check_connection(settings.token_url, settings.token_proxy, timeout)
+        except Exception as error:  # noqa: BLE001 - an internal fault leaves the state of the host unknown
+            return HostCheck(settings.name, Reason.INTERNAL, describe_exception(error))
+        reason = Reason(check.fault.value) if check.fault else None
+        return HostCheck(settings.name, reason, check.fault_detail, check.tls_version, check.certificate_expiry)
+
+    def certificate_expiry(self, endpoint: Endpoint) -> float | None:
+        """Return when the certificate of a host ends, in Unix seconds, though it does not verify; None if unknown."""
+        settings = self._settings
+        if endpoint is Endpoint.TOKEN:
+            return self._wire.certificate_expiry(settings.token_url, settings.token_proxy, settings.timeout)
+        return self._wire.certificate_expiry(settings.api_url, settings.api_proxy, settings.timeout)
+
+    def _probe(self, endpoint: Endpoint, request: Request, judge: Callable[[Result, Exchange], Result]) -> Result:
+        started_at, started = self._clock.wall(), self._clock.now()
+        try:
+            exchange = self._wire.exchange(request)
+            base = Result(
+                environment=self._settings.name,
+                endpoint=endpoint,
+                started_at=exchange.started_at,
+                duration=exchange.duration,
+                phases=exchange.phases,
+                status=exchange.status,
+                address=exchange.address,
+                tls_version=exchange.tls_version,
+                certificate_expiry=exchange.certificate_expiry,
+            )
+            reason = _reason(exchange)
+            if reason is not None:
+                return self._failed(base, exchange, reason)
+            return judge(base, exchange)
+        except MalformedAnswerError as error:
+            return self._malformed(base, exchange, str(error))
+        except Exception as error:  # noqa: BLE001 - a fault of ours is a result too, or the turn would leave no trace
+            return internal_fault(self._settings.name, endpoint, started_at, self._clock.now() - started, error)
+
+    def _granted(self, base: Result, exchange: Exchange, before: float) -> Result:
+        grant = parse_grant(exchange.body)
+        self._redactor.learn(grant.value)
+        expires = before + grant.lifetime
+        expires_at = self._clock.wall() + expires - self._clock.now()
+        token = Token(value=grant.value, lifetime=grant.lifetime, expires=expires, expires_at=expires_at)
+        return replace(base, token=token, warnings=grant.warnings)
+
+    def _malformed(self, base: Result, exchange: Exchange, problem: str) -> Result:
+        """Judge a 200 that does not hold what the API promises; it may hold an error instead."""
+        error = _error_details(exchange)
+        refused = base.endpoint is Endpoint.TOKEN and is_login_refusal(exchange.status or 0, error)
+        text = self._redactor.clean(error.message) if refused else ""
+        return replace(
+            base,
+            reason=Reason.MALFORMED,
+            failed_phase=Phase.TRANSFER,
+            detail=text or problem,
+            error_code=self._shortened(error.code),
+            submission_id=self._shortened(error.submission_id),
+            refused=refused,
+            names_credentials=error.names_credentials,
+        )
+
+    def _failed(self, base: Result, exchange: Exchange, reason: Reason) -> Result:
+        error = ErrorDetails()
+        detail = exchange.fault_detail
+        if exchange.status is not None and exchange.status != _OK:
+            error = _error_details(exchange)
+            detail = self._redactor.clean(error.message)
+            detail = detail or f"status {exchange.status}, no error message in the response"
+        is_login = base.endpoint is Endpoint.TOKEN
+        return replace(
+            base,
+            reason=reason,
+            failed_phase=exchange.last_phase,
+            detail=detail,
+            error_code=self._shortened(error.code),
+            submission_id=self._shortened(error.submission_id),
+            retry_after=parse_retry_after(exchange.headers.get("retry-after"), self._clock.wall()),
+            refused=is_login and exchange.status is not None and is_login_refusal(exchange.status, error),
+            names_credentials=is_login and error.names_credentials,
+            rejects_token=not is_login and _rejects_token(exchange.status, error),
+        )
+
+    def _shortened(self, text: str | None) -> str | None:
+        return None if text is None else self._redactor.clean(text, shown=_CODE_SHOWN)
+
+
+def basic_credentials(settings: EnvironmentSettings, form: ClientAuth) -> str:
+    """Return client id and secret in base64, for HTTP Basic authentication.
+
+    The vendor's page joins them raw; RFC 6749 section 2.3.1 form-encodes each first. A blank is sent as `%20`, which
+    every decoder takes, not as `+`.
+    """
+    pair = [settings.credentials.client_id, settings.credentials.client_secret]
+    if form is ClientAuth.FORM_ENCODED:
+        pair = [quote(value, safe="") for value in pair]
+    return base64.b64encode(":".join(pair).encode()).decode()
+
+
+def _error_details(exchange: Exchange) -> ErrorDetails:
+    challenge = exchange.headers.get("www-authenticate", "")
+    return parse_error(exchange.status or 0, exchange.body, challenge, exchange.reason_phrase)
+
+
+def _rejects_token(status: int | None, error: ErrorDetails) -> bool:
+    return status == _UNAUTHORIZED or (status == _FORBIDDEN and error.rejects_token)
+
+
+def _common_headers() -> dict[str, str]:
+    return {
+        "User-Agent": USER_AGENT,
+        "Accept": "application/json",
+        "Accept-Encoding": "identity",
+        "Connection": "close",
+    }
+
+
+def _reason(exchange: Exchange) -> Reason | None:
+    """Why the exchange failed, before its body is looked at; a status decides as soon as it is known."""
+    status = exchange.status
+    if status is None or status == _OK:
+        return Reason(exchange.fault.value) if exchange.fault else None
+    if status == _UNAUTHORIZED:
+        return Reason.UNAUTHORIZED
+    if status == _FORBIDDEN:
+        return Reason.FORBIDDEN
+    if status == _TOO_MANY:
+        return Reason.RATE_LIMITED
+    if 400 <= status <= 499:
+        return Reason.REJECTED_REQUEST
+    if 500 <= status <= 599:
+        return Reason.SERVER_ERROR
+    return Reason.UNEXPECTED_STATUS
+
+
+def _ponged(base: Result, exchange: Exchange) -> Result:
+    """Judge a pong: the server's clock, held against ours at the middle of what it spent on the request."""
+    server = parse_pong(exchange.body)
+    answered = sum(seconds for phase, seconds in base.phases.items() if phase is not Phase.TRANSFER)
+    middle = base.started_at + answered - base.phases.get(Phase.PROCESSING, 0.0) / 2
+    return replace(base, clock_offset=server - middle)

@@ -1,0 +1,137 @@
+"""The parts of an error response's body, in whichever of the known forms it is. No function raises."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from monitor.tigr.markup import is_markup, title_and_text
+
+MAX_SHOWN_ERRORS = 3  # of one list
+Section = tuple[str | None, ...]  # parts of a message that belong together, such as a code and its description
+_WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorBody:
+    """A body, taken apart. Not redacted yet."""
+
+    codes: tuple[str, ...] = ()  # RFC 6749's `error`, then the `code` of each error of an ErrorContainer
+    submission_id: str | None = None
+    sections: tuple[Section, ...] = field(default=(), repr=False)
+    texts: tuple[str, ...] = field(default=(), repr=False)  # each string of the body, JSON resolved, markup not
+
+
+def parse_error_body(body: bytes) -> ErrorBody:
+    """Take an error's body apart, whatever its bytes are."""
+    value = _json_or_text(body)
+    members = value if isinstance(value, dict) else {}
+    codes = (_oauth_error(members)[0], *(_text(error.get("code")) for error in _container_errors(members)))
+    return ErrorBody(
+        codes=tuple(filter(None, codes)),
+        submission_id=_text(members.get("submissionId")),
+        sections=tuple(_sections(value)),
+        texts=tuple(_texts(value)),
+    )
+
+
+def join_sections(sections: Iterable[Section]) -> str:
+    """Join parts with ": " and sections with "; ", without the parts whose words another part repeats in full."""
+    parts = [(place, part.strip()) for place, section in enumerate(sections) for part in section if part]
+    wordings = [_wording(part) for _, part in parts]
+    lines: dict[int, list[str]] = {}
+    for index, (place, part) in enumerate(parts):
+        if part and not _is_repeated(index, wordings):
+            lines.setdefault(place, []).append(part)
+    return "; ".join(": ".join(line) for line in lines.values())
+
+
+def _wording(part: str) -> str:
+    """Return the words of `part` between blanks: `in` then finds whole words only, whatever the punctuation."""
+    return f" {' '.join(_WORD.findall(part.casefold())) or part} "
+
+
+def _is_repeated(index: int, wordings: list[str]) -> bool:
+    own = wordings[index]
+    return any(own in other and (own != other or place < index) for place, other in enumerate(wordings))
+
+
+def _json_or_text(body: bytes) -> Any:  # noqa: ANN401 - JSON
+    """Return the JSON value of `body`, or its text. Wrong bytes and raw line ends do not hide the rest."""
+    text = body.decode("utf-8-sig", "replace")
+    try:
+        return json.loads(text, strict=False)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _sections(value: Any) -> list[Section]:  # noqa: ANN401 - JSON
+    if isinstance(value, str):
+        return [title_and_text(value) if is_markup(value.strip()) else (value,)]
+    known = _member_sections(value) if isinstance(value, dict) else []
+    if any(part for section in known for part in section):
+        return known
+    return [(_compact(value),)] if value else []
+
+
+def _member_sections(members: dict[str, Any]) -> list[Section]:
+    """Return the texts of the members that are known to explain an error, in the order in which they are shown."""
+    errors = _container_errors(members)[:MAX_SHOWN_ERRORS]
+    return [
+        _oauth_error(members),
+        *((_text(error.get("code")), _text(error.get("message"))) for error in errors),
+        *((_text(members.get(name)),) for name in ("message", "Message", "errorMessage")),
+        (_text(members.get("title")), _text(members.get("detail"))),
+        *((_validation_error(item),) for item in _list(members.get("detail"))[:MAX_SHOWN_ERRORS]),
+    ]
+
+
+def _oauth_error(members: dict[str, Any]) -> tuple[str | None, str | None, str | None]:
+    """Return RFC 6749's code and description (section 5.2), and the message of an `error` that is an object."""
+    error, description = members.get("error"), _text(members.get("error_description"))
+    if isinstance(error, dict):
+        return _text(error.get("code")), description, _text(error.get("message"))
+    return _text(error), description, None
+
+
+def _container_errors(members: dict[str, Any]) -> list[dict[str, Any]]:
+    return [error for error in _list(members.get("errors")) if isinstance(error, dict)]
+
+
+def _validation_error(item: object) -> str | None:
+    """Return one item of FastAPI's `detail` as "place: message"."""
+    if not isinstance(item, dict):
+        return _text(item)
+    place = ".".join(str(step) for step in _list(item.get("loc")) if isinstance(step, str | int))
+    return ": ".join(filter(None, (place, _text(item.get("msg")))))
+
+
+def _compact(value: object) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    except RecursionError:
+        return ""
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Yield every string in `value`. A loop, because recursion would fail at a depth that a server chooses."""
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
