@@ -39,9 +39,10 @@ test-lowest: ## the tests with the oldest dependencies that are allowed (they we
 	$(MAKE) --no-print-directory $(VENV)-lowest/.lowest VENV=$(VENV)-lowest
 	$(VENV)-lowest/bin/python -m pytest -m "not system"
 
-lint: $(VENV)/.dev ## style, and types
+lint: $(VENV)/.dev ## style, types, and which package may import which
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
 	$(BIN)/mypy
 
 format: $(VENV)/.dev ## put the style right
@@ -80,7 +81,7 @@ release: $(VENV)/.dev ## make a version: make release VERSION=1.2.3
 	$(BIN)/python -m release $(VERSION)
 
 clean: ## remove what these commands made
-	rm -rf $(VENV) .venv .venv-* build dist .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv .venv-* build dist .coverage* .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # pip, not python: it is what venv puts there last, so a venv that was cut short is made again.
 $(BIN)/pip:

@@ -23,7 +23,7 @@ from benchmarks.figures import Figure, Spread, at_most, at_most_times, machine, 
 from benchmarks.growth import Point
 from benchmarks.target import MODULE, NGINX
 from monitor import __version__
-from tests.blackbox import PROGRAM
+from tests.support.blackbox import PROGRAM
 
 RESULTS = Path(__file__).parent / "results"
 _PER_PING = 1.1  # exchanges at the shipped intervals: a ping every 30 s, a login every 5 min

@@ -13,7 +13,7 @@ from benchmarks.capture import Seen, capturing, exchanges
 from benchmarks.processes import QUICK, Exporter, Reported, exporter, monitor, name_of, reported
 from benchmarks.scraping import storming
 from benchmarks.target import Port, serving
-from tests.process import Monitor, wait_for
+from tests.support.process import Monitor, wait_for
 
 ENVIRONMENTS = 4
 DELAY = 0.020  # seconds

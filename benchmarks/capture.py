@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.process import wait_for
+from tests.support.process import wait_for
 
 _HANDSHAKE, _APPLICATION_DATA = 22, 23  # RFC 8446 section 5.1: what is encrypted calls itself application data
 _ALERT_LENGTH = 19  # bytes of an encrypted alert: two, its real type, and the tag of the cipher

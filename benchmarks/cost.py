@@ -13,7 +13,7 @@ from benchmarks.processes import QUICK, Cost, Exporter, exporter, monitor, repor
 from benchmarks.scraping import Scrapes, silent, storm
 from benchmarks.target import Port, Target, serving
 from monitor.http.tls import verifying_context
-from tests.process import Monitor, wait_for
+from tests.support.process import Monitor, wait_for
 
 DELAY = 0.020  # seconds
 EXCHANGES = 2000

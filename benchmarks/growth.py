@@ -16,7 +16,7 @@ from benchmarks.capture import capturing, exchanges
 from benchmarks.figures import Spread
 from benchmarks.processes import Cost, monitor, name_of, reported
 from benchmarks.target import serving
-from tests.process import Monitor
+from tests.support.process import Monitor
 
 NUMBERS = (2, 10, 100, 500)  # environments
 DELAY = 0.020  # seconds

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from monitor.simulator.certificates import CertificateStore
 from monitor.simulator.faults import CertificateKind
-from tests.process import wait_for
+from tests.support.process import wait_for
 
 TOKEN = '{"access_token": "benchmark", "token_type": "bearer", "expires_in": 86400, "scope": "access"}'
 PONG = '{"pong": "2026-01-01T00:00:00.000Z"}'

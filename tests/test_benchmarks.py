@@ -15,8 +15,8 @@ from benchmarks.figures import Figure, Spread, at_most, at_most_times, table
 from benchmarks.processes import QUICK, Cost, Reported, exporter, monitor, reported
 from benchmarks.scraping import silent, storm, storming
 from benchmarks.target import serving
-from tests.checkout import ROOT
-from tests.process import wait_for
+from tests.support.checkout import ROOT
+from tests.support.process import wait_for
 
 RESULTS = json.loads((ROOT / "benchmarks/results/results.json").read_text(encoding="utf-8"))
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -11,8 +11,8 @@ import pytest
 from monitor import cli
 from monitor.commands import health
 from monitor.simulator import Simulator
-from tests.canaries import CANARIES, leaks
-from tests.process import clean, command, run
+from tests.support.canaries import CANARIES, leaks
+from tests.support.process import clean, command, run
 
 COMMANDS = ("run", "check", "demo", "config", "health")
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from monitor.simulator import Simulator
-from tests.blackbox import PROGRAM, running
-from tests.process import get
-from tests.rig import series
+from tests.support.blackbox import PROGRAM, running
+from tests.support.process import get
+from tests.support.rig import series
 
 pytestmark = pytest.mark.system
 PROBES = 3

@@ -14,7 +14,7 @@ import pytest
 
 from monitor import __version__
 from release.__main__ import CannotReleaseError, build, next_version, release, with_section
-from tests.checkout import ROOT, copy_to, git, tracked
+from tests.support.checkout import ROOT, copy_to, git, tracked
 
 DAY = dt.date(2026, 1, 31)
 

@@ -16,7 +16,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-ROOT = Path(__file__).parents[1]
+from tests.support.checkout import ROOT, tracked
+
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT = PYPROJECT["project"]
 SETS = sorted((ROOT / "requirements").glob("*.txt"))
@@ -158,3 +159,20 @@ def test_no_skip_passes_where_all_is_installed(tmp_path: Path) -> None:
     assert "1 passed, 1 xfailed, 2 errors" in said
     assert "NO_SKIP=1: Skipped: not installed: tigr-no-such-program" in said
     assert "NO_SKIP=1: Skipped: not on this planet" in said
+
+
+def test_an_image_gets_every_module_of_the_checkout() -> None:
+    """The file that says what a build sees admits them package by package, and nothing else of the program."""
+    first, *admitted = [
+        line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")
+    ]
+    assert first == "*"
+    assert all(line.startswith("!") for line in admitted)
+    seen = {str(path.relative_to(ROOT)) for line in admitted for path in ROOT.glob(line[1:])}
+    wanted = tracked("monitor") | {"LICENSE", "README.md", "pyproject.toml"}
+    assert {name for name in seen if not name.startswith("requirements/")} == wanted
+
+
+def test_few_modules_stand_outside_the_packages() -> None:
+    """At most eleven modules are at the top."""
+    assert len([name for name in tracked("monitor") if name.count("/") == 1 and name.endswith(".py")]) <= 11

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,9 +15,10 @@ from monitor.config.schema import EnvironmentSchema, Schema
 from monitor.model import Endpoint, FieldNames, Phase, Reason, Result, Token
 from monitor.monitoring.negotiation import pause_after
 from monitor.reporting.metrics import Metrics
-from tests.test_metrics import PING, SETTINGS, Live
+from tests.reporting.test_metrics import PING, SETTINGS, Live
+from tests.support.checkout import ROOT
 
-README = Path(__file__).parent.parent.joinpath("README.md").read_text()
+README = (ROOT / "README.md").read_text()
 FIRST_CELLS = re.findall(r"^\| `([^`]+)` \|", README, re.MULTILINE)
 TOKEN = Token(value="x", lifetime=60.0, expires=0.0, expires_at=1060.0)
 LOGIN = replace(PING, endpoint=Endpoint.TOKEN, token=TOKEN, field_names=FieldNames.DOCUMENTED)
@@ -63,7 +63,7 @@ def test_every_reason_is_in_the_table(reason: Reason) -> None:
 
 def test_every_make_target_that_it_names_exists() -> None:
     """Or a newcomer's first command fails."""
-    makefile = Path(__file__).parent.parent.joinpath("Makefile").read_text()
+    makefile = (ROOT / "Makefile").read_text()
     named = re.findall(r"(?:^    |`)make ([a-z-]+)", README, re.MULTILINE)
     assert {"demo", "test", "lint", "test-system", "soak", "help"} <= set(named)
     assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in named)

@@ -15,8 +15,8 @@ def health(host: str, port: int, *, tls: bool, authorization: str | None = None)
     """Return whether the daemon that listens on `host` and `port` is healthy, and what it, or the network, said.
 
     `monitor.web.access.local_access` returns the other two. With `tls` the certificate is not verified: it is for the
-    name that Prometheus uses, not for a loopback address, and nothing secret is sent. An answer other than 200 and 503, such
-    as 401, tells nothing about the daemon's health, and is not taken for it.
+    name that Prometheus uses, not for a loopback address, and nothing secret is sent. A response other than 200 and
+    503, such as 401, says nothing about the daemon's health, and is not taken for it.
     """
     host = reachable(host)
     connection = http.client.HTTPConnection(host, port, timeout=_LIMIT)

@@ -6,10 +6,11 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-FILE = Path(__file__).parents[2] / "grafana" / "tigr-connectivity.json"
+from tests.support.checkout import ROOT
+
+FILE = ROOT / "grafana" / "tigr-connectivity.json"
 SCRAPE = 5.0  # seconds: what the provisioned data source says
 POINTS = 1000  # about what a panel on a wide screen asks for
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import promql
 from tests.grafana import dashboards
-from tests.prometheus import rulefiles
+from tests.support import promql
+from tests.system.prometheus import rulefiles
 
 _QUERIES = list(dashboards.queries())
 every_query = pytest.mark.parametrize("query", _QUERIES, ids=str)

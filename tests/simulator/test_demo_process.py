@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from tests.process import clean, command, free_port
+from tests.support.process import clean, command, free_port
 
 
 def test_a_newcomer_sees_it_work(tmp_path: Path) -> None:

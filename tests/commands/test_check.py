@@ -1,0 +1,197 @@
+"""`tigr-monitor check`: one login and one ping by hand, in words and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitor.simulator import Simulator
+from monitor.simulator.faults import ApiOpen, Echo, Refuse, Slow, Status, TokenAnswer
+from monitor.simulator.message import Answer
+from monitor.simulator.personalities import VENDOR_PAGE
+from tests.support.canaries import CANARIES, leaks, simulator_with_canaries, values
+from tests.support.process import run
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    """Both environments, with secrets that can be found again."""
+    with simulator_with_canaries() as running:
+        yield running
+
+
+def check_json(simulator: Simulator, *names: str, status: int, **changes: str) -> list[dict[str, Any]]:
+    """What `check --json` prints."""
+    ended = run(["check", "--json", *names], simulator.settings() | changes)
+    assert ended.returncode == status, ended.stderr
+    printed: list[dict[str, Any]] = json.loads(ended.stdout)
+    return printed
+
+
+def test_all_well(simulator: Simulator) -> None:
+    """One login and one ping per environment, with their phases; status 0."""
+    ended = run(["check"], simulator.settings())
+    assert ended.returncode == 0
+    lines = [line for line in ended.stdout.splitlines() if line[0] != " "]
+    assert [line.split()[:3] for line in lines] == [
+        ["prod", "login", "ok,"], ["prod", "ping", "ok,"], ["uat", "login", "ok,"], ["uat", "ping", "ok,"],
+    ]  # fmt: skip
+    assert "token good for 1h" in ended.stdout
+    assert "processing" in ended.stdout
+    assert [simulator.log.requests(name, host) for name in ("prod", "uat") for host in ("token", "api")] == [1] * 4
+
+
+def test_json_has_an_object_per_exchange(simulator: Simulator) -> None:
+    """With the keys that scripts build on."""
+    login, ping = check_json(simulator, "uat", status=0)
+    assert list(login) == [
+        "environment", "endpoint", "success", "decisive", "reason", "status", "started_at", "duration_seconds",
+        "phases", "url", "host", "address", "tls_version", "certificate_expires_at", "clock_offset_seconds", "detail",
+        "error_code", "submission_id", "means", "next", "lifetime_seconds", "field_names",
+    ]  # fmt: skip
+    assert "lifetime_seconds" not in ping
+    assert (login["environment"], login["endpoint"], login["success"], login["reason"]) == ("uat", "token", True, None)
+    assert (login["lifetime_seconds"], login["field_names"], login["decisive"]) == (3600, "documented", True)
+    uat = simulator.environment("uat")
+    assert (login["url"], ping["url"]) == (uat.token_url, f"{uat.api_url}/api/system/ping")
+    assert login["host"] == login["url"].split("/")[2]
+    assert login["address"] in {"127.0.0.1", "::1"}
+    assert (login["tls_version"], login["certificate_expires_at"][-1]) == ("TLSv1.3", "Z")
+    assert (login["clock_offset_seconds"], login["error_code"], login["means"], login["next"]) == (None,) * 4
+    assert abs(ping["clock_offset_seconds"]) < 60
+    assert ping["status"] == 200
+    assert sum(ping["phases"].values()) == pytest.approx(ping["duration_seconds"], abs=0.001)
+    assert ping["started_at"].endswith("Z")
+
+
+def test_a_failure_is_explained(simulator: Simulator) -> None:
+    """The reason, what it means, what to do next, and the server's own words; status 1."""
+    simulator.environment("prod").api_faults.set(Status(403))
+    ended = run(["check", "prod"], simulator.settings())
+    assert ended.returncode == 1
+    assert "FAILED: forbidden (status 403)" in ended.stdout
+    for label in ("Detail:", "Code:", "submissionId:", "Means:", "Next:"):
+        assert label in ended.stdout
+    assert "IP addresses" in ended.stdout
+    _, ping = check_json(simulator, "prod", status=1)
+    assert ping["reason"] == "forbidden"
+    assert ping["submission_id"].startswith("sim-")
+
+
+def test_both_requests_of_a_first_contact_are_shown(simulator: Simulator) -> None:
+    """Each exchange has its field names and the server's text; the setting that pins the right names is there."""
+    simulator.environment("prod").field_names = "rfc6749"
+    first, second, ping = check_json(simulator, "prod", status=0)
+    assert (first["success"], second["success"], ping["success"]) == (False, True, True)
+    assert [exchange["decisive"] for exchange in (first, second, ping)] == [False, True, True]
+    assert (first["field_names"], second["field_names"]) == ("documented", "rfc6749")
+    text = run(["check", "prod"], simulator.settings()).stdout
+    assert "with Username/Password, not decisive" in text
+    assert "Invalid Login ID or Password" in text
+    assert "TIGR_ENVIRONMENTS__PROD__FORM_FIELDS=rfc6749" in text
+    assert "Note:" not in text
+
+
+def test_the_more_telling_refusal_is_decisive(simulator: Simulator) -> None:
+    """On a server that does not know `username`, the vendor's sentence to `Username` decides; both texts are shown."""
+    prod = simulator.environment("prod")
+    prod.personality = replace(VENDOR_PAGE, missing_field=Answer(400, b"no such field", "text/plain"))
+    prod.change_password()
+    wrong = {"TIGR_ENVIRONMENTS__PROD__PASSWORD": CANARIES.password}
+    first, second, ping = check_json(simulator, "prod", status=1, **wrong)
+    assert [exchange["decisive"] for exchange in (first, second, ping)] == [True, False, True]
+    assert (first["reason"], second["reason"]) == ("unauthorized", "rejected_request")
+    assert "client id and secret, or the user name and password" in first["means"]
+
+
+def test_a_rejected_login_says_what_remains(simulator: Simulator, tmp_path: Path) -> None:
+    """With a state directory: the attempts left and the time of the next; without one, that nothing remembers it."""
+    simulator.environment("prod").change_password()
+    wrong = simulator.settings() | {"TIGR_ENVIRONMENTS__PROD__PASSWORD": CANARIES.password}
+    text = " ".join(run(["check", "prod"], wrong).stdout.split())
+    assert "the password was sent 2 times without a grant, and nothing remembers it: TIGR_STATE_DIR is not set" in text
+    text = " ".join(run(["check", "prod"], wrong | {"TIGR_STATE_DIR": str(tmp_path)}).stdout.split())
+    assert "1 more request with these credentials before logins stop" in text
+    assert "nothing remembers" not in text
+    text = " ".join(run(["check", "prod"], wrong | {"TIGR_STATE_DIR": str(tmp_path)}).stdout.split())
+    assert "not sent: these credentials were rejected before, and logins are suppressed until" in text
+
+
+def test_http_basic_is_named_where_it_may_be_the_cause(simulator: Simulator) -> None:
+    """A refused secret with a percent sign brings the setting that sends it in the other form; a plain one does not."""
+    prod = simulator.environment("prod")
+    prod.change_password()
+    wrong = simulator.settings() | {"TIGR_ENVIRONMENTS__PROD__PASSWORD": CANARIES.password}
+    hint = "TIGR_ENVIRONMENTS__PROD__CLIENT_AUTH=form_encoded"
+    odd = {"TIGR_ENVIRONMENTS__PROD__CLIENT_SECRET": "50%+more"}
+    plain = {"TIGR_ENVIRONMENTS__PROD__CLIENT_SECRET": "plain", "TIGR_ENVIRONMENTS__PROD__CLIENT_ID": "plain"}
+    assert hint in run(["check", "prod"], wrong | odd).stdout
+    assert hint not in run(["check", "prod"], wrong | plain).stdout
+
+
+def test_a_login_that_fails_still_asks_the_api(simulator: Simulator) -> None:
+    """Without a token: whether it is there, and whether its door is closed."""
+    prod = simulator.environment("prod")
+    prod.token_faults.set(Refuse())
+    words = run(["check", "prod"], simulator.settings()).stdout
+    assert "the Client API is reachable (status 401)" in words
+    assert "FAILED: no_token" in words
+    prod.api_faults.set(ApiOpen())
+    assert "ACCEPTS UNAUTHENTICATED REQUESTS" in run(["check", "prod"], simulator.settings()).stdout
+    prod.api_faults.set(Refuse())
+    assert "is not reachable (connect)" in run(["check", "prod"], simulator.settings()).stdout
+    login, ping = check_json(simulator, "prod", status=1)
+    assert (login["reason"], ping["reason"]) == ("connect", "no_token")
+
+
+def test_a_pause_is_respected(simulator: Simulator, tmp_path: Path) -> None:
+    """Rejected credentials are not tried again before their time, by whatever command."""
+    simulator.environment("prod").change_password("something else")
+    stale = {"TIGR_STATE_DIR": str(tmp_path), "TIGR_ENVIRONMENTS__PROD__PASSWORD": CANARIES.password}
+    first = check_json(simulator, "prod", status=1, **stale)
+    assert [told["reason"] for told in first] == ["unauthorized", "unauthorized", "no_token"]
+    held_back, _ = check_json(simulator, "prod", status=1, **stale)
+    assert held_back["reason"] == "unauthorized"
+    assert held_back["status"] is None
+    assert "suppressed until" in held_back["detail"]
+    assert simulator.log.requests("prod", "token") == 2
+
+
+def test_broken_promises_are_warnings(simulator: Simulator) -> None:
+    """And no failure."""
+    simulator.environment("prod").token_faults.set(TokenAnswer(without=("scope",)))
+    ended = run(["check", "prod"], simulator.settings())
+    assert ended.returncode == 0
+    assert "Warning: scope is not 'access'" in ended.stdout
+
+
+def test_a_timeout_names_its_phase(simulator: Simulator) -> None:
+    """Where it hung."""
+    simulator.environment("prod").api_faults.set(Slow(5))
+    ended = run(["check", "prod"], simulator.settings() | {"TIGR_TIMEOUT": "1s"})
+    assert "FAILED: timeout after 1.0" in ended.stdout
+    assert "in phase processing" in ended.stdout
+
+
+def test_an_unknown_name_is_told(simulator: Simulator) -> None:
+    """With those that there are; status 2."""
+    ended = run(["check", "prud"], simulator.settings())
+    assert ended.returncode == 2
+    assert ended.stderr == "tigr-monitor: check: there is no environment prud; there are prod, uat\n"
+
+
+@pytest.mark.parametrize("arguments", [["check"], ["check", "--json"], ["config"]])
+def test_no_secret_is_printed(arguments: list[str], simulator: Simulator) -> None:
+    """Also where the server echoes what it was sent."""
+    for environment in simulator.environments.values():
+        environment.api_faults.set(Echo(400))
+    ended = run(arguments, simulator.settings())
+    assert not leaks(ended.stdout + ended.stderr, (*values(CANARIES), f"{CANARIES.client_id}:{CANARIES.client_secret}"))
+    simulator.environment("prod").token_faults.set(Echo(401))
+    ended = run(arguments, simulator.settings())
+    assert not leaks(ended.stdout + ended.stderr, (*values(CANARIES), f"{CANARIES.client_id}:{CANARIES.client_secret}"))

@@ -1,0 +1,293 @@
+"""What each setting may be, and what is said when it is something else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from monitor.model import FieldNames
+from tests.support.settings import FIELDS, loaded, name, only_problem, write
+
+PASSWORD = name("prod", "PASSWORD")
+
+
+# Credentials
+
+
+@pytest.mark.parametrize(
+    "value", [" blank first and last ", "pä ß€😀", "%2B+&=\"'\\:#$", "\u00a0", "none", "0", "x" * 1000]
+)
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_credential_is_taken_as_it_is(tmp_path: Path, field: str, value: str) -> None:
+    """From the environment and from a secret file alike: blanks, umlauts, punctuation."""
+    if field == "CLIENT_ID":
+        value = value.replace(":", "")
+    write(tmp_path / name("uat", field).lower(), value)
+    settings = loaded(
+        {name("prod", field): value, name("uat", field): None, "TIGR_SECRETS_DIR": str(tmp_path)}
+    ).settings
+    assert [getattr(env.credentials, field.lower()) for env in settings.environments] == [value, value]
+
+
+@pytest.mark.parametrize("content, secret", [("x\n", "x"), ("x", "x"), (" x \n", " x ")])
+def test_exactly_one_line_feed_is_dropped(tmp_path: Path, content: str, secret: str) -> None:
+    """Editors and echo put one at the end of a file; nothing else is dropped."""
+    write(tmp_path / PASSWORD.lower(), content)
+    prod = loaded({PASSWORD: None, "TIGR_SECRETS_DIR": str(tmp_path)}).settings.environments[0]
+    assert prod.credentials.password == secret
+
+
+@pytest.mark.parametrize(
+    "content, why",
+    [
+        ("hunter2\n\n", "has a line break in it (exactly one line feed at the end of a secret file is dropped; "),
+        ("hunter2\r\n", "has a line break in it (exactly one line feed at the end of a secret file is dropped; "),
+        ("hun\0ter2", "has a control character in it"),
+        ("hunter2\t", "has a control character in it"),
+        ("hunter2\x7f", "has a control character in it"),
+        ("hunter2\x85", "has a control character in it"),
+        ("\ufeffhunter2", "begins with a byte order mark; save the file without one"),
+        ("", "is empty; give it a value, or remove it"),
+        ("\n", "is empty; give it a value, or remove it"),
+    ],
+)
+@pytest.mark.parametrize("field", FIELDS)
+def test_what_cannot_be_sent_is_refused_unseen(tmp_path: Path, field: str, content: str, why: str) -> None:
+    """Control characters, a byte order mark and nothing at all are told by path, and the value is not shown."""
+    variable = name("prod", field)
+    path = write(tmp_path / variable.lower(), content)
+    told = only_problem({variable: None, "TIGR_SECRETS_DIR": str(tmp_path)})
+    assert told.startswith(f"{path}: {why}")
+    assert "hunter" not in told
+
+
+def test_a_credential_in_the_environment_must_be_utf_8() -> None:
+    """Bytes that are not UTF-8 reach Python in disguise; sent as they are they would be a wrong password."""
+    assert only_problem({PASSWORD: "caf\udce9"}) == f"{PASSWORD}: is not UTF-8"
+
+
+def test_a_client_id_has_no_colon() -> None:
+    """HTTP Basic joins client id and secret with one."""
+    variable = name("prod", "CLIENT_ID")
+    assert only_problem({variable: "hunter:2"}) == (
+        f"{variable}: has a colon in it, which HTTP Basic authentication cannot carry in a client id"
+    )
+
+
+@pytest.mark.parametrize("written", ["12345678", "true", "[1]", "1979-05-27", "0x" + "f" * 9000])
+def test_a_credential_in_a_toml_file_stands_in_quotes(tmp_path: Path, written: str) -> None:
+    """A number would have lost its leading zeros."""
+    config = write(tmp_path / "c.toml", f"environments.prod.password = {written}")
+    told = only_problem({PASSWORD: None, "TIGR_CONFIG_FILE": config})
+    assert told == f"environments.prod.password in {config}: must be text, in quotes"
+
+
+# URLs
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://example.test",
+        "https://example.test:8443/a/b",
+        "https://192.0.2.1/x",
+        "https://[2001:db8::1]:443/x",
+        "https://my_host.example.test./x@y",
+        "http://127.0.0.1:8080/x",
+        "http://127.9.9.9/x",
+        "http://localhost:8080/x",
+        "http://LOCALHOST/x",
+        "http://[::1]:8080/x",
+    ],
+)
+@pytest.mark.parametrize("field", ["TOKEN_URL", "API_URL"])
+def test_https_anywhere_and_http_on_this_machine(field: str, url: str) -> None:
+    """Plain http is for a loopback address, by its spelling."""
+    prod = loaded({name("prod", field): url}).settings.environments[0]
+    assert getattr(prod, field.lower()) == url
+
+
+@pytest.mark.parametrize(
+    "url, why",
+    [
+        ("http://example.test/x", "must begin with https://; plain http:// is for loopback addresses only"),
+        ("http://localhost.example.test", "must begin with https://; plain"),
+        ("http://[::ffff:127.0.0.1]/", "must begin with https://; plain"),
+        ("http://10.0.0.1/", "must begin with https://; plain"),
+        ("ftp://example.test/x", "must begin with https://"),
+        ("example.test/x", "has no valid host name"),
+        ("https://", "has no valid host name"),
+        ("https://:443", "has no valid host name"),
+        ("https://-example.test", "has no valid host name"),
+        ("https://a..b", "has no valid host name"),
+        ("https://a\\b", "has no valid host name"),
+        ("https://[fe80::1%25eth0]/", "has no valid host name"),
+        ("https://a:0", "has no valid port: it must be a number from 1 to 65535"),
+        ("https://a:65536", "has no valid port"),
+        ("https://a:", "has no valid port"),
+        ("https://a:b", "has no valid port"),
+        ("https://[hunter2/", "is not a URL: its brackets hold no IPv6 address"),
+        ("https://exämple.test/", "is not a URL: it holds a character that must be percent-encoded"),
+        ("https://a/b c", "is not a URL: it holds a character that must be percent-encoded"),
+        ("https://a/b\n", "is not a URL: it holds a character that must be percent-encoded"),
+        ("https://hunter:2@a/x", "must not hold a user name or a password"),
+        ("https://a/x?hunter2", "must end with its path"),
+        ("https://a/x#", "must end with its path"),
+        ("", "is empty"),
+    ],
+)
+@pytest.mark.parametrize("field", ["TOKEN_URL", "API_URL"])
+def test_a_url_that_cannot_be_watched_is_refused_unseen(field: str, url: str, why: str) -> None:
+    """The message says what to change, and repeats nothing: people write passwords into URLs."""
+    told = only_problem({name("prod", field): url})
+    assert told.startswith(f"{name('prod', field)}: {why}")
+    assert "hunter" not in told
+
+
+def test_the_base_url_ends_without_a_slash() -> None:
+    """A path follows it; the token's URL is used as it is."""
+    slashes = {
+        name("prod", "API_URL"): "HTTPS://example.test/a//",
+        name("prod", "TOKEN_URL"): "https://example.test/t/",
+    }
+    prod = loaded({**slashes}).settings.environments[0]
+    assert (prod.api_url, prod.token_url) == ("https://example.test/a", "https://example.test/t/")
+
+
+# Durations
+
+
+@pytest.mark.parametrize("setting", ["PING_INTERVAL", "AUTH_INTERVAL", "CONFIRM_INTERVAL", "TIMEOUT"])
+def test_intervals_and_the_timeout_are_a_second_at_least(setting: str) -> None:
+    """For all environments and for one; the value is shown, as it is no secret."""
+    assert only_problem({f"TIGR_{setting}": "500ms"}) == f"TIGR_{setting}: must be between 1s and 1d (it is '500ms')"
+    assert only_problem({name("uat", setting): "2d"}).startswith(f"{name('uat', setting)}: must be between 1s and 1d")
+    assert only_problem({f"TIGR_{setting}": ""}).endswith("or a number of seconds")
+
+
+def test_a_long_wrong_value_is_not_repeated() -> None:
+    """It helps nobody."""
+    assert only_problem({"TIGR_TIMEOUT": "x" * 61}).endswith("or a number of seconds")
+
+
+def test_a_wrong_value_in_a_secret_file_is_never_repeated(tmp_path: Path) -> None:
+    """Whatever its name is: it may be a secret in the wrong file."""
+    path = write(tmp_path / "tigr_timeout", "hunter2")
+    told = only_problem({"TIGR_SECRETS_DIR": str(tmp_path)})
+    assert told == f"{path}: must be a duration such as 90s, 5m or 1h30m, or a number of seconds"
+
+
+def test_the_margin_may_be_nothing_and_the_timeout_longer_than_the_interval() -> None:
+    """Odd, but what the operator asked for."""
+    prod = loaded({"TIGR_RENEW_MARGIN": "0", "TIGR_TIMEOUT": "1m", "TIGR_PING_INTERVAL": "1"}).settings.environments[0]
+    assert (prod.renew_margin, prod.timeout, prod.ping_interval) == (0, 60, 1)
+
+
+# The rest
+
+
+@pytest.mark.parametrize(
+    "listen, host, port",
+    [
+        ("0.0.0.0:80", "0.0.0.0", 80),  # noqa: S104 - parsed, not listened on
+        ("localhost:9844", "localhost", 9844),
+        ("[::1]:9844", "::1", 9844),
+        ("[::]:9844", "::", 9844),
+        (":9844", "", 9844),
+        ("127.0.0.1:0", "127.0.0.1", 0),
+    ],
+)
+def test_listens_on_host_and_port(listen: str, host: str, port: int) -> None:
+    """A name, an IPv4 address, an IPv6 address in brackets, or nothing, and a port."""
+    settings = loaded({"TIGR_LISTEN": listen}).settings
+    assert (settings.listen_host, settings.listen_port) == (host, port)
+
+
+@pytest.mark.parametrize(
+    "listen", ["9844", "::1:9844", "[::1]", "localhost", "localhost:", "a b:1", ":65536", ":-1", ":٣", "*:1", "[a]:1"]
+)
+def test_an_address_to_listen_on_needs_both(listen: str) -> None:
+    """The message shows the forms there are."""
+    told = only_problem({"TIGR_LISTEN": listen})
+    assert told.startswith(
+        "TIGR_LISTEN: must be host:port, such as 127.0.0.1:9844, [::1]:9844, or :9844 for every address"
+    )
+
+
+@pytest.mark.parametrize("names", [*FieldNames])
+def test_the_field_names_can_be_pinned(names: FieldNames) -> None:
+    """Each environment has its own, and `auto` pins none."""
+    prod, uat = loaded({name("uat", "FORM_FIELDS"): names.upper()}).settings.environments
+    assert (prod.form_fields, uat.form_fields) == (None, names)
+    assert loaded({name("uat", "FORM_FIELDS"): "auto"}).settings.environments[1].form_fields is None
+
+
+@pytest.mark.parametrize(
+    "setting, words",
+    [
+        ("TIGR_LOG_LEVEL", "debug, info, warning or error"),
+        ("TIGR_LOG_FORMAT", "logfmt or json"),
+        (name("prod", "FORM_FIELDS"), "auto, documented or rfc6749"),
+    ],
+)
+def test_a_choice_is_told_in_full(setting: str, words: str) -> None:
+    """Who chose wrongly learns what there is."""
+    assert only_problem({setting: "loud"}) == f"{setting}: must be {words} (it is 'loud')"
+
+
+def test_files_must_be_readable(tmp_path: Path) -> None:
+    """A file that a setting names is opened once, so that its absence is told at start."""
+    path = write(tmp_path / "web.yml", "")
+    assert loaded({"TIGR_WEB_CONFIG_FILE": path}).settings.web_config_file == Path(path)
+    for setting in ("TIGR_WEB_CONFIG_FILE", "TIGR_CA_FILE"):
+        told = only_problem({setting: "/nonexistent"})
+        assert told == f"{setting}: cannot be read: No such file or directory (it is '/nonexistent')"
+        assert "Is a directory" in only_problem({setting: str(tmp_path)})
+
+
+def test_a_ca_file_holds_certificates(tmp_path: Path) -> None:
+    """A file without any would make every handshake fail."""
+    for content in ("", "not PEM"):
+        path = write(tmp_path / "ca.pem", content)
+        assert only_problem({"TIGR_CA_FILE": path}).startswith("TIGR_CA_FILE: names a file that holds no certificates")
+
+
+def test_a_ca_file_is_taken(authority: Path) -> None:
+    """Roots of one's own are trusted besides the system's."""
+    assert loaded({"TIGR_CA_FILE": str(authority)}).settings.ca_file == authority
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Path:
+    """A file with the certificate of an authority of our own."""
+    from datetime import UTC, datetime, timedelta
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(subject, subject, key.public_key(), 1, now, now + timedelta(days=1))
+    certificate = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True).sign(
+        key, hashes.SHA256()
+    )
+    path = tmp_path / "ca.pem"
+    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+def test_a_path_is_a_path() -> None:
+    """Empty is no path; what is not there yet may be one for state."""
+    assert loaded({"TIGR_STATE_DIR": "/nonexistent"}).settings.state_dir == Path("/nonexistent")
+    assert only_problem({"TIGR_STATE_DIR": ""}) == "TIGR_STATE_DIR: is empty; give it a value, or remove it"
+
+
+@pytest.mark.parametrize(
+    "written, enabled", [("true", 2), ("TRUE", 2), ("1", 2), ("yes", 2), ("on", 2), ("False", 1), ("off", 1)]
+)
+def test_on_and_off_have_the_usual_spellings(written: str, enabled: int) -> None:
+    """True or false, yes or no, on or off, 1 or 0."""
+    assert len(loaded({name("uat", "ENABLED"): written}).settings.environments) == enabled

@@ -1,0 +1,71 @@
+"""The wall clock is stepped under the running daemon: nothing bursts, nothing stops, no token dies early."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from monitor.simulator import Simulator
+from tests.support.process import Monitor, wait_for
+
+pytestmark = pytest.mark.system
+HOUR, DAY = 3600, 86400
+PING = {"environment": "prod", "endpoint": "ping"}
+FAST = {"TIGR_PING_INTERVAL": "1s", "TIGR_AUTH_INTERVAL": "1h", "TIGR_TIMEOUT": "1s"}
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    """One environment, whose tokens live for an hour."""
+    with Simulator(("prod",)) as running:
+        running.environment("prod").latency = 0.0
+        yield running
+
+
+def library() -> str:
+    """Where the library is that `faketime` preloads: the command itself would fix the offset for ever."""
+    if shutil.which("faketime") is None:
+        pytest.skip("faketime is not installed")
+    told = subprocess.run(["faketime", "-f", "+0", "env"], capture_output=True, text=True, check=True)
+    return next(line.partition("=")[2] for line in told.stdout.splitlines() if line.startswith("LD_PRELOAD="))
+
+
+@pytest.mark.parametrize("step", [HOUR, -HOUR, DAY, -DAY])
+def test_a_step_of_the_wall_clock_changes_what_is_shown_alone(step: int, simulator: Simulator, tmp_path: Path) -> None:
+    """The next ping comes within an interval, none in a burst, no login; the offset shows the step."""
+    offset = tmp_path / "offset"
+    offset.write_text("+0")
+    fake = {
+        "LD_PRELOAD": library(),
+        "FAKETIME_TIMESTAMP_FILE": str(offset),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+    with Monitor(simulator.settings() | FAST | fake, tmp_path) as monitor:
+        monitor.wait_for(1, "tigr_up", **PING)
+        pings = simulator.log.requests("prod", "api")
+        headroom = monitor.value("tigr_token_expiry_headroom_seconds", environment="prod")
+        assert headroom is not None
+        missed = monitor.value("tigr_schedule_missed_total", **PING)  # a slow start may have cost one
+        began = time.monotonic()
+        offset.write_text(f"{step:+d}")
+        simulator.log.wait_for_requests(pings + 1, 2.5, environment="prod", host="api")
+        simulator.log.wait_for_requests(pings + 4, environment="prod", host="api")
+        elapsed = time.monotonic() - began
+        wait_for(
+            lambda: abs((monitor.value("tigr_clock_offset_seconds", environment="prod") or 0) + step) < 60,
+            "the offset shows the step",
+        )
+        assert simulator.log.requests("prod", "api") <= pings + elapsed + 3
+        assert simulator.log.requests("prod", "token") == 1
+        later = monitor.value("tigr_token_expiry_headroom_seconds", environment="prod")
+        assert later is not None
+        assert 0 < headroom - later < 60
+        assert monitor.value("tigr_up", **PING) == 1
+        assert monitor.value("tigr_schedule_missed_total", **PING) == missed
+        assert monitor.stop() == 0

@@ -1,0 +1,287 @@
+"""What a Result means for each metric; and that the whole of it is what Prometheus wants."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import subprocess
+from dataclasses import replace
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from monitor.config.settings import Credentials, EnvironmentSettings
+from monitor.model import Cause, ClientAuth, Endpoint, Phase, Reason, Result, Token
+from monitor.reporting.metrics import BUCKETS, OUTCOMES, Metrics
+from tests.support.rig import series, value
+
+SETTINGS = EnvironmentSettings(
+    name="prod",
+    token_url="https://login.example/oauth/token",
+    api_url="https://api.example:8443/ClientAPI",
+    credentials=Credentials("", "", "", ""),
+    client_auth=ClientAuth.RAW,
+    form_fields=None,
+    ping_interval=30.0,
+    auth_interval=300.0,
+    confirm_interval=5.0,
+    timeout=10.0,
+    renew_margin=60.0,
+    rejected_logins=3,
+    token_host_check=True,
+    unauthenticated_interval=3600.0,
+    token_proxy=None,
+    api_proxy=None,
+)
+PING = Result(environment="prod", endpoint=Endpoint.PING, started_at=1000.0, duration=0.5, status=200)
+PROD_PING = {"environment": "prod", "endpoint": "ping"}
+
+
+class Live:
+    """An environment at the moment of a scrape."""
+
+    def __init__(self) -> None:
+        self.token: Token | None = None
+        self.credentials_rejected = False
+
+    def headroom(self) -> float | None:
+        """Half a minute, once there is a token."""
+        return 30.0 if self.token else None
+
+    def backoff(self, endpoint: Endpoint) -> float:
+        """Pings are held back."""
+        return 7.0 if endpoint is Endpoint.PING else 0.0
+
+
+@pytest.fixture
+def live() -> Live:
+    """The environment that is watched."""
+    return Live()
+
+
+@pytest.fixture
+def metrics(live: Live) -> Metrics:
+    """The metrics of `prod`, before its first turn."""
+    metrics = Metrics()
+    metrics.watch(SETTINGS, live)
+    return metrics
+
+
+def text(metrics: Metrics) -> str:
+    """A scrape."""
+    return metrics.render("")[1].decode()
+
+
+def test_counters_are_there_before_their_first_increase(metrics: Metrics) -> None:
+    """With every outcome and cause, so that the first one is an increase."""
+    for endpoint in Endpoint:
+        labels = {"environment": "prod", "endpoint": endpoint.value}
+        for outcome in OUTCOMES:
+            assert value(text(metrics), "tigr_requests_total", outcome=outcome, **labels) == 0
+        assert value(text(metrics), "tigr_unauthorized_total", **labels) == 0
+        assert value(text(metrics), "tigr_schedule_missed_total", **labels) == 0
+        assert value(text(metrics), "tigr_request_duration_seconds_count", **labels) == 0
+        for reason in Reason:
+            assert value(text(metrics), "tigr_failure", reason=reason, **labels) == 0
+    for cause in Cause:
+        assert value(text(metrics), "tigr_token_renewals_total", environment="prod", cause=cause) == 0
+    assert value(text(metrics), "tigr_token_rejected_total", environment="prod") == 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["tigr_up", "tigr_consecutive_failures", "tigr_last_attempt", "tigr_last_success", "tigr_token_expiry",
+     "tigr_token_lifetime", "tigr_request_phase", "tigr_certificate", "tigr_tls_info", "tigr_api_reachable"],
+)  # fmt: skip
+def test_what_is_not_known_is_absent(name: str, metrics: Metrics) -> None:
+    """Zero would be a lie."""
+    assert not series(text(metrics), f"^{name}")
+
+
+def test_a_success(metrics: Metrics) -> None:
+    """Is up, observed, and dated."""
+    metrics.record(replace(PING, phases={Phase.CONNECT: 0.2}, clock_offset=-3.0, tls_version="TLSv1.3"))
+    seen = text(metrics)
+    assert value(seen, "tigr_up", **PROD_PING) == 1
+    assert value(seen, "tigr_requests_total", outcome="success", **PROD_PING) == 1
+    assert value(seen, "tigr_request_duration_seconds_sum", **PROD_PING) == 0.5
+    assert value(seen, "tigr_last_attempt_timestamp_seconds", **PROD_PING) == 1000
+    assert value(seen, "tigr_last_success_timestamp_seconds", **PROD_PING) == 1000.5
+    assert value(seen, "tigr_consecutive_failures", **PROD_PING) == 0
+    assert value(seen, "tigr_clock_offset_seconds", environment="prod") == -3
+    assert value(seen, "tigr_api_reachable", environment="prod") == 1
+    assert value(seen, "tigr_tls_info", version="TLSv1.3", **PROD_PING) == 1
+    assert series(seen, "^tigr_request_phase") == {
+        'tigr_request_phase_seconds{endpoint="ping",environment="prod",phase="connect"}': 0.2
+    }
+
+
+def test_failures_in_a_row(metrics: Metrics) -> None:
+    """Are counted, each under its reason; only the newest reason lasts; none is observed as latency."""
+    metrics.record(replace(PING, reason=Reason.TIMEOUT, status=None))
+    metrics.record(replace(PING, reason=Reason.UNAUTHORIZED, status=401, token_rejected=True))
+    seen = text(metrics)
+    assert value(seen, "tigr_up", **PROD_PING) == 0
+    assert value(seen, "tigr_consecutive_failures", **PROD_PING) == 2
+    assert value(seen, "tigr_failure", reason="timeout", **PROD_PING) == 0
+    assert value(seen, "tigr_failure", reason="unauthorized", **PROD_PING) == 1
+    assert value(seen, "tigr_unauthorized_total", **PROD_PING) == 1
+    assert value(seen, "tigr_token_rejected_total", environment="prod") == 1
+    assert value(seen, "tigr_request_duration_seconds_count", **PROD_PING) == 0
+    metrics.record(PING)
+    assert value(text(metrics), "tigr_failure", reason="unauthorized", **PROD_PING) == 0
+
+
+def test_phases_are_those_of_the_newest_request(metrics: Metrics) -> None:
+    """What it did not reach has no sample."""
+    metrics.record(replace(PING, phases={Phase.RESOLVE: 0.1, Phase.CONNECT: 0.2}))
+    metrics.record(replace(PING, reason=Reason.DNS, status=None, phases={Phase.RESOLVE: 0.3}))
+    assert list(series(text(metrics), "^tigr_request_phase").values()) == [0.3]
+
+
+def test_a_superseded_request_is_counted_and_decides_nothing(metrics: Metrics) -> None:
+    """The turn began with it all the same."""
+    metrics.record(replace(PING, reason=Reason.UNAUTHORIZED, status=401, superseded=True))
+    assert not series(text(metrics), "^tigr_up")
+    metrics.record(replace(PING, started_at=1002.0))
+    seen = text(metrics)
+    assert value(seen, "tigr_requests_total", outcome="unauthorized", **PROD_PING) == 1
+    assert value(seen, "tigr_last_attempt_timestamp_seconds", **PROD_PING) == 1000
+    assert value(seen, "tigr_last_success_timestamp_seconds", **PROD_PING) == 1002.5
+    metrics.record(replace(PING, started_at=1030.0))
+    assert value(text(metrics), "tigr_last_attempt_timestamp_seconds", **PROD_PING) == 1030
+
+
+@pytest.mark.parametrize("status,is_open,reachable", [(200, 1, 1), (401, 0, 1), (None, 0, 0)])
+def test_a_question_tells_of_the_host_alone(status: int | None, is_open: int, reachable: int, metrics: Metrics) -> None:
+    """Reachable, open, its certificate and TLS; nothing is counted."""
+    reason = None if status == 200 else Reason.UNAUTHORIZED
+    metrics.record(
+        replace(PING, question=True, status=status, reason=reason, certificate_expiry=5.0, phases={Phase.TLS: 1})
+    )
+    seen = text(metrics)
+    assert value(seen, "tigr_api_open", environment="prod") == is_open
+    assert value(seen, "tigr_api_reachable", environment="prod") == reachable
+    assert value(seen, "tigr_certificate_expiry_timestamp_seconds", **PROD_PING) == 5
+    assert not any(series(seen, "^tigr_(requests|unauthorized)_total").values())
+    assert not series(seen, "^tigr_(up|request_phase|last_attempt)")
+
+
+def test_a_turn_without_a_token_says_nothing_of_the_host(metrics: Metrics) -> None:
+    """It sent nothing; the question before it did."""
+    metrics.record(replace(PING, question=True, status=401, reason=Reason.UNAUTHORIZED))
+    metrics.record(replace(PING, status=None, reason=Reason.NO_TOKEN))
+    assert value(text(metrics), "tigr_api_reachable", environment="prod") == 1
+    assert value(text(metrics), "tigr_failure", reason="no_token", **PROD_PING) == 1
+
+
+def test_a_login_is_counted_by_its_cause(metrics: Metrics) -> None:
+    """Whether it was granted or not."""
+    metrics.record(replace(PING, endpoint=Endpoint.TOKEN, cause=Cause.EXPIRY, reason=Reason.TIMEOUT))
+    assert value(text(metrics), "tigr_token_renewals_total", environment="prod", cause="expiry") == 1
+
+
+def test_there_is_one_tls_version_at_a_time(metrics: Metrics) -> None:
+    """The newest handshake's."""
+    metrics.record(replace(PING, tls_version="TLSv1.2"))
+    metrics.record(replace(PING, tls_version="TLSv1.3"))
+    assert len(series(text(metrics), "^tigr_tls_info")) == 1
+
+
+def test_a_scrape_computes_what_depends_on_time(live: Live, metrics: Metrics) -> None:
+    """Headroom and backoff."""
+    live.token = Token(value="x", lifetime=60.0, expires=0.0, expires_at=1060.0)
+    live.credentials_rejected = True
+    seen = text(metrics)
+    assert value(seen, "tigr_token_expiry_headroom_seconds", environment="prod") == 30
+    assert value(seen, "tigr_token_expiry_timestamp_seconds", environment="prod") == 1060
+    assert value(seen, "tigr_token_lifetime_seconds", environment="prod") == 60
+    assert value(seen, "tigr_credentials_rejected", environment="prod") == 1
+    assert value(seen, "tigr_backoff_seconds", **PROD_PING) == 7
+
+
+def test_a_reading_that_fails_costs_its_own_series(metrics: Metrics, caplog: pytest.LogCaptureFixture) -> None:
+    """And one line in the log, without what the exception says."""
+
+    class Broken(Live):
+        def headroom(self) -> float | None:
+            raise RuntimeError("secret words")
+
+    metrics.watch(replace(SETTINGS, name="uat"), Broken())
+    with caplog.at_level(logging.ERROR):
+        text(metrics)
+        seen = text(metrics)
+    assert value(seen, "tigr_credentials_rejected", environment="uat") == 0
+    assert value(seen, "tigr_backoff_seconds", environment="prod", endpoint="ping") == 7
+    assert len(caplog.records) == 1
+    assert "secret words" not in caplog.text
+
+
+def test_an_environment_goes_with_all_its_series(metrics: Metrics, live: Live) -> None:
+    """And what comes too late for it does not bring it back."""
+    metrics.record(PING)
+    metrics.forget("prod")
+    metrics.record(PING)
+    metrics.certificate_seen("prod", Endpoint.PING, 5.0)
+    metrics.turn_began("prod", Endpoint.PING, 0.1)
+    metrics.turns_missed("prod", Endpoint.PING, 1)
+    assert "prod" not in text(metrics)
+    metrics.watch(SETTINGS, live)
+    assert value(text(metrics), "tigr_requests_total", outcome="success", **PROD_PING) == 0
+
+
+def test_new_settings_keep_what_was_counted(metrics: Metrics, live: Live) -> None:
+    """Hosts and intervals change."""
+    metrics.record(PING)
+    metrics.watch(replace(SETTINGS, api_url="https://other.example/ClientAPI", ping_interval=10.0), live)
+    seen = text(metrics)
+    assert value(seen, "tigr_requests_total", outcome="success", **PROD_PING) == 1
+    assert value(seen, "tigr_interval_seconds", **PROD_PING) == 10
+    assert list(series(seen, "^tigr_environment_info")) == [
+        'tigr_environment_info{api_host="other.example",environment="prod",token_host="login.example"}'
+    ]
+
+
+def test_turns_are_told_as_they_begin_or_are_missed(metrics: Metrics) -> None:
+    """How late, and how many."""
+    metrics.turn_began("prod", Endpoint.PING, 0.25)
+    metrics.turns_missed("prod", Endpoint.PING, 3)
+    assert value(text(metrics), "tigr_schedule_delay_seconds", **PROD_PING) == 0.25
+    assert value(text(metrics), "tigr_schedule_missed_total", **PROD_PING) == 3
+
+
+def test_a_reload_is_dated_when_it_succeeds(metrics: Metrics) -> None:
+    """A failed one keeps the date."""
+    metrics.reloaded(1000.0)
+    metrics.reloaded(None)
+    assert value(text(metrics), "tigr_config_last_reload_successful") == 0
+    assert value(text(metrics), "tigr_config_last_reload_success_timestamp_seconds") == 1000
+
+
+def test_the_buckets_are_fixed(metrics: Metrics) -> None:
+    """For ever."""
+    assert BUCKETS == (.005, .01, .025, .05, .075, .1, .15, .2, .3, .4, .5, .75, 1, 1.5, 2, 3, 5, 10, 30)  # fmt: skip
+    assert len(series(text(metrics), '^tigr_request_duration_seconds_bucket.*"ping"')) == len(BUCKETS) + 1
+
+
+def test_openmetrics_is_served_to_whom_wants_it(metrics: Metrics) -> None:
+    """Which its own parser reads; neither form has creation times."""
+    content_type, body = metrics.render("application/openmetrics-text; version=1.0.0")
+    assert content_type.startswith("application/openmetrics-text")
+    assert "tigr_requests" in [family.name for family in text_string_to_metric_families(body.decode())]  # type: ignore[no-untyped-call]
+    assert "_created" not in body.decode() + text(metrics)
+
+
+@pytest.mark.system
+def test_promtool_has_nothing_to_say(metrics: Metrics, live: Live) -> None:
+    """About names, types and help texts of every metric there is."""
+    if shutil.which("promtool") is None:
+        pytest.skip("promtool is not installed")
+    live.token = Token(value="x", lifetime=60.0, expires=0.0, expires_at=1060.0)
+    metrics.record(
+        replace(PING, phases={Phase.TLS: 0.1}, tls_version="TLSv1.3", clock_offset=0.0, certificate_expiry=1.0)
+    )
+    checked = subprocess.run(
+        ["promtool", "check", "metrics"], input=metrics.render("")[1], capture_output=True, check=False
+    )
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")

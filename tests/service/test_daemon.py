@@ -1,0 +1,333 @@
+"""The daemon as a process, from its first line to its exit status."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import bcrypt
+import pytest
+
+from monitor.simulator import CertificateKind, Simulator
+from monitor.simulator.faults import ApiOpen, Certificate, HangAfterHandshake, Refuse, Status
+from tests.support.canaries import CANARIES, leaks, simulator_with_canaries, values
+from tests.support.process import Monitor, command, run, wait_for
+
+FAST = {
+    "TIGR_PING_INTERVAL": "1s",
+    "TIGR_AUTH_INTERVAL": "3s",
+    "TIGR_CONFIRM_INTERVAL": "1s",
+    "TIGR_TIMEOUT": "1s",
+    "TIGR_RENEW_MARGIN": "1s",
+}
+PROD_PING = {"environment": "prod", "endpoint": "ping"}
+PROD_TOKEN = {"environment": "prod", "endpoint": "token"}
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    """Both environments, with secrets that can be found again."""
+    with simulator_with_canaries() as running:
+        yield running
+
+
+def files(simulator: Simulator, directory: Path, **changes: str) -> dict[str, str]:
+    """The settings as a TOML file and a directory of secrets, and the variables that name them."""
+    secrets, config = directory / "secrets", directory / "monitor.toml"
+    secrets.mkdir(exist_ok=True)
+    for environment in simulator.environments.values():
+        for name, secret in environment.secrets().items():
+            (secrets / name.lower()).write_text(secret)
+    common = {name.removeprefix("TIGR_").lower(): text for name, text in FAST.items()} | {
+        "ca_file": str(simulator.ca_file),
+        "proxy": "none",
+        **changes,
+    }
+    lines = [f'{name} = "{text}"' for name, text in common.items()]
+    for name, environment in simulator.environments.items():
+        lines += [
+            f"[environments.{name}]",
+            f'token_url = "{environment.token_url}"',
+            f'api_url = "{environment.api_url}"',
+        ]
+    config.write_text("\n".join(lines))
+    return {"TIGR_CONFIG_FILE": str(config), "TIGR_SECRETS_DIR": str(secrets)}
+
+
+def test_from_start_to_stop(simulator: Simulator, tmp_path: Path) -> None:
+    """It logs in and pings, is scraped and ready, tells each change once, and ends with status 0."""
+    with Monitor(simulator.settings() | FAST, tmp_path) as monitor:
+        for environment in ("prod", "uat"):
+            for endpoint in ("token", "ping"):
+                monitor.wait_for(1, "tigr_up", environment=environment, endpoint=endpoint)
+        assert monitor.get("/-/ready")[0] == 200
+        assert monitor.get("/-/healthy")[0] == 200
+        assert "tigr_up" in monitor.get("/metrics", "application/openmetrics-text; version=1.0.0")[1]
+        first = monitor.value("tigr_token_expiry_headroom_seconds", environment="prod")
+        second = monitor.value("tigr_token_expiry_headroom_seconds", environment="prod")
+        assert first is not None
+        assert second is not None
+        assert second < first
+
+        simulator.environment("prod").api_faults.set(Status(503))
+        monitor.wait_for(3, "tigr_consecutive_failures", **PROD_PING)
+        assert monitor.value("tigr_up", **PROD_PING) == 0
+        assert monitor.value("tigr_up", environment="uat", endpoint="ping") == 1
+        simulator.environment("prod").api_faults.clear()
+        monitor.wait_for(1, "tigr_up", **PROD_PING)
+        assert monitor.log().count("prod: ping failed: server_error") == 1
+        monitor.wait_for_log("prod: ping works again")
+        assert monitor.stop() == 0
+    assert "stopping" in monitor.log()
+    for record in simulator.log.records():
+        assert (record.method, record.path) in {("POST", "/oauth/token"), ("GET", "/ClientAPI/api/system/ping")}
+        assert record.fresh
+        assert record.user_agent.startswith("tigr-monitor/")
+        if record.method == "POST":
+            assert record.fields == ("Username", "Password", "grant_type")
+
+
+def test_no_secret_is_seen_anywhere(simulator: Simulator, tmp_path: Path) -> None:
+    """Not in the log at level debug, on a page, in the state, or in the process list."""
+    state = tmp_path / "state"
+    state.mkdir()
+    chatty = {"TIGR_LOG_LEVEL": "debug", "TIGR_STATE_DIR": str(state)}
+    with Monitor(simulator.settings() | FAST | chatty, tmp_path) as monitor:
+        monitor.wait_for(1, "tigr_up", **PROD_PING)
+        process = Path(f"/proc/{monitor.process.pid}")
+        seen = [monitor.get(path)[1] for path in ("/metrics", "/", "/-/ready", "/nothing")]
+        seen += [process.joinpath("cmdline").read_text(), monitor.log()]
+        seen += [path.read_text() for path in state.iterdir()]
+    secrets = (*values(CANARIES), f"{CANARIES.client_id}:{CANARIES.client_secret}")
+    assert not [leak for text in seen for leak in leaks(text, secrets)]
+    assert not [text for text in seen if "eyJ" in text]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_though_requests_hang(number: signal.Signals, simulator: Simulator, tmp_path: Path) -> None:
+    """Within 5 s, with status 0, whatever it waits for."""
+    for environment in simulator.environments.values():
+        environment.token_faults.set(HangAfterHandshake())
+        environment.api_faults.set(HangAfterHandshake())
+    with Monitor(simulator.settings() | FAST | {"TIGR_TIMEOUT": "60s"}, tmp_path) as monitor:
+        simulator.log.wait_for_requests(2)  # a ping waits for its login
+        began = time.monotonic()
+        monitor.process.send_signal(number)
+        assert monitor.process.wait(10) == 0
+        assert time.monotonic() - began < 5
+
+
+def test_a_port_that_is_taken_is_told(simulator: Simulator) -> None:
+    """In one line with what to do, and status 1."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        ended = run(["run"], simulator.settings() | {"TIGR_LISTEN": f"127.0.0.1:{taken.getsockname()[1]}"})
+    assert ended.returncode == 1
+    assert "cannot listen on 127.0.0.1:" in ended.stderr
+    assert "TIGR_LISTEN" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_state_directory_that_is_taken_is_told(simulator: Simulator, tmp_path: Path) -> None:
+    """The second monitor is told to use another."""
+    shared = simulator.settings() | FAST | {"TIGR_STATE_DIR": str(tmp_path)}
+    with Monitor(shared, tmp_path):
+        ended = run(["run"], shared | {"TIGR_LISTEN": "127.0.0.1:0"})
+    assert ended.returncode == 1
+    assert "another tigr-monitor uses the state directory" in ended.stderr
+
+
+@pytest.mark.parametrize("trouble", ["garbled", "future", "read-only", "missing"])
+def test_trouble_with_the_state_is_a_warning(trouble: str, simulator: Simulator, tmp_path: Path) -> None:
+    """And on it goes."""
+    state = tmp_path / "state"
+    if trouble != "missing":
+        state.mkdir()
+    if trouble == "read-only":  # for root too: a directory where the file should be
+        state.joinpath("state.new").mkdir()
+    elif trouble != "missing":
+        state.joinpath("state.json").write_text('{"version": 99}' if trouble == "future" else "{garbled")
+    with Monitor(simulator.settings() | FAST | {"TIGR_STATE_DIR": str(state)}, tmp_path) as monitor:
+        monitor.wait_for(1, "tigr_up", **PROD_PING)
+        monitor.wait_for_log("level=warning")
+        assert "state" in monitor.log()
+
+
+def test_a_crash_loop_logs_in_once(simulator: Simulator, tmp_path: Path) -> None:
+    """With a wrong password: two requests, since the field names were unknown, however often it starts."""
+    simulator.environment("prod").change_password()
+    wrong = simulator.settings() | FAST | {"TIGR_STATE_DIR": str(tmp_path)}
+    wrong["TIGR_ENVIRONMENTS__PROD__PASSWORD"] = CANARIES.password
+    for _ in range(3):
+        with Monitor(wrong, tmp_path) as monitor:
+            monitor.wait_for(1, "tigr_credentials_rejected", environment="prod")
+            held_back = monitor.value("tigr_backoff_seconds", **PROD_TOKEN)
+            assert held_back is not None
+            assert 1100 < held_back <= 1200
+            monitor.wait_for(1, "tigr_up", environment="uat", endpoint="ping")
+            monitor.process.kill()
+    assert simulator.log.requests("prod", "token") == 2
+
+
+def test_a_reload_brings_new_settings(simulator: Simulator, tmp_path: Path) -> None:
+    """Environments come and go with their series, intervals change, counters stay."""
+    environ = files(simulator, tmp_path)
+    with Monitor(environ, tmp_path) as monitor:
+        monitor.wait_for(1, "tigr_up", environment="uat", endpoint="ping")
+        monitor.wait_for(1, "tigr_up", **PROD_PING)
+        pinged = monitor.value("tigr_requests_total", outcome="success", **PROD_PING)
+        assert pinged
+        files(simulator, tmp_path, ping_interval="2s")
+        text = Path(environ["TIGR_CONFIG_FILE"]).read_text()
+        Path(environ["TIGR_CONFIG_FILE"]).write_text(
+            text.replace("[environments.uat]", "[environments.uat]\nenabled = false")
+        )
+        monitor.process.send_signal(signal.SIGHUP)
+        monitor.wait_for_log("reloaded: new settings are in force")
+        assert 'environment="uat"' not in monitor.metrics()
+        assert monitor.value("tigr_interval_seconds", **PROD_PING) == 2
+        assert (monitor.value("tigr_requests_total", outcome="success", **PROD_PING) or 0) >= pinged
+        files(simulator, tmp_path)
+        monitor.process.send_signal(signal.SIGHUP)
+        monitor.wait_for(1, "tigr_up", environment="uat", endpoint="ping")
+
+
+def test_wrong_settings_change_nothing(simulator: Simulator, tmp_path: Path) -> None:
+    """The old ones stay in force, an error says why, and the reload gauge is 0 until it is put right."""
+    environ = files(simulator, tmp_path)
+    with Monitor(environ, tmp_path) as monitor:
+        assert monitor.value("tigr_config_last_reload_successful") == 1
+        files(simulator, tmp_path, ping_interval="often")
+        monitor.process.send_signal(signal.SIGHUP)
+        monitor.wait_for(0, "tigr_config_last_reload_successful")
+        monitor.wait_for_log("the old settings stay in force")
+        assert "ping_interval" in monitor.log()
+        assert monitor.value("tigr_interval_seconds", **PROD_PING) == 1
+        files(simulator, tmp_path, log_format="json")
+        monitor.process.send_signal(signal.SIGHUP)
+        monitor.wait_for(1, "tigr_config_last_reload_successful")
+        monitor.wait_for_log("TIGR_LOG_FORMAT changed, which takes a restart")
+
+
+def test_a_rotated_password_is_tried_at_once(simulator: Simulator, tmp_path: Path) -> None:
+    """With one login, while the token in hand goes on; a rejected one begins the pause, a reload grants one more."""
+    environ = files(simulator, tmp_path, auth_interval="1h")
+    with Monitor(environ, tmp_path) as monitor:
+        monitor.wait_for(1, "tigr_up", **PROD_PING)
+        secret = tmp_path / "secrets" / "tigr_environments__prod__password"
+        secret.write_text("not-the-password")
+        monitor.process.send_signal(signal.SIGHUP)
+        monitor.wait_for(1, "tigr_credentials_rejected", environment="prod")
+        assert monitor.value("tigr_token_renewals_total", environment="prod", cause="credentials") == 1
+        monitor.process.send_signal(signal.SIGHUP)
+        monitor.wait_for(1, "tigr_token_renewals_total", environment="prod", cause="operator")
+        monitor.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: monitor.log().count("reloaded: nothing is new") == 2, "the second reload is done")
+        pings = len(simulator.log.records("prod", "api"))
+        simulator.log.wait_for_requests(pings + 2, environment="prod", host="api")
+        assert monitor.value("tigr_up", **PROD_PING) == 1
+        assert monitor.value("tigr_token_renewals_total", environment="prod", cause="operator") == 1
+        secret.write_text(CANARIES.password)
+        monitor.process.send_signal(signal.SIGHUP)
+        monitor.wait_for(1, "tigr_up", **PROD_TOKEN)
+        assert monitor.value("tigr_credentials_rejected", environment="prod") == 0
+
+
+def test_an_outage_of_the_login_does_not_hide_the_api(simulator: Simulator, tmp_path: Path) -> None:
+    """It is asked without a token: reachable, closed or open; the 401 is in no counter, and pings are no_token."""
+    prod = simulator.environment("prod")
+    prod.token_faults.set(Refuse())
+    with Monitor(simulator.settings() | FAST, tmp_path) as monitor:
+        monitor.wait_for(1, "tigr_api_reachable", environment="prod")
+        assert monitor.value("tigr_failure", reason="no_token", **PROD_PING) == 1
+        assert monitor.value("tigr_unauthorized_total", **PROD_PING) == 0
+        assert monitor.value("tigr_api_open", environment="prod") == 0
+        prod.api_faults.set(ApiOpen())
+        monitor.wait_for(1, "tigr_api_open", environment="prod")
+        monitor.wait_for_log("the Client API accepts unauthenticated requests")
+        prod.api_faults.set(Refuse())
+        monitor.wait_for(0, "tigr_api_reachable", environment="prod")
+
+
+def test_an_expired_certificate_shows_its_end(simulator: Simulator, tmp_path: Path) -> None:
+    """Though the handshake fails because of it."""
+    simulator.environment("prod").api_faults.set(Certificate(CertificateKind.EXPIRED))
+    expiry = simulator.certificate_expiry(CertificateKind.EXPIRED)
+    with Monitor(simulator.settings() | FAST, tmp_path) as monitor:
+        monitor.wait_for(expiry, "tigr_certificate_expiry_timestamp_seconds", **PROD_PING)
+        assert monitor.value("tigr_failure", reason="certificate", **PROD_PING) == 1
+
+
+def test_a_stopped_process_goes_on_without_a_burst(simulator: Simulator, tmp_path: Path) -> None:
+    """One turn per job, the missed ones counted."""
+    with Monitor(simulator.settings() | FAST, tmp_path) as monitor:
+        monitor.wait_for(1, "tigr_up", environment="uat", endpoint="ping")
+        monitor.process.send_signal(signal.SIGSTOP)
+        with suppress(subprocess.TimeoutExpired):
+            monitor.process.wait(5)  # it sleeps: there is nothing else to wait for
+        before = simulator.log.requests("prod", "api")
+        monitor.process.send_signal(signal.SIGCONT)
+        wait_for(
+            lambda: (monitor.value("tigr_schedule_missed_total", **PROD_PING) or 0) >= 4, "missed turns are counted"
+        )
+        assert simulator.log.requests("prod", "api") <= before + 2
+
+
+def test_nothing_set_is_eight_settings() -> None:
+    """Named in full, and nothing else; status 2."""
+    ended = run(["run"], {})
+    assert ended.returncode == 2
+    assert sum("is missing" in line for line in ended.stderr.splitlines()) == 8
+    assert len(ended.stderr.splitlines()) == 9
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_a_ca_file_that_cannot_be_used_is_a_wrong_setting(
+    content: str | None, simulator: Simulator, tmp_path: Path
+) -> None:
+    """Status 2, and the setting's name."""
+    path = tmp_path / "ca.pem"
+    if content is not None:
+        path.write_text(content)
+    ended = run(["run"], simulator.settings() | {"TIGR_CA_FILE": str(path)})
+    assert ended.returncode == 2
+    assert "TIGR_CA_FILE: " in ended.stderr
+
+
+def test_a_web_configuration_guards_every_page(simulator: Simulator, tmp_path: Path) -> None:
+    """Who has no password sees nothing; `health` proves itself without one; a wrong file is a wrong setting."""
+    web = tmp_path / "web.yml"
+    web.write_text(f"basic_auth_users: {{prometheus: '{bcrypt.hashpw(b'let me in', bcrypt.gensalt(4)).decode()}'}}")
+    guarded = simulator.settings() | FAST | {"TIGR_WEB_CONFIG_FILE": str(web)}
+    with Monitor(guarded, tmp_path) as monitor:
+        assert {monitor.get(path)[0] for path in ("/", "/metrics", "/-/healthy", "/-/ready")} == {401}
+        assert run(["health"], guarded | environ_of(monitor)).returncode == 0
+    web.write_text("basic_auth_user: {}")
+    ended = run(["run"], guarded)
+    assert ended.returncode == 2
+    assert "basic_auth_user" in ended.stderr
+
+
+def environ_of(monitor: Monitor) -> dict[str, str]:
+    """The variables with which `health` finds it."""
+    return {"TIGR_LISTEN": f"127.0.0.1:{monitor.port}"}
+
+
+def test_health_asks_the_daemon(simulator: Simulator, tmp_path: Path) -> None:
+    """Status 0 while it is well, 1 when it is not there."""
+    with Monitor(simulator.settings() | FAST, tmp_path) as monitor:
+        environ = simulator.settings() | environ_of(monitor)
+        assert run(["health"], environ).returncode == 0
+    assert run(["health"], environ).returncode == 1
+
+
+def test_the_command_is_a_module_too() -> None:
+    """`python -m monitor` knows its version."""
+    ended = subprocess.run(command("--version"), capture_output=True, text=True, check=True, timeout=30)
+    assert ended.stdout.startswith("tigr-monitor ")

@@ -1,0 +1,142 @@
+"""The real command as a process: start it, scrape it, signal it, read what it said."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.support.rig import value
+
+PATIENCE = 15.0  # seconds; a slow machine must not fail a test
+
+
+def run(arguments: list[str], environ: Mapping[str, str], timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        command(*arguments), env=clean(environ), capture_output=True, text=True, timeout=timeout, check=False
+    )
+
+
+def command(*arguments: str) -> list[str]:
+    """The command as this Python has it."""
+    return [sys.executable, "-m", "monitor", *arguments]
+
+
+def clean(environ: Mapping[str, str]) -> dict[str, str]:
+    """What a process needs of ours, and nothing that would configure the monitor."""
+    kept = ("PATH", "HOME", "LANG", "LD_PRELOAD", "FAKETIME", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
+    return {name: os.environ[name] for name in kept if name in os.environ} | dict(environ)
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody has at this moment."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def get(port: int, path: str, accept: str = "") -> tuple[int, str]:
+    """Status and body of a page that 127.0.0.1 serves; `OSError` where nobody does."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    try:
+        connection.request("GET", path, headers={"Accept": accept} if accept else {})
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+    finally:
+        connection.close()
+
+
+def status(pid: int) -> dict[str, str]:
+    """What the kernel says of a process, as proc_pid_status(5) lists it."""
+    return dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+
+
+def wait_for(what: Callable[[], object], why: str, timeout: float = PATIENCE) -> None:
+    """Ask until there is an answer that is true."""
+    deadline = time.monotonic() + timeout
+    pause = threading.Event()
+    while not what():
+        assert time.monotonic() < deadline, f"{why}: not within {timeout:g} s"
+        pause.wait(0.02)
+
+
+class Monitor:
+    """`tigr-monitor run`, from `with` until its end."""
+
+    def __init__(self, environ: Mapping[str, str], directory: Path) -> None:
+        self.port = free_port()
+        self.log_file = directory / f"monitor-{self.port}.log"
+        self._environ = clean({"TIGR_LISTEN": f"127.0.0.1:{self.port}"} | dict(environ))
+        self.process: subprocess.Popen[bytes]
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.terminate()
+            try:
+                self.process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        with self.log_file.open("ab") as log:
+            arguments = command("run")
+            self.process = subprocess.Popen(arguments, env=self._environ, stdout=log, stderr=log)
+        wait_for(lambda: self.process.poll() is not None or self.answers(), "the monitor answers")
+        assert self.process.poll() is None, self.log()
+
+    def stop(self) -> int:
+        """Ask it to end; returns its exit status."""
+        self.process.terminate()
+        return self.process.wait(PATIENCE)
+
+    def log(self) -> str:
+        """Everything it said so far."""
+        return self.log_file.read_text()
+
+    def answers(self) -> bool:
+        """Whether the web server is there."""
+        try:
+            return bool(self.get("/-/healthy")[0])
+        except OSError:
+            return False
+
+    def get(self, path: str, accept: str = "") -> tuple[int, str]:
+        """Status and body of a page."""
+        return get(self.port, path, accept)
+
+    def metrics(self) -> str:
+        """A scrape."""
+        status, text = self.get("/metrics")
+        assert status == 200
+        return text
+
+    def value(self, name: str, **labels: str) -> float | None:
+        """One series of a scrape; None if it is not there."""
+        return value(self.metrics(), name, **labels)
+
+    def wait_for(self, wanted: float, name: str, **labels: str) -> None:
+        """Scrape until a series has that value."""
+        wait_for(lambda: self.value(name, **labels) == wanted, f"{name}{labels} is {wanted}")
+
+    def wait_for_log(self, text: str, timeout: float = PATIENCE) -> None:
+        """Wait until it has said that."""
+        wait_for(lambda: text in self.log(), f"the log says {text!r}", timeout)

@@ -1,0 +1,87 @@
+"""What an expression of PromQL asks for, against what the monitor exports: for the rules and the dashboard."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from monitor.model import Cause, Endpoint, Phase, Reason
+from monitor.simulator import Simulator
+from tests.support.rig import Rig, series
+
+OF_TARGETS = {"instance", "job"}  # what Prometheus adds to each series that it scrapes
+_OF_PROMETHEUS: Mapping[str, set[str]] = {
+    "up": set(),
+    "scrape_duration_seconds": set(),
+    "ALERTS": {"alertname", "alertstate", "severity", "environment"},
+}
+_OF_RECORDED = {"environment", "endpoint", "severity"}
+CLOSED: Mapping[str, set[str]] = {
+    "endpoint": set(Endpoint),
+    "reason": set(Reason),
+    "phase": set(Phase),
+    "cause": set(Cause),
+    "outcome": {"success", *Reason},
+    "alertstate": {"pending", "firing"},
+    "severity": {"critical", "warning"},
+    "job": {"tigr-monitor"},
+}
+_GROUPING = re.compile(r"\b(?:by|on|without|ignoring|group_left|group_right)\s*\(([^)]*)\)")
+_NO_METRICS = {"and", "or", "unless", "bool", "offset"}
+
+
+def exported() -> dict[str, set[str]]:
+    """The names and labels of everything that a monitor exports once it has logged in and pinged."""
+    with Simulator() as simulator:
+        rig = Rig(simulator)
+        assert rig.turn(Endpoint.TOKEN).success
+        assert rig.turn(Endpoint.PING).success
+        rig.metrics.turn_began("prod", Endpoint.PING, 0.0)
+        rig.metrics.reloaded(1.0)
+        found: dict[str, set[str]] = {}
+        for text in series(rig.exposition(), ""):
+            name, _, labels = text.partition("{")
+            found.setdefault(name, set()).update(re.findall(r'(\w+)="', labels))
+        return found
+
+
+def selectors(expr: str) -> Iterator[tuple[str, list[tuple[str, str, str]]]]:
+    """Each metric that is asked for with matchers, and these: label, operator, value."""
+    for name, matchers in re.findall(r"([a-zA-Z_:][\w:]*)\{([^}]*)\}", expr):
+        yield name, re.findall(r'(\w+)(=~|!~|!=|=)"([^"]*)"', matchers)
+
+
+def names(expr: str) -> set[str]:
+    """Every metric of an expression, with matchers or without."""
+    rest = re.sub(r'\{[^}]*\}|"[^"]*"|\[[^\]]*\]', "", _GROUPING.sub("", expr))
+    return set(re.findall(r"[a-zA-Z_:][\w:]*(?!\w|\s*\()", rest)) - _NO_METRICS
+
+
+def grouped(expr: str) -> set[str]:
+    """Every label that an expression groups by, or matches series on."""
+    return {label.strip() for group in _GROUPING.findall(expr) for label in group.split(",")} - {""}
+
+
+def labels(name: str, exported: Mapping[str, set[str]]) -> set[str]:
+    """The labels of a metric; fails for one that does not exist."""
+    if name in exported:
+        return exported[name] | OF_TARGETS
+    if name in _OF_PROMETHEUS:
+        return _OF_PROMETHEUS[name] | OF_TARGETS
+    assert ":" in name, f"nothing exports {name}"
+    return _OF_RECORDED | OF_TARGETS
+
+
+def check_labels(expr: str, exported: Mapping[str, set[str]]) -> None:
+    """Fail for a metric or a label that the code does not export."""
+    found = {name: labels(name, exported) for name in names(expr)}
+    for name, matchers in selectors(expr):
+        assert {label for label, _, _ in matchers} <= found[name], name
+    assert grouped(expr) <= set().union(*found.values())
+
+
+def check_values(expr: str) -> None:
+    """Fail for a reason, phase, cause or endpoint that is asked for by name and is none of the code's."""
+    for _, matchers in selectors(expr):
+        for label, operator, value in matchers:
+            assert operator != "=" or value in CLOSED[label], f"{label}={value}"

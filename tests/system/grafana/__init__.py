@@ -1,0 +1,1 @@
+"""The dashboard against Grafana's types and a real Prometheus."""

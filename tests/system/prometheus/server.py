@@ -1,0 +1,111 @@
+"""A Prometheus of Debian's, started for a test on data of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypedDict, cast
+
+from tests.support.process import free_port, wait_for
+
+_PATIENCE = 30.0  # seconds
+
+
+class _Series(TypedDict, total=False):
+    """One series as the API writes it."""
+
+    metric: dict[str, str]
+    value: tuple[float, str]
+    values: list[tuple[float, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One series of an answer: its labels and its values, in their order."""
+
+    labels: dict[str, str]
+    values: list[float]
+
+
+class Prometheus:
+    """What it can be asked."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def now(self, expr: str) -> list[Sample]:
+        """Answer an instant query."""
+        return [Sample(series["metric"], [float(series["value"][1])]) for series in self._result("query", query=expr)]
+
+    def over(self, expr: str, seconds: float, step: float) -> list[Sample]:
+        """Answer a range query over the newest so many seconds, at multiples of the step, as Grafana asks.
+
+        Grafana ends at the multiple before now; this at the next one, or a step of minutes would see nothing yet.
+        """
+        now = time.time()
+        begin, end = (now - seconds) // step * step, (now // step + 1) * step
+        result = self._result("query_range", query=expr, start=begin, end=end, step=step)
+        return [Sample(series["metric"], [float(value) for _, value in series["values"]]) for series in result]
+
+    def label_values(self, metric: str, label: str) -> list[str]:
+        """What Grafana makes of `label_values(metric, label)`."""
+        series = cast("list[dict[str, str]]", self._get("series", {"match[]": metric}))
+        return sorted({labels[label] for labels in series})
+
+    def ready(self) -> bool:
+        """Whether it answers queries."""
+        try:
+            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=5) as answer:  # noqa: S310 - our own
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def _result(self, kind: str, **arguments: str | float) -> list[_Series]:
+        return cast("dict[str, list[_Series]]", self._get(kind, arguments))["result"]
+
+    def _get(self, kind: str, arguments: dict[str, str | float] | dict[str, str]) -> object:
+        url = f"{self.url}/api/v1/{kind}?{urllib.parse.urlencode(arguments)}"
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - our own
+                data: object = json.load(answer)["data"]
+                return data
+        except urllib.error.HTTPError as error:
+            raise AssertionError(f"Prometheus refuses {arguments}: {error.read().decode()}") from error
+
+
+@contextmanager
+def running(directory: Path, config: str) -> Iterator[Prometheus]:
+    """Start one with this configuration, and end it."""
+    (directory / "prometheus.yml").write_text(config)
+    address = f"127.0.0.1:{free_port()}"
+    prometheus = Prometheus(f"http://{address}")
+    with (directory / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [
+                "prometheus",
+                f"--config.file={directory / 'prometheus.yml'}",
+                f"--storage.tsdb.path={directory / 'data'}",
+                f"--web.listen-address={address}",
+            ],
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        wait_for(lambda: process.poll() is not None or prometheus.ready(), "Prometheus is ready", _PATIENCE)
+        assert process.poll() is None, (directory / "log").read_text()
+        yield prometheus
+    finally:
+        process.terminate()
+        try:
+            process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

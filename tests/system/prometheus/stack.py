@@ -1,0 +1,191 @@
+"""Prometheus, Alertmanager and what receives its messages, with the files that are shipped, only faster."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import json
+import re
+import subprocess
+import threading
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+
+from monitor.durations import parse, text
+from tests.support.process import free_port, wait_for
+from tests.system.prometheus import rulefiles
+from tests.system.prometheus.server import Prometheus, running
+
+_PATIENCE = 30.0  # seconds
+_DURATION = re.compile(r"\[(\w+)(?::(\w+))?\]")
+_TIMED = ("for", "keep_firing_for", "interval", "group_wait", "group_interval", "repeat_interval")
+_SEVERITY = 'environment=~"prod"'  # the one place that names the environments that wake somebody up
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One alert of one notification."""
+
+    receiver: str
+    status: str  # "firing" or "resolved"
+    labels: Mapping[str, str]
+    summary: str
+
+    @property
+    def name(self) -> str:
+        """The alert's."""
+        return self.labels["alertname"]
+
+    @property
+    def subject(self) -> str:
+        """What it is about: an environment, or a whole monitor."""
+        return self.labels.get("environment") or self.labels.get("instance", "")
+
+
+class Receivers:
+    """Records what Alertmanager sends, as a pager and a chat would get it."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        record = self._record
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                record(body)
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _record(self, body: Mapping[str, Any]) -> None:
+        for alert in body["alerts"]:
+            summary = alert["annotations"]["summary"]
+            self.messages.append(Message(body["receiver"], alert["status"], alert["labels"], summary))
+
+    def about(self, subject: str, status: str = "firing") -> set[tuple[str, str]]:
+        """Receiver and name of the alerts that were told about a subject."""
+        return {(m.receiver, m.name) for m in list(self.messages) if (m.subject, m.status) == (subject, status)}
+
+    def unresolved(self) -> set[tuple[str, str, str]]:
+        """What was told to fire and not, after that, to be over."""
+        newest = {(m.receiver, m.subject, m.name): m.status for m in list(self.messages)}
+        return {key for key, status in newest.items() if status == "firing"}
+
+
+def _faster(value: str, factor: float) -> str:
+    return text(max(parse(value) / factor, 0.001)) if not value.endswith(("d", "w")) else value
+
+
+def _in_expression(expr: str, factor: float) -> str:
+    """The ranges of an expression, in shorter time. Days stay: nothing here runs so long."""
+
+    def replace(match: re.Match[str]) -> str:
+        parts = [_faster(part, factor) for part in match.groups() if part]
+        return f"[{':'.join(parts)}]"
+
+    return _DURATION.sub(replace, expr)
+
+
+def faster_rules(paging: Sequence[str], factor: float) -> dict[str, Any]:
+    """The shipped rules with every wait and range divided by a factor, and these environments as those that page."""
+    groups = [group for path in rulefiles.RULES for group in rulefiles.load(path)["groups"]]
+    for group in groups:
+        for timed in [group, *group["rules"]]:
+            for key in set(_TIMED) & timed.keys():
+                timed[key] = _faster(timed[key], factor)
+        for rule in group["rules"]:
+            rule["expr"] = _in_expression(rule["expr"], factor)
+            rule["expr"] = rule["expr"].replace(_SEVERITY, f'environment=~"{"|".join(paging)}"')
+    return {"groups": groups}
+
+
+def faster_routes(receivers: str, factor: float) -> dict[str, Any]:
+    """The shipped Alertmanager configuration with every wait divided by a factor, at any hour, to these receivers."""
+    config = rulefiles.load(rulefiles.FOLDER / "alertmanager.yml")
+    for route in [config["route"], *config["route"]["routes"]]:
+        for key in set(_TIMED) & route.keys():
+            route[key] = _faster(route[key], factor)
+        route.pop("active_time_intervals", None)
+    for receiver in config["receivers"]:
+        for webhook in receiver["webhook_configs"]:
+            webhook["url"] = receivers
+    return config
+
+
+@contextlib.contextmanager
+def _alertmanager(directory: Path, port: int) -> Iterator[None]:
+    command = [
+        "prometheus-alertmanager",
+        f"--config.file={directory / 'alertmanager.yml'}",
+        f"--storage.path={directory / 'alertmanager'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--cluster.listen-address=",
+    ]
+    log, ready = directory / "alertmanager.log", f"http://127.0.0.1:{port}/-/ready"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+    try:
+        wait_for(lambda: process.poll() is not None or _answers(ready), "Alertmanager is ready", _PATIENCE)
+        assert process.poll() is None, log.read_text()
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - our own
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def stack(
+    directory: Path, targets: Mapping[str, int], rules: Mapping[str, Any], routes: Mapping[str, Any], scrape: float
+) -> Iterator[Prometheus]:
+    """Run both on these rules and routes; `targets` are ports by instance, looked at every `scrape` seconds.
+
+    Yields the Prometheus, which knows what fires even where nobody is told.
+    """
+    alertmanager = free_port()
+    config = rulefiles.load(rulefiles.FOLDER / "prometheus.yml")
+    interval = text(scrape)
+    config["global"] = {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval}
+    config["rule_files"] = ["rules.yml"]
+    config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] = [f"127.0.0.1:{alertmanager}"]
+    config["scrape_configs"][0]["static_configs"] = [
+        {"targets": [f"127.0.0.1:{port}"], "labels": {"instance": instance}} for instance, port in targets.items()
+    ]
+    for name, contents in {"rules": rules, "alertmanager": routes}.items():
+        (directory / f"{name}.yml").write_text(yaml.safe_dump(dict(contents), sort_keys=False), encoding="utf-8")
+    with (
+        _alertmanager(directory, alertmanager),
+        running(directory, yaml.safe_dump(config, sort_keys=False)) as prometheus,
+    ):
+        # From its first scrape on it sees what rises.
+        wait_for(lambda: len(prometheus.now("up == 1")) == len(targets), "every monitor is scraped", _PATIENCE)
+        yield prometheus

@@ -1,0 +1,87 @@
+"""How long it takes from a fault to the pager, with every interval as it is shipped: computed, and measured.
+
+`python -m tests.system.prometheus.time_to_page` prints seconds as JSON, within eight minutes; status 1 when a bound
+is missed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from monitor.config.settings import EnvironmentSettings, load
+from monitor.durations import parse
+from monitor.simulator import Simulator
+from monitor.simulator.faults import Hang, Refuse, Status
+from tests.support.process import Monitor
+from tests.system.prometheus import rulefiles
+from tests.system.prometheus.stack import Receivers, faster_routes, faster_rules, stack
+
+WELL = "well"
+FAULTY = ("ping refused", "ping answered wrongly", "ping hangs", "login refused")
+
+
+def computed(settings: EnvironmentSettings) -> dict[str, float]:
+    """The longest each can take: the fault comes right after a turn, and each step just misses the one before."""
+    prometheus = rulefiles.load(rulefiles.FOLDER / "prometheus.yml")["global"]
+    routes: list[Mapping[str, Any]] = rulefiles.load(rulefiles.FOLDER / "alertmanager.yml")["route"]["routes"]
+    waits = [prometheus["scrape_interval"], prometheus["evaluation_interval"], routes[0]["group_wait"]]
+    told = sum(parse(wait) for wait in waits)
+    pings = settings.ping_interval + 2 * settings.confirm_interval
+    checks = 2 * settings.ping_interval  # of the token host; the second failure brings the next login forward
+    logins = min(settings.auth_interval, checks) + settings.ping_interval
+    return {
+        "ping refused": pings + told,
+        "ping answered wrongly": pings + told,
+        "ping hangs": pings + 3 * settings.timeout + told,
+        "login refused": logins + told,
+    }
+
+
+def bounds(settings: EnvironmentSettings) -> dict[str, float]:
+    """What is promised."""
+    return {"ping refused": 60, "ping answered wrongly": 60, "ping hangs": 90, "login refused": 120}
+
+
+def measure(simulator: Simulator, receivers: Receivers, limit: float) -> dict[str, float]:
+    """Let every fault begin now; the seconds until each was told to the pager."""
+    environments = {name: simulator.environment(name.replace(" ", "_")) for name in FAULTY}
+    environments["ping refused"].api_faults.set(Refuse())
+    environments["ping answered wrongly"].api_faults.set(Status(500))
+    environments["ping hangs"].api_faults.set(Hang())
+    environments["login refused"].token_faults.set(Refuse())
+    found: dict[str, float] = {}
+    began, pause = time.monotonic(), threading.Event()
+    while len(found) < len(environments) and time.monotonic() - began < limit:
+        pause.wait(0.1)
+        for name, environment in environments.items():
+            if name not in found and receivers.about(environment.name):
+                found[name] = round(time.monotonic() - began, 1)
+    return found
+
+
+def main() -> int:
+    """Measure once, and print the figures."""
+    names = [name.replace(" ", "_") for name in FAULTY]
+    with tempfile.TemporaryDirectory() as folder, Simulator([*names, WELL]) as simulator, Receivers() as receivers:
+        directory = Path(folder)
+        settings = load(simulator.settings()).settings.environments[0]
+        promised = bounds(settings)
+        rules, routes = faster_rules(names, 1), faster_routes(receivers.url, 1)
+        with Monitor(simulator.settings(), directory) as monitor:
+            for name in names:
+                monitor.wait_for(1, "tigr_up", environment=name, endpoint="token")
+            with stack(directory, {"monitor": monitor.port}, rules, routes, scrape=5):
+                measured = measure(simulator, receivers, max(promised.values()))
+    print(json.dumps({"computed": computed(settings), "measured": measured, "bounds": promised}, indent=2))
+    return 0 if measured.keys() == promised.keys() and all(measured[key] <= promised[key] for key in promised) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

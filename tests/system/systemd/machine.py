@@ -1,0 +1,120 @@
+"""A Debian with systemd as its process 1, in a container that shares this machine's network."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from tests.support.process import wait_for
+
+_PATIENCE = 60.0  # seconds
+# What every Debian has that boots; what the service needs besides is in the README's own command.
+_MINIMAL = ("systemd", "systemd-sysv", "dbus", "libseccomp2")
+_CGROUPS = Path("/sys/fs/cgroup")
+# In a mount namespace of its own, with control groups of version 2 alone, which newer systemds insist on. The container
+# gets a group of its own there, and needs nobody who manages it.
+_BOOT = """
+set -e
+umount --recursive --lazy /sys/fs/cgroup
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+mkdir "/sys/fs/cgroup/$1"
+echo $$ > "/sys/fs/cgroup/$1/cgroup.procs"
+mkdir -p /run/systemd
+mount -t tmpfs -o mode=755 tmpfs /run/systemd
+exec systemd-nspawn --quiet --boot --directory="$2" --machine="$1" --register=no --keep-unit --console=pipe \
+    --resolv-conf=copy-host --timezone=off --link-journal=no --capability=CAP_BPF --system-call-filter=bpf \
+    systemd.show_status=no
+"""
+
+
+def install(suite: str, packages: list[str], root: Path) -> None:
+    """Make the root of a Debian; `suite` is its code name."""
+    include = ",".join([*_MINIMAL, *packages])
+    subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", f"--include={include}", suite, root], check=True)
+    root.joinpath("etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")  # as Debian's installer does
+
+
+class Machine:
+    """A Debian that runs."""
+
+    def __init__(self, root: Path, leader: int) -> None:
+        self.root = root
+        self.variables: list[str] = []  # of every script, besides the usual
+        self._leader = leader
+
+    def run(self, script: str, typed: str = "", *, check: bool = True) -> str:
+        """What a script of root's prints, both outputs together; `typed` is its input."""
+        variables = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8"]
+        variables += self.variables
+        enter = ["nsenter", f"--target={self._leader}", "--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd"]
+        command = [*enter, "env", "-i", *variables, "SYSTEMD_PAGER=", "bash", "-e", "-c", script]
+        ended = subprocess.run(
+            command, input=typed, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300, check=False
+        )
+        assert ended.returncode == 0 or not check, f"status {ended.returncode} of\n{script}\n{ended.stdout}"
+        return ended.stdout
+
+    def property(self, name: str, unit: str = "tigr-monitor") -> str:
+        """One property of a unit."""
+        return self.run(f"systemctl show --value --property={name} {unit}").strip()
+
+    def journal(self, unit: str = "tigr-monitor") -> str:
+        """What a unit logged since the machine started."""
+        return self.run(f"journalctl --quiet --unit={unit} --output=cat")
+
+
+@contextmanager
+def booted(root: Path, log: Path) -> Iterator[Machine]:
+    """Boot what is in `root`, and shut it down."""
+    name = f"tigr-{os.getpid()}"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            ["unshare", "--mount", "--propagation=private", "bash", "-c", _BOOT, "_", name, root],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        wait_for(lambda: process.poll() is not None or _leader(process.pid), "systemd is there", _PATIENCE)
+        assert process.poll() is None, log.read_text(errors="replace")
+        machine = Machine(root, _leader(process.pid))
+        wait_for(
+            lambda: machine.run("systemctl is-system-running", check=False).strip() in ("running", "degraded"),
+            "it has started",
+            _PATIENCE,
+        )
+        yield machine
+    finally:
+        process.terminate()  # which shuts it down
+        try:
+            process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        _remove_groups(name)
+
+
+def _leader(nspawn: int) -> int:
+    """The process that is 1 in there, and has become systemd; 0 while there is none."""
+    for child in Path(f"/proc/{nspawn}/task/{nspawn}/children").read_text().split():
+        with suppress(OSError):
+            status = Path(f"/proc/{child}/status").read_text()
+            pids = next(line.split() for line in status.splitlines() if line.startswith("NSpid:"))
+            if pids[-1] == "1" and "Name:\tsystemd\n" in status:
+                return int(child)
+    return 0
+
+
+def _remove_groups(name: str) -> None:
+    """Take away the control groups that are left, from wherever this machine has them."""
+    for top in (_CGROUPS / name, _CGROUPS / "unified" / name):
+        for folder, _, _ in list(os.walk(top, topdown=False)):
+            with suppress(OSError):
+                for pid in Path(folder, "cgroup.procs").read_text().split():
+                    os.kill(int(pid), signal.SIGKILL)
+                Path(folder).rmdir()

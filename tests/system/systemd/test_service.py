@@ -1,0 +1,350 @@
+"""From a bare Debian to a service that is scraped, survives, and goes without a trace: the README's own commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from monitor.simulator import Simulator
+from monitor.simulator.faults import Status
+from tests.support.canaries import CANARIES, leaks, simulator_with_canaries, values
+from tests.support.checkout import ROOT, copy_to
+from tests.support.process import get, wait_for
+from tests.support.rig import value
+from tests.system.prometheus.server import Prometheus
+from tests.system.systemd.machine import Machine, booted, install
+
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.needs("mmdebstrap", "systemd-nspawn", "unshare", "nsenter"),
+    pytest.mark.timeout(420),
+]
+
+SUITES = {"trixie": 257, "bookworm": 252}  # Debian 13 and 12, and their systemd
+SECTION = ROOT.joinpath("README.md").read_text().split("### On Debian or Ubuntu, with systemd\n")[1].split("\n### ")[0]
+INDENTED = re.compile(r"(?:^    .+\n|^\n(?=    ))+", re.MULTILINE)
+BLOCKS = [textwrap.dedent(block) for block in INDENTED.findall(SECTION)]
+PORT = 9844
+PATIENCE = 60.0  # seconds
+PROD_PING = {"environment": "prod", "endpoint": "ping"}
+NAMES = [f"{env}__{name}" for env in ("prod", "uat") for name in ("client_id", "client_secret", "username", "password")]
+
+
+def block(holds: str) -> str:
+    """The one block of commands that holds this."""
+    (found,) = [block for block in BLOCKS if holds in block]
+    return found
+
+
+@pytest.fixture(scope="module", params=SUITES)
+def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """A clean Debian, with the clone in root's home, and the monitor installed from it."""
+    directory = tmp_path_factory.mktemp(request.param)
+    root, packages = directory / "root", re.findall(r"apt-get install --\S+ (.+)", SECTION)
+    install(request.param, " ".join(packages).split(), root)
+    copy_to(root / "root" / "tigr-monitor")
+    shutil.copy("/etc/ssl/certs/ca-certificates.crt", root / "root" / "registry.pem")
+    with booted(root, directory / "log") as running:
+        # How pip finds its registry on this machine is not the README's business.
+        found = [
+            f"{name}={text}" for name, text in os.environ.items() if name.startswith("PIP_") and name != "PIP_CERT"
+        ]
+        running.variables = [*found, "PIP_CERT=/root/registry.pem"]
+        running.run(f"cd /root/tigr-monitor\n{block('pip install')}")
+        running.run("cp /root/tigr-monitor/systemd/tigr-monitor.toml /root/shipped.toml")
+        yield running
+    shutil.rmtree(root)
+
+
+@dataclass
+class Service:
+    """The installed service, and the TIGR that it watches."""
+
+    machine: Machine
+    simulator: Simulator
+
+    def write_settings(self, **more: str) -> None:
+        """Let the settings be the shipped ones and what leads to the simulator."""
+        lines = [f'{name} = "{text}"' for name, text in ({"ca_file": "/etc/tigr-monitor/ca.pem"} | more).items()]
+        for name, environment in self.simulator.environments.items():
+            lines += [f"[environments.{name}]", f'token_url = "{environment.token_url}"']
+            lines += [f'api_url = "{environment.api_url}"']
+        shipped = self.machine.root.joinpath("root/shipped.toml").read_text()
+        self.machine.root.joinpath("etc/tigr-monitor/tigr-monitor.toml").write_text(shipped + "\n".join(lines) + "\n")
+
+    def enter_secrets(self, *, password: str = CANARIES.password) -> None:
+        """Type them in, as the README says."""
+        secrets = [*values(CANARIES)[:3], password, *values(CANARIES)]
+        self.machine.run(block("IFS= read"), "".join(f"{secret}\n" for secret in secrets))
+
+    def start(self) -> None:
+        """Start it, and wait until it has pinged."""
+        self.machine.run("systemctl start tigr-monitor")
+        self.wait_for(1, "tigr_up", **PROD_PING)
+
+    def value(self, name: str, **labels: str) -> float | None:
+        """One series of a scrape; None while there is none."""
+        try:
+            return value(get(PORT, "/metrics")[1], name, **labels)
+        except OSError:
+            return None
+
+    def wait_for(self, wanted: float, name: str, **labels: str) -> None:
+        """Scrape until a series has that value."""
+        wait_for(lambda: self.value(name, **labels) == wanted, f"{name}{labels} is {wanted}", PATIENCE)
+
+    def wait_for_journal(self, text: str) -> None:
+        """Wait until it has said that."""
+        wait_for(lambda: text in self.machine.journal(), f"the journal says {text!r}", PATIENCE)
+
+    def wait_for_restart(self, count: int) -> None:
+        """Wait until it runs again, so often restarted by systemd."""
+        wait_for(
+            lambda: (
+                (self.machine.property("NRestarts"), self.machine.property("ActiveState")) == (str(count), "active")
+            ),
+            f"restart {count}",
+            PATIENCE,
+        )
+
+
+@pytest.fixture
+def service(machine: Machine) -> Iterator[Service]:
+    """The service with its secrets, not started. Whatever it said, none of them may be in the journal."""
+    machine.run("journalctl --quiet --rotate; journalctl --quiet --vacuum-time=1ms")
+    machine.run("install -d -m 700 /etc/tigr-monitor/credentials")
+    with simulator_with_canaries() as simulator:
+        service = Service(machine, simulator)
+        shutil.copy(simulator.ca_file, machine.root / "etc/tigr-monitor/ca.pem")
+        service.write_settings()
+        service.enter_secrets()
+        yield service
+        machine.run(
+            "systemctl stop tigr-monitor; systemctl reset-failed tigr-monitor\n"
+            "systemctl clean --what=state tigr-monitor\n"
+            "rm -rf /etc/systemd/system/tigr-.service.d; systemctl daemon-reload",
+            check=False,  # it may be gone
+        )
+        journal = machine.run("journalctl --quiet --all --output=export")
+    assert not leaks(journal, values(CANARIES))
+    assert "eyJ" not in journal
+
+
+def test_a_check_is_confined_as_the_service_is() -> None:
+    """Credentials, state, user and sandbox are the same, to the letter."""
+    service, check = (
+        ROOT.joinpath(f"systemd/{name}.service").read_text() for name in ("tigr-monitor", "tigr-monitor-check")
+    )
+    common = service[service.index("Environment=") : service.index("\n[Install]")]
+    assert check.endswith(common)
+    assert "LoadCredential=" in common
+
+
+def test_the_units_are_without_fault(machine: Machine) -> None:
+    """For systemd's own judges. The older one does not know two settings, and says so."""
+    version = int(machine.run("systemctl --version").split()[1])
+    assert version in SUITES.values()
+    said = machine.run("systemd-analyze verify tigr-monitor.service tigr-monitor-check.service")
+    unknown = [line for line in said.splitlines() if re.search(r"Restart(Steps|MaxDelaySec)", line)]
+    assert said.splitlines() == unknown
+    assert len(unknown) == (2 if version < 254 else 0)
+
+
+@pytest.mark.parametrize("unit", ["tigr-monitor", "tigr-monitor-check"])
+def test_little_is_exposed(unit: str, machine: Machine) -> None:
+    """As the README says; of 10."""
+    said = machine.run(f"systemd-analyze security --no-pager {unit}.service")
+    overall = re.search(r"Overall exposure level for \S+: ([\d.]+)", said)
+    assert overall
+    assert float(overall[1]) <= 1.2, said
+
+
+def test_it_starts_and_is_scraped(service: Service) -> None:
+    """Ready once its pages answer; its status is in words, its lines have priorities and one timestamp."""
+    machine = service.machine
+    service.write_settings(ping_interval="2s")
+    machine.run(block("enable --now"))
+    service.wait_for(1, "tigr_up", **PROD_PING)
+    service.wait_for(1, "tigr_up", environment="uat", endpoint="ping")
+    assert service.value("process_resident_memory_bytes")
+    wait_for(
+        lambda: re.search("prod up, token .*; uat up, token ", machine.property("StatusText")), "its status", PATIENCE
+    )
+    assert 'Status: "prod up, token ' in machine.run("systemctl status tigr-monitor")
+    service.simulator.environment("prod").api_faults.set(Status(503))
+    service.wait_for_journal("prod: ping failed")
+    lines = [json.loads(line) for line in machine.run("journalctl -q -u tigr-monitor -o json").splitlines()]
+    ours = {line["MESSAGE"]: line["PRIORITY"] for line in lines if line.get("_COMM") == "tigr-monitor"}
+    assert {message[:5] for message in ours} == {"level"}
+    assert {"info": "6", "warning": "4"}.items() >= {
+        (message.split()[0].removeprefix("level="), priority) for message, priority in ours.items()
+    }
+    assert any("ping failed" in message for message in ours)
+
+
+def test_nobody_else_can_read_a_secret(service: Service) -> None:
+    """The service can, as its pings show; a user without rights can read neither the files nor the credentials."""
+    service.start()
+    for path in (
+        "/etc/tigr-monitor/credentials/environments__prod__password",
+        "/run/credentials/tigr-monitor.service/tigr_environments__prod__password",
+        f"/proc/{service.machine.property('MainPID')}/environ",
+    ):
+        service.machine.run(f"cat {path} >/dev/null")
+        said = service.machine.run(f"setpriv --reuid=65534 --regid=65534 --clear-groups cat {path}", check=False)
+        assert "Permission denied" in said
+
+
+def test_no_core_is_dumped(service: Service) -> None:
+    """It would hold the secrets."""
+    service.start()
+    limits = service.machine.run(f"cat /proc/{service.machine.property('MainPID')}/limits")
+    assert re.search(r"Max core file size +0 +0 ", limits)
+
+
+def test_a_hang_is_restarted(service: Service) -> None:
+    """By the watchdog, and the journal has the line that hung."""
+    service.start()
+    service.machine.run("systemctl kill --signal=STOP tigr-monitor")
+    service.wait_for_restart(1)
+    service.wait_for(1, "tigr_up", **PROD_PING)
+    journal = service.machine.journal()
+    assert "Watchdog timeout" in journal
+    assert "Fatal Python error: Aborted" in journal
+    assert "in main" in journal
+
+
+def test_a_crash_is_restarted(service: Service) -> None:
+    """And each environment logs in once more, no oftener."""
+    service.start()
+    service.machine.run("systemctl kill --signal=SEGV tigr-monitor")
+    service.wait_for_restart(1)
+    service.wait_for(1, "tigr_up", **PROD_PING)
+    assert service.simulator.log.requests("prod", "token") == 2
+
+
+def test_a_stop_is_clean(service: Service) -> None:
+    """Status 0, and the state stays."""
+    service.start()
+    service.machine.run("systemctl stop tigr-monitor")
+    assert service.machine.property("Result") == "success"
+    assert service.machine.property("ExecMainStatus") == "0"
+    assert "msg=stopping" in service.machine.journal()
+    service.machine.run("test -s /var/lib/private/tigr-monitor/state.json")
+
+
+def test_a_wrong_setting_is_told_and_not_tried_again(service: Service) -> None:
+    """In the status and in the journal as an error."""
+    service.write_settings(ping_interval="often")
+    assert "Job for tigr-monitor.service failed" in service.machine.run("systemctl start tigr-monitor", check=False)
+    status = service.machine.run("systemctl status tigr-monitor", check=False)
+    assert re.search(r'Status: "a setting is wrong: ping_interval in .*: must be a duration', status)
+    assert "status=2" in status
+    assert service.machine.property("ActiveState") == "failed"
+    assert service.machine.property("NRestarts") == "0"
+    errors = service.machine.run("journalctl -q -u tigr-monitor -p err -o cat")
+    assert "ping_interval in /etc/tigr-monitor/tigr-monitor.toml: must be a duration" in errors
+    assert not service.simulator.log.records()
+
+
+def test_a_restart_does_not_try_rejected_credentials_again(service: Service) -> None:
+    """Whoever restarts it, however often: once in each field_names of the form, and that was all."""
+    service.enter_secrets(password="not-the-password")
+    service.machine.run("systemctl start tigr-monitor")
+    service.wait_for(1, "tigr_credentials_rejected", environment="prod")
+    for restart in ("systemctl restart tigr-monitor", "systemctl kill --signal=KILL tigr-monitor"):
+        pid = service.machine.property("MainPID")
+        service.machine.run(restart)
+        wait_for(lambda before=pid: service.machine.property("MainPID") not in ("0", before), "it runs again", PATIENCE)  # type: ignore[misc]
+        service.wait_for(1, "tigr_credentials_rejected", environment="prod")
+        service.wait_for(1, "tigr_up", environment="uat", endpoint="ping")
+    assert service.simulator.log.requests("prod", "token") == 2
+    assert "prod LOGIN REJECTED, next try " in service.machine.property("StatusText")
+
+
+def test_a_rotated_credential_takes_a_restart(service: Service) -> None:
+    """A reload finds nothing new, and says why."""
+    service.start()
+    service.simulator.environment("prod").change_password("Brand:new/canary-password")
+    service.enter_secrets(password="Brand:new/canary-password")
+    service.machine.run("systemctl reload tigr-monitor")
+    service.wait_for_journal("systemd copies LoadCredential's secrets at the start: a new one takes a restart")
+    service.machine.run("systemctl restart tigr-monitor")
+    service.wait_for(1, "tigr_up", **PROD_PING)
+    assert not leaks(service.machine.journal(), ["Brand:new/canary-password"])
+
+
+def test_a_rotated_secret_that_it_reads_itself_takes_a_reload(service: Service) -> None:
+    """After the README's change: tried at once, with one login, by the same process."""
+    service.machine.run(f"cd /root/tigr-monitor\n{block('groupadd')}")
+    service.wait_for(1, "tigr_up", **PROD_PING)
+    service.machine.run("systemctl reload tigr-monitor")
+    service.wait_for_journal("the configuration file and the secret files were read")
+    pid = service.machine.property("MainPID")
+    service.simulator.environment("prod").change_password("Brand:new/canary-password")
+    service.machine.run(
+        "install -m 640 -g tigr-secrets /dev/stdin /etc/tigr-monitor/secrets/tigr_environments__prod__password",
+        "Brand:new/canary-password",
+    )
+    service.machine.run("systemctl reload tigr-monitor")
+    service.wait_for(1, "tigr_token_renewals_total", environment="prod", cause="credentials")
+    assert service.value("tigr_up", environment="prod", endpoint="token") == 1
+    assert service.machine.property("MainPID") == pid
+    assert service.machine.property("NotifyAccess") == "main"
+    service.machine.run("systemctl start tigr-monitor-check")
+    service.machine.run("groupdel tigr-secrets; rm -r /etc/tigr-monitor/secrets")
+
+
+def test_encrypted_credentials_work(service: Service) -> None:
+    """As the README says; the files are of no use to who copies them."""
+    service.machine.run(f"cd /root/tigr-monitor\n{block('systemd-creds encrypt')}")
+    service.wait_for(1, "tigr_up", **PROD_PING)
+    file = service.machine.root / "etc/tigr-monitor/credentials/environments__prod__password"
+    assert not leaks(file.read_text(), values(CANARIES))
+
+
+def test_a_check_by_hand_has_the_credentials_and_the_state(service: Service) -> None:
+    """Beside the service and without it; what fails is told, and leaves no failed unit behind."""
+    commands = block("systemctl start tigr-monitor-check")
+    assert re.search(r"prod +login +ok(.*\n)+uat +ping +ok", service.machine.run(commands))
+    service.enter_secrets(password="not-the-password")
+    service.machine.run("systemctl start tigr-monitor")
+    service.wait_for(1, "tigr_credentials_rejected", environment="prod")
+    before = service.simulator.log.requests("prod", "token")
+    assert "failed" in service.machine.run("systemctl start tigr-monitor-check", check=False)
+    assert "not sent: these credentials were rejected before" in " ".join(
+        service.machine.journal("tigr-monitor-check").split()
+    )
+    assert service.simulator.log.requests("prod", "token") == before
+    assert "tigr-monitor-check" not in service.machine.run("systemctl --failed --no-legend")
+
+
+def test_prometheus_scrapes_it_and_alertmanager_hears_of_it(service: Service) -> None:
+    """By the README's commands, from a fault to an alert."""
+    service.write_settings(ping_interval="2s")
+    service.start()
+    service.machine.run(f"cd /root/tigr-monitor\n{block('prometheus-alertmanager')}")
+    prometheus = Prometheus("http://127.0.0.1:9090")
+    wait_for(prometheus.ready, "Prometheus is ready", PATIENCE)
+    wait_for(lambda: prometheus.now('up{job="tigr-monitor"} == 1'), "it is scraped", PATIENCE)
+    pid = service.machine.property("MainPID", "prometheus")
+    assert "--storage.tsdb.retention.time=35d" in service.machine.run(f"cat /proc/{pid}/cmdline")
+    service.simulator.environment("prod").api_faults.set(Status(403))
+    wait_for(lambda: "TigrForbidden" in get(9093, "/api/v2/alerts")[1], "Alertmanager hears of it", PATIENCE)
+    service.machine.run("systemctl stop prometheus prometheus-alertmanager")
+
+
+def test_it_goes_without_a_trace(service: Service) -> None:
+    """The last test: what the README's commands leave is what was there before."""
+    service.start()
+    service.machine.run(block("rm -rf /opt/tigr-monitor"))
+    left = service.machine.run("find / -xdev -name 'tigr*' -not -path '/root/*' -not -path '/proc/*'")
+    assert left == ""
+    assert service.machine.run("systemctl list-units --all --no-legend 'tigr*'") == ""

@@ -1,0 +1,177 @@
+"""Every fault has its name, ends in time, leaves no secret, and is over when it is over."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from monitor.http.client import ANSWER_LIMIT, _Stream
+from monitor.model import Endpoint, Reason
+from monitor.simulator import Host, Simulator
+from monitor.simulator.faults import Content, Status
+from monitor.simulator.switch import Faults
+from tests.support.canaries import CANARIES, leaks, simulator_with_canaries, values
+from tests.support.rig import Rig, value
+from tests.tigr.faults.table import REDIRECTS, TABLE, Row
+
+TIMEOUT = 0.4  # seconds
+GRACE = 0.25  # seconds beyond it that an exchange may take
+_JOB = {Endpoint.TOKEN: "login", Endpoint.PING: "ping"}
+_HOST = {Endpoint.TOKEN: Host.TOKEN, Endpoint.PING: Host.API}
+CASES = [(row, endpoint) for row in TABLE for endpoint in row.endpoints]
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[Simulator]:
+    """Both environments, with secrets that can be found again."""
+    with simulator_with_canaries() as running:
+        yield running
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many bytes each call took from a socket."""
+    sizes: list[int] = []
+    original = _Stream.read
+
+    def counted(self: _Stream, max_bytes: int, timeout: float | None = None) -> bytes:
+        data = original(self, max_bytes, timeout)
+        sizes.append(len(data))
+        return data
+
+    monkeypatch.setattr(_Stream, "read", counted)
+    return sizes
+
+
+@pytest.fixture
+def rig(simulator: Simulator, caplog: pytest.LogCaptureFixture) -> Iterator[Rig]:
+    """The monitored `prod`, logged in and well."""
+    caplog.set_level(logging.DEBUG)
+    rig = Rig(simulator, timeout=TIMEOUT)
+    assert rig.turn(Endpoint.TOKEN).success
+    assert rig.turn(Endpoint.PING).success
+    rig.time.advance(60)  # a token that is younger than ten seconds is not rejected by one 401
+    caplog.clear()
+    yield rig
+    for faults in (simulator.environment("prod").token_faults, simulator.environment("prod").api_faults):
+        faults.clear()
+
+
+def faults_of(simulator: Simulator, endpoint: Endpoint) -> Faults:
+    """The switch of a host of `prod`."""
+    environment = simulator.environment("prod")
+    return environment.token_faults if endpoint is Endpoint.TOKEN else environment.api_faults
+
+
+def totals(rig: Rig, endpoint: Endpoint) -> dict[str, float]:
+    """The endpoint's requests by outcome."""
+    exposition = rig.exposition()
+    labels = {"environment": "prod", "endpoint": endpoint.value}
+    return {
+        outcome: value(exposition, "tigr_requests_total", outcome=outcome, **labels) or 0.0
+        for outcome in ("success", *Reason)
+    }
+
+
+def assert_nothing_leaked(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    """No secret, and no token, is in what anybody can see."""
+    secrets = [*values(CANARIES), f"{CANARIES.client_id}:{CANARIES.client_secret}"]
+    if rig.environment.token is not None and len(rig.environment.token.value) > 50:
+        secrets.append(rig.environment.token.value)
+    for where in (
+        repr(rig.results),
+        repr(vars(rig)),
+        caplog.text,
+        repr([vars(r) for r in caplog.records]),
+        rig.exposition(),
+    ):
+        assert not leaks(where, secrets)
+
+
+@pytest.mark.parametrize("row,endpoint", CASES, ids=[f"{endpoint}: {row.name}" for row, endpoint in CASES])
+def test_a_fault_has_its_name(
+    row: Row, endpoint: Endpoint, simulator: Simulator, rig: Rig, read: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The reason, the counters, the gauges, the time, the log, the recovery; and nothing leaks or goes elsewhere."""
+    faults, other = faults_of(simulator, endpoint), simulator.log.connections("uat")
+    before = totals(rig, endpoint)
+    faults.set(row.fault)
+    rig.time.advance(rig.settings.auth_interval)  # so that a rejected token is answered with a login
+
+    began = time.monotonic()
+    result = rig.turn(endpoint)
+    elapsed = time.monotonic() - began
+
+    if row.or_else is not None and result.reason is row.or_else:
+        row = replace(row, reason=row.or_else)
+    assert result.reason == row.reason, result
+    assert result.endpoint is endpoint
+    exchanges = [told for told in rig.results[2:] if told.phases]
+    assert elapsed < len(exchanges) * (TIMEOUT + GRACE)
+    assert all(told.duration < TIMEOUT + GRACE for told in exchanges)
+    assert all(abs(sum(told.phases.values()) - told.duration) < 0.001 for told in exchanges)
+    assert sum(read) <= len(exchanges) * ANSWER_LIMIT
+    assert simulator.log.connections("uat") == other
+    if row.phase is not None:
+        assert result.failed_phase is row.phase
+    _assert_exported(rig, row, endpoint, before)
+    _assert_told(row, endpoint, caplog)
+    assert_nothing_leaked(rig, caplog)
+    if row.lifetime is not None:
+        assert rig.value("tigr_token_lifetime_seconds") == row.lifetime
+
+    faults.clear()
+    caplog.clear()
+    rig.time.advance(3600)  # beyond whatever holds the next attempt back
+    if endpoint is Endpoint.PING:
+        rig.environment.run_login_now()
+    assert rig.turn(endpoint).success
+    assert rig.value("tigr_up", endpoint=endpoint) == 1
+    assert rig.value("tigr_consecutive_failures", endpoint=endpoint) == 0
+    assert (row.reason is None) == (f"{_JOB[endpoint]} works again" not in caplog.text)
+
+
+def _assert_exported(rig: Rig, row: Row, endpoint: Endpoint, before: dict[str, float]) -> None:
+    after = totals(rig, endpoint)
+    counted = {outcome: after[outcome] - before[outcome] for outcome in after if after[outcome] != before[outcome]}
+    # A rejected token: one ping with it, and with the new token three, until that is ten seconds old.
+    times = 4 if row.reason is Reason.UNAUTHORIZED and endpoint is Endpoint.PING else 1
+    if endpoint is Endpoint.TOKEN or row.reason is not None:
+        assert counted == {row.reason or "success": times}
+    exposition, labels = rig.exposition(), {"environment": "prod", "endpoint": endpoint.value}
+    assert value(exposition, "tigr_up", **labels) == (row.reason is None)
+    assert value(exposition, "tigr_consecutive_failures", **labels) == (0 if row.reason is None else 1)
+    unauthorized = value(exposition, "tigr_unauthorized_total", **labels)
+    assert unauthorized == value(exposition, "tigr_requests_total", outcome="unauthorized", **labels)
+    failing = [reason for reason in Reason if value(exposition, "tigr_failure", reason=reason, **labels)]
+    assert failing == ([row.reason] if row.reason else [])
+
+
+def _assert_told(row: Row, endpoint: Endpoint, caplog: pytest.LogCaptureFixture) -> None:
+    lines = [record for record in caplog.records if record.levelno >= logging.WARNING and "failed" in record.message]
+    if row.reason is None:
+        assert not lines
+        return
+    assert len(lines) == 1
+    assert lines[0].message.startswith(f"prod: {_JOB[endpoint]} failed: {row.reason}")
+    told: dict[str, Any] = vars(lines[0])["monitor_fields"]
+    assert told["means"]
+    assert told["next"]
+
+
+@pytest.mark.parametrize("endpoint", Endpoint)
+@pytest.mark.parametrize("status", REDIRECTS)
+def test_a_redirect_is_never_followed(status: int, endpoint: Endpoint, simulator: Simulator, rig: Rig) -> None:
+    """It is an unexpected status: neither form nor token goes to the host that it names."""
+    elsewhere = simulator.environment("uat")
+    location = elsewhere.token_url if endpoint is Endpoint.TOKEN else f"{elsewhere.api_url}/api/system/ping"
+    before = simulator.log.connections()
+    faults_of(simulator, endpoint).set(Status(status, Content.HTML, {"Location": location}))
+
+    assert rig.turn(endpoint).reason is Reason.UNEXPECTED_STATUS
+    assert simulator.log.connections() == before + 1

@@ -1,0 +1,172 @@
+"""What is wrong on the way to the host: names, addresses, proxies."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from monitor.http.resolver import Resolver
+from monitor.model import Endpoint, Phase, Reason
+from monitor.simulator import Simulator
+from tests.simulator.proxy import Proxy
+from tests.support.canaries import CANARIES, leaks, simulator_with_canaries, values
+from tests.support.process import free_port
+from tests.support.rig import Rig
+
+TIMEOUT = 0.6  # seconds
+GRACE = 0.25
+Addresses = list[tuple[Any, ...]]
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[Simulator]:
+    """Both environments, with secrets that can be found again."""
+    with simulator_with_canaries() as running:
+        yield running
+
+
+def ipv4(host: str, port: int) -> tuple[Any, ...]:
+    """One address as getaddrinfo gives it."""
+    return (socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port))
+
+
+def turn(rig: Rig, endpoint: Endpoint) -> tuple[Reason | None, Phase | None, float]:
+    """What a turn finds, and how long it took. A ping is asked with a token that was made up."""
+    began = time.monotonic()
+    result = rig.turn(endpoint) if endpoint is Endpoint.TOKEN else rig.api.ping(None)
+    return result.reason, result.failed_phase, time.monotonic() - began
+
+
+@pytest.mark.parametrize("endpoint", Endpoint)
+def test_an_unknown_host_is_dns(endpoint: Endpoint, simulator: Simulator) -> None:
+    """In the phase of the look-up."""
+
+    def unknown(*_: object, **__: object) -> Addresses:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    rig = Rig(simulator, resolver=Resolver(unknown), timeout=TIMEOUT)
+    assert turn(rig, endpoint)[:2] == (Reason.DNS, Phase.RESOLVE)
+
+
+@pytest.mark.parametrize("endpoint", Endpoint)
+def test_a_resolver_that_never_answers_is_a_timeout(endpoint: Endpoint, simulator: Simulator) -> None:
+    """At the deadline; later turns wait for the same look-up instead of piling up more."""
+    release, lookups = threading.Event(), []
+
+    def silent(host: str, port: int, **_: object) -> Addresses:
+        lookups.append(host)
+        release.wait(30)
+        return [ipv4("127.0.0.1", port)]
+
+    rig = Rig(simulator, resolver=Resolver(silent), timeout=TIMEOUT)
+    for _ in range(2):
+        reason, phase, elapsed = turn(rig, endpoint)
+        assert (reason, phase) == (Reason.TIMEOUT, Phase.RESOLVE)
+        assert elapsed < TIMEOUT + GRACE
+        rig.time.advance(3600)
+    assert len(lookups) == 1
+    release.set()
+
+
+@pytest.mark.parametrize("endpoint", Endpoint)
+def test_no_route_is_connect(endpoint: Endpoint, simulator: Simulator) -> None:
+    """The network says at once that it cannot get there: the limited broadcast address is never a peer."""
+    rig = Rig(simulator, resolver=Resolver(lambda _, port, **__: [ipv4("255.255.255.255", port)]), timeout=TIMEOUT)
+    assert turn(rig, endpoint)[:2] == (Reason.CONNECT, Phase.CONNECT)
+
+
+@pytest.fixture
+def silent_address() -> Iterator[tuple[str, int]]:
+    """An address whose queue is full: the kernel drops what asks to connect, as a dead host would."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.2", 0))
+        listener.listen(0)
+        address = listener.getsockname()
+        fillers = [socket.socket() for _ in range(3)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(address)
+        yield address
+        for filler in fillers:
+            filler.close()
+
+
+@pytest.mark.parametrize("endpoint", Endpoint)
+def test_a_silent_first_address_is_no_outage(
+    endpoint: Endpoint, simulator: Simulator, silent_address: tuple[str, int]
+) -> None:
+    """The next one is tried a quarter of a second later (RFC 8305)."""
+    found = Resolver(lambda _, port, **__: [ipv4(*silent_address), ipv4("127.0.0.1", port)])
+    rig = Rig(simulator, resolver=found, timeout=1.0)
+    reason, _, elapsed = turn(rig, endpoint)
+    assert reason in (None, Reason.UNAUTHORIZED)
+    assert 0.2 < elapsed < 0.25 + GRACE
+
+
+@pytest.mark.parametrize("endpoint", Endpoint)
+def test_silent_addresses_alone_are_a_timeout(
+    endpoint: Endpoint, simulator: Simulator, silent_address: tuple[str, int]
+) -> None:
+    """At the one deadline, however many there are."""
+    rig = Rig(simulator, resolver=Resolver(lambda *_, **__: [ipv4(*silent_address)] * 3), timeout=TIMEOUT)
+    reason, phase, elapsed = turn(rig, endpoint)
+    assert (reason, phase) == (Reason.TIMEOUT, Phase.CONNECT)
+    assert elapsed < TIMEOUT + GRACE
+
+
+@pytest.mark.parametrize("endpoint", Endpoint)
+def test_through_a_proxy(endpoint: Endpoint, simulator: Simulator) -> None:
+    """All is well, also with one that wants a password."""
+    wanted = "Basic " + base64.b64encode(b"me:proxy-password").decode()
+    with Proxy(authorization=wanted) as proxy:
+        url = proxy.url.replace("//", "//me:proxy-password@")
+        rig = Rig(simulator, changes={"TIGR_PROXY": url}, timeout=TIMEOUT)
+        assert turn(rig, endpoint)[0] in (None, Reason.UNAUTHORIZED)
+        assert [(tunnel.method, tunnel.authorized) for tunnel in proxy.log] == [("CONNECT", True)]
+
+
+@pytest.mark.parametrize("endpoint", Endpoint)
+@pytest.mark.parametrize("status", [None, 401, 403, 502, 503])
+def test_a_proxy_that_refuses_is_the_proxys_fault(status: int | None, endpoint: Endpoint, simulator: Simulator) -> None:
+    """Whatever status it refuses with (without one: 407), never a rejected login; nothing reaches the host."""
+    before = simulator.log.connections()
+    with Proxy(authorization="Basic bm90aGluZzp3aWxsLWRv", refuse=status) as proxy:
+        rig = Rig(simulator, changes={"TIGR_PROXY": proxy.url}, timeout=TIMEOUT)
+        assert turn(rig, endpoint)[:2] == (Reason.PROXY, Phase.CONNECT)
+    assert simulator.log.connections() == before
+    assert not rig.environment.credentials_rejected
+
+
+@pytest.mark.parametrize("endpoint", Endpoint)
+def test_a_proxy_that_is_down_is_the_proxys_fault(endpoint: Endpoint, simulator: Simulator) -> None:
+    """Not the host's."""
+    rig = Rig(simulator, changes={"TIGR_PROXY": f"http://127.0.0.1:{free_port()}"}, timeout=TIMEOUT)
+    assert turn(rig, endpoint)[:2] == (Reason.PROXY, Phase.CONNECT)
+
+
+@pytest.mark.parametrize("endpoint", Endpoint)
+def test_a_silent_proxy_is_a_timeout(endpoint: Endpoint, simulator: Simulator) -> None:
+    """In the phase in which its tunnel should have come to stand."""
+    with Proxy(silent=True) as proxy:
+        rig = Rig(simulator, changes={"TIGR_PROXY": proxy.url}, timeout=TIMEOUT)
+        reason, phase, elapsed = turn(rig, endpoint)
+    assert (reason, phase) == (Reason.TIMEOUT, Phase.CONNECT)
+    assert elapsed < TIMEOUT + GRACE
+
+
+def test_the_proxys_password_is_no_less_secret(simulator: Simulator, caplog: pytest.LogCaptureFixture) -> None:
+    """It is in no result, log line or metric."""
+    caplog.set_level(logging.DEBUG)
+    with Proxy(authorization="Basic bm90aGluZzp3aWxsLWRv") as proxy:
+        url = proxy.url.replace("//", "//someone:Qy5-proxy-canary@")
+        rig = Rig(simulator, changes={"TIGR_PROXY": url}, timeout=TIMEOUT)
+        assert rig.turn(Endpoint.TOKEN).reason is Reason.PROXY
+    seen = repr(rig.results) + repr(vars(rig)) + caplog.text + rig.exposition()
+    assert not leaks(seen, ["Qy5-proxy-canary", "someone:Qy5-proxy-canary", *values(CANARIES)])

@@ -1,0 +1,177 @@
+"""Words from servers: no piece of a secret comes through, in no dress; everything else does, as one line."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from collections.abc import Callable
+from urllib.parse import quote, quote_plus, urlencode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.tigr.redaction import MASK, MAX_CUT_WORD, PIECE, READ, SHOWN, Redactor
+from tests.support.canaries import CANARIES, leaks, values
+
+BASIC = base64.b64encode(f"{CANARIES.client_id}:{CANARIES.client_secret}".encode()).decode()
+TOKEN = "Qw8eR2tY-opaque-canary-token~7uI0pA5sD9fG"
+SECRETS = (*values(CANARIES), f"{CANARIES.client_id}:{CANARIES.client_secret}", TOKEN)
+DRESSES: dict[str, Callable[[str], str]] = {
+    "raw": str,
+    "URL-encoded": lambda text: quote(text, safe=""),
+    "as a form has it": quote_plus,
+    "URL-encoded in lower case": lambda text: quote(text, safe="").lower(),
+    "in base64": lambda text: base64.b64encode(text.encode()).decode(),
+    "in base64, inside something": lambda text: base64.b64encode(f"x{text}yz".encode()).decode(),
+    "in base64, inside something else": lambda text: base64.b64encode(f"xx{text}y".encode()).decode(),
+    "in base64 of a form": lambda text: base64.b64encode(urlencode({"Password": text, "grant": "x"}).encode()).decode(),
+    "in base64 for URLs": lambda text: base64.urlsafe_b64encode(text.encode()).decode(),
+    "as HTML": html.escape,
+    "as JSON": lambda text: json.dumps(text)[1:-1],
+    "in upper case": str.upper,
+    "in lower case": str.lower,
+    "cut in two": lambda text: f"{text[: len(text) // 2]} ... {text[len(text) // 2 :]}",
+    "without its end": lambda text: text[:-3],
+    "over two lines": lambda text: f"{text[:10]}\r\n {text[10:]}",
+}
+
+
+@pytest.fixture
+def redactor() -> Redactor:
+    """One that knows the canaries and a token."""
+    redactor = Redactor(values(CANARIES), BASIC)
+    redactor.learn(TOKEN)
+    return redactor
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize("dress", DRESSES)
+def test_a_secret_is_found_in_every_dress(redactor: Redactor, dress: str, secret: str) -> None:
+    """No piece of it is left, raw or encoded, and the words around it are."""
+    dressed = DRESSES[dress](secret)
+    cleaned = redactor.clean(f"cannot process {dressed} today", shown=READ)
+    assert cleaned.startswith("cannot process ")
+    assert cleaned.endswith(" today")
+    assert MASK in cleaned
+    assert not leaks(cleaned, SECRETS)
+    assert not leaks(cleaned, map(str.upper, SECRETS))
+    assert not leaks(cleaned, map(str.lower, SECRETS))
+
+
+@given(st.sampled_from(SECRETS), st.integers(0, 40), st.integers(0, 60), st.text(max_size=20), st.text(max_size=20))
+def test_no_piece_of_a_secret_comes_through(secret: str, start: int, size: int, before: str, after: str) -> None:
+    """Cut out wherever, and put anywhere."""
+    redactor = Redactor(values(CANARIES), BASIC)
+    redactor.learn(TOKEN)
+    cleaned = redactor.clean(before + secret[start : start + size] + after, shown=READ)
+    assert not leaks(cleaned, SECRETS)
+
+
+@given(st.text(min_size=PIECE, max_size=30), st.text(st.characters(codec=None), max_size=300), st.integers(1, 400))
+def test_any_text_becomes_one_line_of_the_length_that_is_shown(secret: str, text: str, shown: int) -> None:
+    """Printable, and what an output can take, whatever the secrets are."""
+    cleaned = Redactor([secret], secret).clean(text, shown)
+    assert cleaned.isprintable()
+    assert len(cleaned) <= shown
+    cleaned.encode()
+
+
+def test_a_short_secret_is_taken_out_whole() -> None:
+    """A user name of three characters is a secret too."""
+    assert Redactor(["api"], "").clean("unknown user API, sorry") == f"unknown user {MASK}, sorry"
+
+
+def test_a_short_secret_takes_no_other_words_with_it() -> None:
+    """Two characters of base64 are in every text by chance: they are left alone."""
+    text = "The quick brown fox jumps over the lazy dog and comes back by way of the village pond"
+    for secret in ("aha1", "a1b2", "zq9"):
+        assert Redactor([secret], "").clean(text) == text
+
+
+@pytest.mark.parametrize("dress", ["as JSON", "in base64 of a form", "URL-encoded", "as HTML"])
+def test_a_secret_of_nothing_but_punctuation_is_found_too(dress: str) -> None:
+    """Of which not a piece looks the same in another dress."""
+    secret = "\"ä&'<ö\">'ü&\"ß'<"
+    assert MASK in Redactor([secret], "").clean(DRESSES[dress](secret))
+
+
+def test_an_empty_secret_is_nothing_to_find() -> None:
+    """It is in every text."""
+    assert Redactor([""], "").clean("all is well") == "all is well"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Authorization: Bearer abcd1234",
+        "authorization: basic QWxhZGRpbg==",
+        "got eyJhbGciOiJub25lIn0.eyJpYXQiOjF9.c2ln today",
+        "got eyJhbGciOiJub25lIn0 today",
+    ],
+)
+def test_what_looks_like_a_credential_is_taken_out_unknown_or_not(text: str) -> None:
+    """Another client's credential is nobody's business either."""
+    cleaned = Redactor([], "").clean(text)
+    assert MASK in cleaned
+    assert "abcd1234" not in cleaned
+    assert "QWxhZGRpbg" not in cleaned
+    assert "eyJ" not in cleaned
+
+
+def test_the_last_tokens_stay_known() -> None:
+    """Those before the one in hand may still be echoed; one that is learnt again makes none forgotten."""
+    redactor = Redactor([], "")
+    tokens = [f"token-number-{number}-{number}{number}" for number in range(4)]
+    for token in (*tokens, *[tokens[3]] * 10):
+        redactor.learn(token)
+    assert redactor.clean(" ".join(tokens)) == " ".join([MASK] * 4)
+
+
+def test_what_is_beyond_what_is_read_is_dropped(redactor: Redactor) -> None:
+    """A secret that is cut off there leaves less than a piece."""
+    for overlap in range(len(TOKEN)):
+        text = "x" * (READ - overlap) + TOKEN
+        assert not leaks(redactor.clean(text, shown=READ), [TOKEN])
+
+
+def test_a_text_of_the_permitted_length_is_not_cut(redactor: Redactor) -> None:
+    """The limit belongs to the permitted lengths."""
+    assert redactor.clean("x" * SHOWN) == "x" * SHOWN
+
+
+def test_a_long_text_is_cut_after_a_word(redactor: Redactor) -> None:
+    """The cut text fills the limit as far as whole words can, and ends with dots."""
+    assert redactor.clean("word " * 1000) == "word " * 119 + "word…"
+    assert redactor.clean("longer " * 1000) == "longer " * 84 + "longer…"
+
+
+def test_a_long_word_is_cut_inside(redactor: Redactor) -> None:
+    """A word is cut if more than 60 characters would be dropped with it, the blank included."""
+    lead = "x" * (SHOWN - 1 - MAX_CUT_WORD)
+    assert redactor.clean(f"{lead} {'y' * 1000}") == f"{lead}…"
+    assert redactor.clean(f"{lead[1:]} {'y' * 1000}") == f"{lead[1:]} {'y' * MAX_CUT_WORD}…"
+
+
+@pytest.mark.parametrize("shown", [1, 2, 40, 64, SHOWN])
+def test_a_text_without_blanks_is_cut_at_the_limit(redactor: Redactor, shown: int) -> None:
+    """The limit holds for every value of it."""
+    assert redactor.clean("x" * 1000, shown=shown) == "x" * (shown - 1) + "…"
+
+
+def test_the_useful_end_of_a_long_description_is_shown(redactor: Redactor) -> None:
+    """400 characters of boilerplate, as ory/fosite sends them, do not hide the cause."""
+    assert redactor.clean("boilerplate " * 33 + "'username' is missing").endswith("'username' is missing")
+
+
+@given(st.text(st.sampled_from("xyz \n"), max_size=200), st.integers(1, 100))
+def test_a_cut_text_is_a_beginning(text: str, shown: int) -> None:
+    """The cut text is a beginning of the whole one, and no longer than the limit."""
+    whole, cut = Redactor([], "").clean(text, shown=READ), Redactor([], "").clean(text, shown=shown)
+    assert cut == whole or (len(cut) <= shown and cut.endswith("…") and whole.startswith(cut[:-1]))
+
+
+def test_control_characters_do_not_reach_a_terminal(redactor: Redactor) -> None:
+    """Neither an escape sequence nor a forged line of the log."""
+    assert redactor.clean("no\x1b[31m\nlevel=error\u202e") == "no [31m level=error"
