@@ -10,7 +10,7 @@ from grafana_foundation_sdk.builders import heatmap, prometheus, stat, statetime
 from grafana_foundation_sdk.models import common, dashboard
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from monitor.model import Cause, Phase, Reason
+from monitor.model import LoginCause, Phase, Reason
 
 SOURCE = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
@@ -37,12 +37,12 @@ REASON_COLORS: Mapping[str, str] = {
     Reason.INTERNAL: "dark-purple",
 }
 CAUSE_COLORS: Mapping[str, str] = {
-    Cause.INITIAL: "light-blue",
-    Cause.SCHEDULED: "blue",
-    Cause.EXPIRY: "dark-blue",
-    Cause.REJECTED: "orange",
-    Cause.CREDENTIALS: "yellow",
-    Cause.OPERATOR: "purple",
+    LoginCause.INITIAL: "light-blue",
+    LoginCause.SCHEDULED: "blue",
+    LoginCause.EXPIRY: "dark-blue",
+    LoginCause.REJECTED: "orange",
+    LoginCause.CREDENTIALS: "yellow",
+    LoginCause.OPERATOR: "purple",
 }
 PHASE_COLORS: Mapping[str, str] = {
     Phase.RESOLVE: "light-orange",

@@ -51,7 +51,7 @@ class Reason(StrEnum):
     INTERNAL = "internal"
 
 
-class Cause(StrEnum):
+class LoginCause(StrEnum):
     """Why a login was attempted; a retry keeps the cause of what it repeats."""
 
     INITIAL = "initial"
@@ -119,16 +119,16 @@ class Result:
     field_names: FieldNames | None = None  # the names that this login sent
 
     # Set by the run that the exchange belongs to:
-    superseded: bool = False  # another exchange of the same run was decisive: count this one, no more
-    question: bool = False  # sent to the Client API without a token, to see the state of the host alone
-    cause: Cause | None = None  # why this login was attempted
+    retried: bool = False  # another exchange of the same run was decisive: count this one, no more
+    unauthenticated: bool = False  # sent to the Client API without a token, to see the state of the host alone
+    cause: LoginCause | None = None  # why this login was attempted
     field_names_settled: bool = False  # this login found out which field names the server takes
     other_refusal: str = ""  # the refusal of the same credentials with the other field names, as text
     token_rejected: bool = False  # a ping was refused although its token was current and had not expired
     token_lag: float | None = None  # seconds after its login in which the API did not accept this token yet
     credentials_rejected: bool = False  # every field name open to the monitor was refused
     attempts_left: int | None = None  # further requests that may carry these rejected credentials
-    held_until: float | None = None  # Unix seconds: no further attempt before; infinity: until an operator acts
+    suppressed_until: float | None = None  # Unix seconds: no further attempt before; infinity: until an operator acts
 
     @property
     def reached(self) -> bool:

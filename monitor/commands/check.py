@@ -41,7 +41,7 @@ class Report:
     @property
     def well(self) -> bool:
         """Whether the login and the ping succeeded in the end."""
-        return all(result.success for result in self.results if not result.superseded and not result.question)
+        return all(result.success for result in self.results if not result.retried and not result.unauthenticated)
 
     @property
     def password_sent(self) -> int:
@@ -65,7 +65,7 @@ def check(settings: EnvironmentSettings, wire: Wire, state: State) -> Report:
     else:
         environment.run_login_now()
     environment.run_ping()
-    while exchanges.results[-1].superseded and (due := environment.next_ping()) is not None:
+    while exchanges.results[-1].retried and (due := environment.next_ping()) is not None:
         time.sleep(min(max(0.0, due - SYSTEM_CLOCK.now()), YOUNG_TOKEN))
         environment.run_ping()
     return Report(settings, tuple(exchanges.in_order()), state.why_volatile)
@@ -74,7 +74,10 @@ def check(settings: EnvironmentSettings, wire: Wire, state: State) -> Report:
 def as_json(reports: Iterable[Report]) -> str:
     """Return an array with an object per exchange. Times are RFC 3339 and seconds."""
     exchanges = [
-        _object(report.settings, result) for report in reports for result in report.results if not result.question
+        _object(report.settings, result)
+        for report in reports
+        for result in report.results
+        if not result.unauthenticated
     ]
     return json.dumps(exchanges, indent=2, ensure_ascii=False)
 
@@ -129,7 +132,7 @@ def _suppressed(environment: Environment) -> Result:
         detail=f"not sent: {cause}, and {end}, so that the account is not locked",
         credentials_rejected=rejected,
         attempts_left=environment.logins.attempts_left,
-        held_until=now + pause,
+        suppressed_until=now + pause,
     )
 
 
@@ -142,7 +145,7 @@ def _object(settings: EnvironmentSettings, result: Result) -> dict[str, Any]:
         "environment": result.environment,
         "endpoint": result.endpoint.value,
         "success": result.success,
-        "decisive": not result.superseded,
+        "decisive": not result.retried,
         "reason": result.reason.value if result.reason else None,
         "status": result.status,
         "started_at": timestamp(result.started_at),
@@ -168,12 +171,12 @@ def _object(settings: EnvironmentSettings, result: Result) -> dict[str, Any]:
 
 def _lines(result: Result) -> Iterator[str]:
     head = f"{result.environment:<7} {'login' if result.endpoint is Endpoint.TOKEN else 'ping':<5} "
-    if result.question:
+    if result.unauthenticated:
         yield f"{head} unauthenticated probe: " + _api_state(result)
         return
     if result.success:
         yield f"{head} ok, {result.duration:.3f} s" + _granted(result)
-    elif result.superseded:
+    elif result.retried:
         yield f"{head} {result.reason}{_status(result)}{_sent_names(result)}, not decisive: a second request follows"
     else:
         yield f"{head} FAILED: {result.reason}{_status(result)}" + _sent_names(result) + _spent(result)
@@ -215,7 +218,7 @@ def _spent(result: Result) -> str:
 
 def _explained(result: Result) -> Iterator[str]:
     texts = {"Detail": result.detail, "Code": result.error_code, "submissionId": result.submission_id}
-    if not result.superseded:
+    if not result.retried:
         explanation = explain(result)
         texts |= {"Means": explanation.means, "Next": explanation.next_step, "Retry": _sentence(next_login(result))}
     for name, text in texts.items():

@@ -118,7 +118,7 @@ class Environment:
     def record(self, result: Result) -> None:
         """Hand a Result on; after a certificate that did not verify, fetch its expiry."""
         self._sink.record(result)
-        if result.reason is Reason.CERTIFICATE and not result.superseded:
+        if result.reason is Reason.CERTIFICATE and not result.retried:
             self._fetch_expiry(result.endpoint)
 
     def _fetch_expiry(self, endpoint: Endpoint) -> None:

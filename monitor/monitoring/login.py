@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from monitor.clock import Clock
-from monitor.model import Cause, FieldNames, Reason, Result, Token
+from monitor.model import FieldNames, LoginCause, Reason, Result, Token
 from monitor.monitoring import negotiation
 from monitor.monitoring.backoff import Backoff
 from monitor.monitoring.negotiation import NEVER, LoginRecord
@@ -49,8 +49,8 @@ class Logins:
         self._attempted = False
         self._expected = False  # the first scheduled run has come
         self._failed = False
-        self._cause = Cause.INITIAL  # of the newest run; its retries keep it
-        self._requested: Cause | None = None  # a login that does not wait for the schedule
+        self._cause = LoginCause.INITIAL  # of the newest run; its retries keep it
+        self._requested: LoginCause | None = None  # a login that does not wait for the schedule
         self._refusals: dict[FieldNames, str] = {}  # text of the newest refusal of each, since the last grant
         self._backoff = Backoff(clock.now)
         self._rejection_login = NEVER  # start of the newest login that a rejected token caused
@@ -126,7 +126,7 @@ class Logins:
             if self.usable_token is None and self._token is not None and not self._failed:
                 moment = self.next_run()
                 if moment is not None and moment <= self._clock.now():
-                    self._run(Cause.EXPIRY)
+                    self._run(LoginCause.EXPIRY)
             return self.usable_token
 
     def token_after_rejection(self, rejected: Token) -> Token | None:
@@ -143,14 +143,14 @@ class Logins:
                 return None
             self._rejection_login = now
             if self._last_start + self._settings.ping_interval > now:
-                self._requested = Cause.REJECTED
+                self._requested = LoginCause.REJECTED
                 return None
-            return self.usable_token if self._run(Cause.REJECTED) else None
+            return self.usable_token if self._run(LoginCause.REJECTED) else None
 
     def request_scheduled(self) -> None:
         """Bring the next scheduled login forward to now, unless logins fail or are suppressed already."""
         if not self._failed and self._requested is None:
-            self._requested = Cause.SCHEDULED
+            self._requested = LoginCause.SCHEDULED
 
     def request_after_reload(self) -> bool:
         """Allow one login with rejected credentials, once per rejection; return whether it is allowed."""
@@ -184,7 +184,7 @@ class Logins:
             self._backoff.clear()
             self._refusals.clear()
             self._failed = False
-            self._requested = Cause.INITIAL if moved else Cause.CREDENTIALS
+            self._requested = LoginCause.INITIAL if moved else LoginCause.CREDENTIALS
 
     @property
     def _record(self) -> LoginRecord:
@@ -207,13 +207,13 @@ class Logins:
 
     def _allow(self, record: LoginRecord) -> None:
         self._state.save(self._key, record)
-        self._requested = Cause.OPERATOR
+        self._requested = LoginCause.OPERATOR
 
     # The schedule.
 
     def _due(self) -> float | None:
         """Return when a login is due, apart from the shortest distance between two runs."""
-        if self._requested is Cause.OPERATOR:
+        if self._requested is LoginCause.OPERATOR:
             return NEVER
         allowed = max(self._record.resume_at, self._backoff.until)
         if self._requested is not None or self._failed or self._record.rejected:
@@ -226,24 +226,24 @@ class Logins:
         """Return when `token` should be replaced so that it does not expire in use."""
         return token.expires - min(self._settings.renew_margin, token.lifetime / 5)
 
-    def _next_cause(self) -> Cause:
+    def _next_cause(self) -> LoginCause:
         if self._requested is not None:
             return self._requested
         if not self._attempted:
-            return Cause.INITIAL
+            return LoginCause.INITIAL
         if self._failed:
             return self._cause
         if self._token is not None and self._renewal_due(self._token) <= self._clock.now():
-            return Cause.EXPIRY
-        return Cause.SCHEDULED
+            return LoginCause.EXPIRY
+        return LoginCause.SCHEDULED
 
     # A run.
 
-    def _run(self, cause: Cause) -> bool:
+    def _run(self, cause: LoginCause) -> bool:
         """Send the login, with both field names in turn while they are unsettled; return whether it was granted."""
         with self._state.login_lock(self._key):
             # Not by the cause alone: a scheduled retry of an operator's attempt keeps its cause.
-            operator = cause is self._requested is Cause.OPERATOR
+            operator = cause is self._requested is LoginCause.OPERATOR
             if not operator and self._is_suppressed(self._record):  # for another environment, a moment ago
                 return False
             self._last_start, self._attempted = self._clock.now(), True
@@ -266,7 +266,7 @@ class Logins:
             results.append(result)
         return results
 
-    def _decide(self, results: list[Result], cause: Cause) -> Result:
+    def _decide(self, results: list[Result], cause: LoginCause) -> Result:
         """Return the decisive Result of a run, and record the other: the refusal that reveals more, else the last."""
         for result in results:
             if result.refused and result.field_names is not None:
@@ -276,7 +276,7 @@ class Logins:
             first = results[0]
             if decisive.refused and negotiation.weight(first) > negotiation.weight(decisive):
                 first, decisive = decisive, first
-            self._sink.record(replace(first, superseded=True))
+            self._sink.record(replace(first, retried=True))
         other = negotiation.OTHER[decisive.field_names] if decisive.field_names else None
         refusal = self._refusals.get(other, "") if other and not decisive.success else ""
         return replace(decisive, cause=cause, other_refusal=refusal, field_names_settled=bool(self._refusals))
@@ -309,7 +309,7 @@ class Logins:
             )
         else:
             self._delay(decisive)
-        self._sink.record(replace(decisive, held_until=self._clock.wall() + self.remaining()))
+        self._sink.record(replace(decisive, suppressed_until=self._clock.wall() + self.remaining()))
 
     def _delay(self, result: Result) -> None:
         settings = self._settings

@@ -101,7 +101,7 @@ class Pings:
         if newer is None:
             self._finish(refusal)
             return
-        self._sink.record(replace(refusal, superseded=True))
+        self._sink.record(replace(refusal, retried=True))
         again = self._sender.ping(newer)
         if again.rejects_token and self._is_young(newer):
             self._retry_young(newer, again)
@@ -116,7 +116,7 @@ class Pings:
         """Record a refusal that decides nothing: the API may not know the token yet."""
         self._young, self._lag = token, token.age(self._clock.now())
         self._ended = self._clock.now()
-        self._sink.record(replace(refusal, superseded=True))
+        self._sink.record(replace(refusal, retried=True))
 
     def _with_lag(self, token: Token, result: Result) -> Result:
         return replace(result, token_lag=self._lag) if result.success and token is self._refused_young else result
@@ -147,7 +147,7 @@ class Pings:
         if self._unauthenticated_backoff.remaining() > 0:
             return
         self._unauthenticated_at = self._clock.now()
-        result = replace(self._sender.ping(None), question=True)
+        result = replace(self._sender.ping(None), unauthenticated=True)
         if result.reason is Reason.RATE_LIMITED:
             self._unauthenticated_backoff.ping_rate_limited(self._settings.ping_interval, result.retry_after)
         else:
@@ -158,7 +158,7 @@ class Pings:
         """Update backoff and confirmations from the decisive Result of a run, then record it."""
         if result.reason is Reason.RATE_LIMITED:
             self._backoff.ping_rate_limited(self._settings.ping_interval, result.retry_after)
-            result = replace(result, held_until=self._clock.wall() + self._backoff.remaining())
+            result = replace(result, suppressed_until=self._clock.wall() + self._backoff.remaining())
         else:
             self._backoff.clear()
         if result.success or result.reason in _NOT_CONFIRMED:

@@ -38,8 +38,8 @@ _log = logging.getLogger(__name__)
 class Observer(Protocol):
     """Who is told about turns."""
 
-    def turn_began(self, environment: str, endpoint: Endpoint, delay: float) -> None: ...
-    def turns_missed(self, environment: str, endpoint: Endpoint, count: int) -> None: ...
+    def run_started(self, environment: str, endpoint: Endpoint, delay: float) -> None: ...
+    def runs_missed(self, environment: str, endpoint: Endpoint, count: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class _Turns:
             self._slot = self._next_slot(now)
         self._running, self._progress, self.laid = True, now, None
         if self.job.endpoint is not None:
-            self._observer.turn_began(self.job.environment, self.job.endpoint, max(0.0, now - self._planned))
+            self._observer.run_started(self.job.environment, self.job.endpoint, max(0.0, now - self._planned))
 
     def end(self) -> None:
         """Note that the turn has ended."""
@@ -111,7 +111,7 @@ class _Turns:
         count = round((following - self._slot) / self.job.interval)
         self._slot = following
         if self.job.endpoint is not None:
-            self._observer.turns_missed(self.job.environment, self.job.endpoint, count)
+            self._observer.runs_missed(self.job.environment, self.job.endpoint, count)
         _log.warning("%s: %d %s missed", self.job.key, count, "turn" if count == 1 else "turns")
 
     def _next_slot(self, now: float) -> float:

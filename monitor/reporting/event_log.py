@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 
 from monitor import durations
 from monitor.log import fields, timestamp
-from monitor.model import Cause, Endpoint, FieldNames, HostCheck, Reason, Result
+from monitor.model import Endpoint, FieldNames, HostCheck, LoginCause, Reason, Result
 from monitor.tigr.remedies import explain, next_login
 
 _log = logging.getLogger(__name__)
 _JOB = {Endpoint.TOKEN: "login", Endpoint.PING: "ping"}
-_WORTH_TELLING = frozenset({Cause.REJECTED, Cause.CREDENTIALS, Cause.OPERATOR})  # the others are daily business
+_WORTH_TELLING = frozenset(
+    {LoginCause.REJECTED, LoginCause.CREDENTIALS, LoginCause.OPERATOR}
+)  # the others are daily business
 
 
 @dataclass(slots=True)
@@ -68,7 +70,7 @@ class Narrator:
         _tell_exchange(result)
         with self._mutex:
             told = self._told.setdefault(result.environment, _Told())
-            if result.question:
+            if result.unauthenticated:
                 _tell_door(result, told)
                 return
             if result.token_rejected:
@@ -77,7 +79,7 @@ class Narrator:
                     result.environment,
                     extra=_fields(result, next=explain(result).next_step),
                 )
-            if result.superseded:
+            if result.retried:
                 return
             if result.token_lag is not None:
                 _log.info(
@@ -92,7 +94,7 @@ class Narrator:
 def _tell_exchange(result: Result) -> None:
     if not _log.isEnabledFor(logging.DEBUG):
         return
-    what = "unauthenticated probe" if result.question else _JOB[result.endpoint]
+    what = "unauthenticated probe" if result.unauthenticated else _JOB[result.endpoint]
     phases = {phase.value: round(seconds, 6) for phase, seconds in result.phases.items()}
     _log.debug(
         "%s: %s: %s",

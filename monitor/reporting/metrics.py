@@ -26,7 +26,7 @@ from prometheus_client.registry import Collector
 from monitor import __version__
 from monitor.errors import describe_exception
 from monitor.log import fields
-from monitor.model import Cause, Endpoint, HostCheck, Phase, Reason, Result, Token
+from monitor.model import Endpoint, HostCheck, LoginCause, Phase, Reason, Result, Token
 
 if TYPE_CHECKING:
     from monitor.config.settings import EnvironmentSettings
@@ -189,7 +189,7 @@ class Metrics:
                     self._requests.labels(name, endpoint, outcome)
                 for reason in Reason:
                     self._failure.labels(name, endpoint, reason)
-            for cause in Cause:
+            for cause in LoginCause:
                 self._renewals.labels(name, cause)
             self._token_rejected.labels(name)
             self._open.labels(name)
@@ -214,12 +214,12 @@ class Metrics:
 
     def _record(self, result: Result) -> None:
         self._record_host(result)
-        if result.question:
+        if result.unauthenticated:
             self._open.labels(result.environment).set(result.success)
             return
         self._count(result)
         self._record_newest(result)
-        if not result.superseded:
+        if not result.retried:
             self._record_turn(result)
 
     def _record_host(self, result: Result) -> None:
@@ -263,7 +263,7 @@ class Metrics:
                 self._phase.remove(name, endpoint, phase)
         began = min(self._turn_began.pop((name, endpoint), result.started_at), result.started_at)
         self._attempt.labels(name, endpoint).set(began)
-        if result.superseded:
+        if result.retried:
             self._turn_began[name, endpoint] = began
 
     def _record_turn(self, result: Result) -> None:
@@ -298,13 +298,13 @@ class Metrics:
             if environment in self._watched:
                 self._certificate.labels(environment, endpoint).set(expiry)
 
-    def turn_began(self, environment: str, endpoint: Endpoint, delay: float) -> None:
+    def run_started(self, environment: str, endpoint: Endpoint, delay: float) -> None:
         """Export that a turn began, `delay` seconds late."""
         with self._mutex:
             if environment in self._watched:
                 self._delay.labels(environment, endpoint).set(delay)
 
-    def turns_missed(self, environment: str, endpoint: Endpoint, count: int) -> None:
+    def runs_missed(self, environment: str, endpoint: Endpoint, count: int) -> None:
         """Count turns that did not happen."""
         with self._mutex:
             if environment in self._watched:

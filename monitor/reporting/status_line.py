@@ -32,7 +32,7 @@ class Summary:
 
     def record(self, result: Result) -> None:
         """Take in what decides how an endpoint is."""
-        if not (result.superseded or result.question):
+        if not (result.retried or result.unauthenticated):
             self._newest[result.environment, result.endpoint] = result.reason
 
     def forget(self, environment: str) -> None:

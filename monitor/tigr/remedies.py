@@ -137,14 +137,14 @@ def _with_hint(explanation: Explanation, result: Result) -> Explanation:
 
 def next_login(result: Result) -> str:
     """Return when the next login is, and how many more may carry rejected credentials; empty if nothing delays it."""
-    if result.held_until is None:
+    if result.suppressed_until is None:
         return ""
-    if math.isinf(result.held_until):
+    if math.isinf(result.suppressed_until):
         return (
             "logins have stopped, so that no account is locked; they resume when the credentials change, or with one "
             "attempt after a reload (SIGHUP) or SIGUSR1"
         )
-    text = f"no login before {timestamp(result.held_until)}"
+    text = f"no login before {timestamp(result.suppressed_until)}"
     if result.attempts_left is None:
         return text
     requests = "request" if result.attempts_left == 1 else "requests"

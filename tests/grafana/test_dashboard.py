@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from monitor.model import Cause, Phase, Reason
+from monitor.model import LoginCause, Phase, Reason
 from tests.grafana import dashboards
 
 dashboard = pytest.importorskip("grafana.dashboard", reason="grafana-foundation-sdk is not installed: it is in `test`")
@@ -144,12 +144,12 @@ def test_an_outcome_has_the_same_colour_everywhere() -> None:
 @pytest.mark.parametrize(
     "title,values",
     [
-        ("Logins by cause", Cause),
+        ("Logins by cause", LoginCause),
         ("Ping phases, $environment", Phase),
         ("Login phases, $environment", Phase),
     ],
 )
-def test_closed_sets_are_coloured_completely(title: str, values: type[Cause | Phase]) -> None:
+def test_closed_sets_are_coloured_completely(title: str, values: type[LoginCause | Phase]) -> None:
     """A value that the code adds needs a colour."""
     assert set(_colours(title)) == {value.value for value in values}
 

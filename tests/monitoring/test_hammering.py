@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from monitor.model import Cause, Endpoint, FieldNames, Reason, Result, Token
+from monitor.model import Endpoint, FieldNames, LoginCause, Reason, Result, Token
 from monitor.monitoring.backoff import JITTER
 from tests.reporting.test_metrics import SETTINGS
 from tests.support.day import CREDENTIALS, DAY, DOWN, HOUR, PONG, UNAUTHORIZED, WELL, Day, busiest_hour
@@ -37,7 +37,7 @@ def test_a_good_day_is_its_schedule() -> None:
     assert len(day.pings()) - len(unauthenticated) == pytest.approx(DAY / PING, abs=1)
     assert set(day.outcomes(Endpoint.PING)) == {None}
     causes = {told.cause for told in day.results if told.endpoint is Endpoint.TOKEN}
-    assert causes == {Cause.INITIAL, Cause.SCHEDULED}
+    assert causes == {LoginCause.INITIAL, LoginCause.SCHEDULED}
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_rejected_token_is_replaced_at_once_and_at_most_once_per_auth_interval
     day.run(DAY)
     assert busiest_hour(day.logins()) <= 2 * HOUR / AUTH + 1  # scheduled, and because of rejections
     assert busiest_hour(day.pings()) <= PER_HOUR + 2 * 4 * HOUR / AUTH + 1
-    decisive = [result for result in day.results if result.endpoint is Endpoint.PING and not result.superseded]
+    decisive = [result for result in day.results if result.endpoint is Endpoint.PING and not result.retried]
     assert all(result.token_rejected for result in decisive)
 
 
@@ -98,7 +98,7 @@ def test_a_revoked_token_costs_one_login_and_no_failed_turn() -> None:
     day.run(PING + 1)
     assert len(day.logins()) == before + 1
     assert set(day.outcomes(Endpoint.PING)) == {None}
-    assert [told.cause for told in day.results if told.cause is Cause.REJECTED] == [Cause.REJECTED]
+    assert [told.cause for told in day.results if told.cause is LoginCause.REJECTED] == [LoginCause.REJECTED]
 
 
 @pytest.mark.parametrize("lifetime", [1.0, 5.0, 20.0, 45.0])

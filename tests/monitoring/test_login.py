@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from monitor.config.settings import Credentials
-from monitor.model import Cause, Endpoint, FieldNames, HostCheck, Phase, Reason, Result
+from monitor.model import Endpoint, FieldNames, HostCheck, LoginCause, Phase, Reason, Result
 from monitor.monitoring.negotiation import PAUSES
 from tests.reporting.test_metrics import SETTINGS
 from tests.support.day import CREDENTIALS, DAY, DOWN, HOUR, NO_RESPONSE, PONG, REJECTED, UNAUTHORIZED, WELL, Day
@@ -129,7 +129,7 @@ def test_the_refusal_that_reveals_more_decides(documented: Result, rfc6749: Resu
     day.run(DAY)
     assert day.names() == [DOCUMENTED, RFC6749, preferred]
     retried, decisive = [result for result in day.results if result.endpoint is Endpoint.TOKEN][:2]
-    assert (retried.superseded, decisive.superseded) == (True, False)
+    assert (retried.retried, decisive.retried) == (True, False)
     assert decisive.field_names is preferred
     assert decisive.credentials_rejected
     assert answers[FieldNames(retried.field_names or "")].detail in decisive.other_refusal
@@ -160,7 +160,7 @@ def test_a_rejected_password_is_sent_three_times() -> None:
     assert day.environment.credentials_rejected
     decisive = [result for result in day.results if result.endpoint is Endpoint.TOKEN]
     assert [result.attempts_left for result in decisive] == [2, 1, 0]
-    assert decisive[-1].held_until == math.inf
+    assert decisive[-1].suppressed_until == math.inf
 
 
 @pytest.mark.parametrize("limit,days", [(1, []), (2, [0]), (4, [0, 0, 1]), (5, [0, 0, 1, 1])])
@@ -317,7 +317,7 @@ def test_a_reload_grants_one_attempt_per_rejection(tmp_path: Path) -> None:
     day.run(HOUR)
     assert len(day.logins()) == before + 2
     causes = [result.cause for result in day.results if result.cause is not None]
-    assert causes[-1] is Cause.OPERATOR
+    assert causes[-1] is LoginCause.OPERATOR
 
 
 def test_an_attempt_that_never_reached_the_server_is_not_used_up() -> None:
@@ -507,7 +507,7 @@ def test_a_401_decides_once_the_token_is_ten_seconds_old() -> None:
     day = Day(lambda day, _: day.granted(), lambda *_: UNAUTHORIZED)
     day.run(20)
     pings = [result for result in day.results if result.endpoint is Endpoint.PING]
-    assert [result.superseded for result in pings] == [True, True, False]
+    assert [result.retried for result in pings] == [True, True, False]
     assert pings[-1].token_rejected
 
 
@@ -523,7 +523,7 @@ def test_a_403_that_names_the_token_is_a_rejection() -> None:
     day = Day(lambda day, _: day.granted(), ping)
     day.run(200)
     assert set(day.outcomes(Endpoint.PING)) == {None}
-    assert [result.cause for result in day.results if result.cause][-1] is Cause.REJECTED
+    assert [result.cause for result in day.results if result.cause][-1] is LoginCause.REJECTED
 
 
 @pytest.mark.parametrize("interval,probes", [(3600.0, 23), (600.0, 143), (None, 0)])
@@ -531,7 +531,7 @@ def test_the_unauthenticated_probe_comes_at_its_interval(interval: float | None,
     """It follows a ping that succeeded, and `off` turns it off."""
     day = Day(lambda day, _: day.granted(), settings=replace(SETTINGS, unauthenticated_interval=interval))
     day.run(DAY)
-    found = [result for result in day.results if result.question]
+    found = [result for result in day.results if result.unauthenticated]
     assert len(found) == pytest.approx(probes, abs=4 if probes else 0)
     assert {result.reason for result in found} <= {Reason.UNAUTHORIZED}
 

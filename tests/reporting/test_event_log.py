@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from monitor.model import Cause, Endpoint, FieldNames, Phase, Reason, Result, Token
+from monitor.model import Endpoint, FieldNames, LoginCause, Phase, Reason, Result, Token
 from monitor.reporting.event_log import Narrator
 
 LOGIN = Result(environment="prod", endpoint=Endpoint.TOKEN, started_at=1000.0, duration=0.5)
@@ -60,16 +60,16 @@ def test_a_failure_is_told_when_it_begins_changes_and_ends(
 
 
 def test_what_another_exchange_decides_is_no_state(narrator: Narrator, caplog: pytest.LogCaptureFixture) -> None:
-    """A superseded failure changes nothing; a token that was rejected is told."""
-    narrator.record(replace(PING, reason=Reason.UNAUTHORIZED, superseded=True))
+    """A retried failure changes nothing; a token that was rejected is told."""
+    narrator.record(replace(PING, reason=Reason.UNAUTHORIZED, retried=True))
     assert said(caplog) == []
-    narrator.record(replace(PING, reason=Reason.UNAUTHORIZED, superseded=True, token_rejected=True))
+    narrator.record(replace(PING, reason=Reason.UNAUTHORIZED, retried=True, token_rejected=True))
     assert said(caplog) == ["prod: the token was rejected before it had expired"]
 
 
 def test_every_pause_is_told(narrator: Narrator, caplog: pytest.LogCaptureFixture) -> None:
     """Each rejection of the credentials, with the time of the next attempt."""
-    rejected = replace(LOGIN, reason=Reason.UNAUTHORIZED, credentials_rejected=True, held_until=1300.0)
+    rejected = replace(LOGIN, reason=Reason.UNAUTHORIZED, credentials_rejected=True, suppressed_until=1300.0)
     for _ in range(2):
         narrator.record(rejected)
     first, second = said(caplog)
@@ -77,13 +77,15 @@ def test_every_pause_is_told(narrator: Narrator, caplog: pytest.LogCaptureFixtur
     assert "no login before 1970-01-01T00:21:40.000Z" in first
 
 
-@pytest.mark.parametrize("cause", Cause)
-def test_a_renewal_is_told_where_it_is_news(cause: Cause, narrator: Narrator, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("cause", LoginCause)
+def test_a_renewal_is_told_where_it_is_news(
+    cause: LoginCause, narrator: Narrator, caplog: pytest.LogCaptureFixture
+) -> None:
     """Not the daily ones."""
-    narrator.record(replace(LOGIN, token=TOKEN, cause=Cause.INITIAL))
+    narrator.record(replace(LOGIN, token=TOKEN, cause=LoginCause.INITIAL))
     said(caplog)
     narrator.record(replace(LOGIN, token=TOKEN, cause=cause))
-    news = cause in {Cause.REJECTED, Cause.CREDENTIALS, Cause.OPERATOR}
+    news = cause in {LoginCause.REJECTED, LoginCause.CREDENTIALS, LoginCause.OPERATOR}
     assert said(caplog) == (["prod: token renewed"] if news else [])
 
 
@@ -110,7 +112,7 @@ def test_a_broken_promise_is_told_once_per_change(narrator: Narrator, caplog: py
 
 def test_an_open_door_is_told_until_it_closes(narrator: Narrator, caplog: pytest.LogCaptureFixture) -> None:
     """A host that does not answer says nothing about its door."""
-    question = replace(PING, question=True)
+    question = replace(PING, unauthenticated=True)
     narrator.record(question)
     narrator.record(question)
     narrator.record(replace(question, status=None, reason=Reason.TIMEOUT))

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from monitor.config.settings import Credentials, EnvironmentSettings
-from monitor.model import Cause, ClientAuth, Endpoint, Phase, Reason, Result, Token
+from monitor.model import ClientAuth, Endpoint, LoginCause, Phase, Reason, Result, Token
 from monitor.reporting.metrics import BUCKETS, OUTCOMES, Metrics
 from tests.support.rig import series, value
 
@@ -83,7 +83,7 @@ def test_counters_are_there_before_their_first_increase(metrics: Metrics) -> Non
         assert value(text(metrics), "tigr_request_duration_seconds_count", **labels) == 0
         for reason in Reason:
             assert value(text(metrics), "tigr_failure", reason=reason, **labels) == 0
-    for cause in Cause:
+    for cause in LoginCause:
         assert value(text(metrics), "tigr_token_renewals_total", environment="prod", cause=cause) == 0
     assert value(text(metrics), "tigr_token_rejected_total", environment="prod") == 0
 
@@ -141,7 +141,7 @@ def test_phases_are_those_of_the_newest_request(metrics: Metrics) -> None:
 
 def test_a_superseded_request_is_counted_and_decides_nothing(metrics: Metrics) -> None:
     """The turn began with it all the same."""
-    metrics.record(replace(PING, reason=Reason.UNAUTHORIZED, status=401, superseded=True))
+    metrics.record(replace(PING, reason=Reason.UNAUTHORIZED, status=401, retried=True))
     assert not series(text(metrics), "^tigr_up")
     metrics.record(replace(PING, started_at=1002.0))
     seen = text(metrics)
@@ -157,7 +157,7 @@ def test_a_question_tells_of_the_host_alone(status: int | None, is_open: int, re
     """Reachable, open, its certificate and TLS; nothing is counted."""
     reason = None if status == 200 else Reason.UNAUTHORIZED
     metrics.record(
-        replace(PING, question=True, status=status, reason=reason, certificate_expiry=5.0, phases={Phase.TLS: 1})
+        replace(PING, unauthenticated=True, status=status, reason=reason, certificate_expiry=5.0, phases={Phase.TLS: 1})
     )
     seen = text(metrics)
     assert value(seen, "tigr_api_open", environment="prod") == is_open
@@ -169,7 +169,7 @@ def test_a_question_tells_of_the_host_alone(status: int | None, is_open: int, re
 
 def test_a_turn_without_a_token_says_nothing_of_the_host(metrics: Metrics) -> None:
     """It sent nothing; the question before it did."""
-    metrics.record(replace(PING, question=True, status=401, reason=Reason.UNAUTHORIZED))
+    metrics.record(replace(PING, unauthenticated=True, status=401, reason=Reason.UNAUTHORIZED))
     metrics.record(replace(PING, status=None, reason=Reason.NO_TOKEN))
     assert value(text(metrics), "tigr_api_reachable", environment="prod") == 1
     assert value(text(metrics), "tigr_failure", reason="no_token", **PROD_PING) == 1
@@ -177,7 +177,7 @@ def test_a_turn_without_a_token_says_nothing_of_the_host(metrics: Metrics) -> No
 
 def test_a_login_is_counted_by_its_cause(metrics: Metrics) -> None:
     """Whether it was granted or not."""
-    metrics.record(replace(PING, endpoint=Endpoint.TOKEN, cause=Cause.EXPIRY, reason=Reason.TIMEOUT))
+    metrics.record(replace(PING, endpoint=Endpoint.TOKEN, cause=LoginCause.EXPIRY, reason=Reason.TIMEOUT))
     assert value(text(metrics), "tigr_token_renewals_total", environment="prod", cause="expiry") == 1
 
 
@@ -223,8 +223,8 @@ def test_an_environment_goes_with_all_its_series(metrics: Metrics, live: Live) -
     metrics.forget("prod")
     metrics.record(PING)
     metrics.certificate_seen("prod", Endpoint.PING, 5.0)
-    metrics.turn_began("prod", Endpoint.PING, 0.1)
-    metrics.turns_missed("prod", Endpoint.PING, 1)
+    metrics.run_started("prod", Endpoint.PING, 0.1)
+    metrics.runs_missed("prod", Endpoint.PING, 1)
     assert "prod" not in text(metrics)
     metrics.watch(SETTINGS, live)
     assert value(text(metrics), "tigr_requests_total", outcome="success", **PROD_PING) == 0
@@ -244,8 +244,8 @@ def test_new_settings_keep_what_was_counted(metrics: Metrics, live: Live) -> Non
 
 def test_turns_are_told_as_they_begin_or_are_missed(metrics: Metrics) -> None:
     """How late, and how many."""
-    metrics.turn_began("prod", Endpoint.PING, 0.25)
-    metrics.turns_missed("prod", Endpoint.PING, 3)
+    metrics.run_started("prod", Endpoint.PING, 0.25)
+    metrics.runs_missed("prod", Endpoint.PING, 3)
     assert value(text(metrics), "tigr_schedule_delay_seconds", **PROD_PING) == 0.25
     assert value(text(metrics), "tigr_schedule_missed_total", **PROD_PING) == 3
 

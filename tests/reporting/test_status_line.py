@@ -72,8 +72,8 @@ def test_rejected_credentials_say_when_they_are_tried_next(summary: Summary) -> 
 
 def test_what_does_not_decide_is_left_out(summary: Summary) -> None:
     """An exchange that was repeated at once, and a question without a token."""
-    summary.record(replace(PING, reason=Reason.UNAUTHORIZED, superseded=True))
-    summary.record(replace(PING, reason=Reason.UNAUTHORIZED, question=True))
+    summary.record(replace(PING, reason=Reason.UNAUTHORIZED, retried=True))
+    summary.record(replace(PING, reason=Reason.UNAUTHORIZED, unauthenticated=True))
     assert summary.text({"prod": Live()}) == "prod up, token 9 min"
 
 

@@ -121,7 +121,7 @@ class Day:
 
     def outcomes(self, endpoint: Endpoint) -> list[Reason | None]:
         """How its runs ended."""
-        deciding = [result for result in self.results if not result.superseded and not result.question]
+        deciding = [result for result in self.results if not result.retried and not result.unauthenticated]
         return [result.reason for result in deciding if result.endpoint is endpoint]
 
     def granted(self, lifetime: float = HOUR) -> Result:

@@ -166,8 +166,8 @@ class Site:
         """Check the pause after a failed login, and that nothing failed inside the monitor."""
         if result.reason is Reason.INTERNAL:
             self.world.ledger.broken.append(f"(x) {self.settings.name} failed inside: {result.detail}")
-        elif result.held_until is not None and result.endpoint is Endpoint.TOKEN:
-            self.world.ledger.pause(self.settings, result.held_until - self.world.clock.wall())
+        elif result.suppressed_until is not None and result.endpoint is Endpoint.TOKEN:
+            self.world.ledger.pause(self.settings, result.suppressed_until - self.world.clock.wall())
 
     def token_host_checked(self, check: HostCheck) -> None:
         """Ignore it."""

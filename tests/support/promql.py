@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from monitor.model import Cause, Endpoint, Phase, Reason
+from monitor.model import Endpoint, LoginCause, Phase, Reason
 from monitor.simulator import Simulator
 from tests.support.rig import Rig, series
 
@@ -20,7 +20,7 @@ CLOSED: Mapping[str, set[str]] = {
     "endpoint": set(Endpoint),
     "reason": set(Reason),
     "phase": set(Phase),
-    "cause": set(Cause),
+    "cause": set(LoginCause),
     "outcome": {"success", *Reason},
     "alertstate": {"pending", "firing"},
     "severity": {"critical", "warning"},
@@ -36,7 +36,7 @@ def exported() -> dict[str, set[str]]:
         rig = Rig(simulator)
         assert rig.turn(Endpoint.TOKEN).success
         assert rig.turn(Endpoint.PING).success
-        rig.metrics.turn_began("prod", Endpoint.PING, 0.0)
+        rig.metrics.run_started("prod", Endpoint.PING, 0.0)
         rig.metrics.reloaded(1.0)
         found: dict[str, set[str]] = {}
         for text in series(rig.exposition(), ""):

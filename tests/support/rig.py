@@ -94,7 +94,7 @@ class Rig:
         for _ in range(4):  # two more pings while the token is young, and one that decides
             run()
             recorded = [result for result in self.results[before:] if result.endpoint is endpoint]
-            decisive = [result for result in recorded if not result.superseded and not result.question]
+            decisive = [result for result in recorded if not result.retried and not result.unauthenticated]
             if decisive:
                 return decisive[-1]
             assert recorded, "the run decided to wait"

@@ -154,7 +154,7 @@ class ServerDay(Day):
 
     def login_runs(self) -> list[Result]:
         """Return the decisive Result of every login run, in order."""
-        return [result for result in self.login_results() if not result.superseded]
+        return [result for result in self.login_results() if not result.retried]
 
     def granted_at(self) -> list[float]:
         """Return the starts of the granted logins, in seconds of the day."""

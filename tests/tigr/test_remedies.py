@@ -61,9 +61,9 @@ def test_http_basic_is_mentioned_only_where_its_two_forms_differ() -> None:
 def test_the_next_login_is_a_time_or_an_operator() -> None:
     """Nothing is said where nothing delays it."""
     assert next_login(REJECTED) == ""
-    paused = next_login(replace(REJECTED, held_until=1200.0, attempts_left=1))
+    paused = next_login(replace(REJECTED, suppressed_until=1200.0, attempts_left=1))
     assert "no login before 1970-01-01T00:20:00.000Z, and 1 more request with these credentials" in paused
-    assert "2 more requests" in next_login(replace(REJECTED, held_until=1200.0, attempts_left=2))
-    stopped = next_login(replace(REJECTED, held_until=math.inf, attempts_left=0))
+    assert "2 more requests" in next_login(replace(REJECTED, suppressed_until=1200.0, attempts_left=2))
+    stopped = next_login(replace(REJECTED, suppressed_until=math.inf, attempts_left=0))
     assert "logins have stopped" in stopped
     assert "SIGUSR1" in stopped
