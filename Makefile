@@ -59,6 +59,7 @@ lock: $(VENV)/.dev ## pin what is installed in CI and in images, with hashes (ne
 	$(LOCK) -c requirements/dev.txt --extra demo -o requirements/demo.txt pyproject.toml
 	$(LOCK) -c requirements/dev.txt --extra bench -o requirements/bench.txt pyproject.toml
 	$(LOCK) -c requirements/dev.txt -o requirements/runtime.txt pyproject.toml
+	$(LOCK) -c requirements/dev.txt -o requirements/servers.txt requirements/servers.in
 	$(LOCK) -c requirements/dev.txt --build-deps-for wheel --build-deps-for editable --only-build-deps \
 		-o requirements/build.txt pyproject.toml
 	$(BIN)/python requirements/lowest.py > $(VENV)/lowest.in

@@ -23,6 +23,7 @@ from monitor.error_body import MAX_SHOWN_ERRORS, Section, join_sections, parse_e
 from monitor.markup import plain_text
 
 LONGEST_LIFETIME = 366 * 86400.0  # seconds; more is no short-lived token
+MAX_TOKEN_LENGTH = 16 * 1024  # characters: servers take no longer header
 LONGEST_RETRY_AFTER = 15 * 60.0  # seconds that a server can hold us back
 _IN_A_HEADER = re.compile(r"[\x21-\x7e]+")  # RFC 9110 section 5.5, without the blank that would end a bearer token
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
@@ -72,6 +73,8 @@ def parse_grant(body: bytes) -> Grant:
     value = answer.get("access_token")
     if not isinstance(value, str) or not value:
         raise MalformedAnswerError("access_token is missing or not a string")
+    if len(value) > MAX_TOKEN_LENGTH:
+        raise MalformedAnswerError(f"access_token is longer than {MAX_TOKEN_LENGTH} characters, too long for a header")
     if not _IN_A_HEADER.fullmatch(value):
         raise MalformedAnswerError("access_token has characters that no header can carry")
     own = _jwt_lifetime(value)

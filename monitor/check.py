@@ -36,7 +36,7 @@ class Report:
 
     settings: EnvironmentSettings
     results: tuple[Result, ...]
-    persistent: bool  # rejected logins are remembered
+    why_volatile: str  # why refused logins are not remembered; empty if they are
 
     @property
     def well(self) -> bool:
@@ -68,7 +68,7 @@ def check(settings: EnvironmentSettings, wire: Wire, state: State) -> Report:
     while exchanges.results[-1].superseded and (due := environment.next_ping()) is not None:
         time.sleep(min(max(0.0, due - SYSTEM_CLOCK.now()), YOUNG_TOKEN))
         environment.run_ping()
-    return Report(settings, tuple(exchanges.in_order()), persistent=state.persistent)
+    return Report(settings, tuple(exchanges.in_order()), state.why_volatile)
 
 
 def as_json(reports: Iterable[Report]) -> str:
@@ -82,12 +82,12 @@ def as_json(reports: Iterable[Report]) -> str:
 def as_text(report: Report) -> str:
     """Return a report for a person."""
     lines = [line for result in report.results for line in _lines(result)]
-    if report.password_sent and not report.persistent:
+    if report.password_sent and report.why_volatile:
         times = "once" if report.password_sent == 1 else f"{report.password_sent} times"
         lines += _paragraph(
             "Note",
-            f"the password was sent {times} without a grant, and nothing remembers it: without a writable "
-            "TIGR_STATE_DIR every check sends it again, and may lock the account.",
+            f"the password was sent {times} without a grant, and nothing remembers it: {report.why_volatile}. "
+            "Every further check sends it again, and may lock the account.",
         )
     return "\n".join(lines)
 

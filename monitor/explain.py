@@ -20,11 +20,23 @@ class Explanation:
     next_step: str
 
 
+_COMPARE = (
+    "Do not try by hand: a few more wrong passwords may lock the account. Compare {values} with what the vendor "
+    "issued, set them right, and reload or restart the monitor."
+)
 _BAD_CREDENTIALS = Explanation(
     "The authorization server rejected the client id and secret, or the user name and password.",
-    "Do not try by hand: a few more wrong passwords may lock the account. Compare the four values with what the "
-    "vendor issued, set them right, and reload or restart the monitor.",
+    _COMPARE.format(values="the four values"),
 )
+_BAD_CLIENT = Explanation(
+    "The authorization server rejected the client id or the client secret.",
+    _COMPARE.format(values="client id and secret"),
+)
+_BAD_USER = Explanation(
+    "The authorization server rejected the user name or the password, or the account is disabled or locked.",
+    _COMPARE.format(values="user name and password"),
+)
+_BY_CODE = {"invalid_client": _BAD_CLIENT, "unauthorized_client": _BAD_CLIENT, "invalid_grant": _BAD_USER}  # RFC 6749
 _REFUSED_ONCE = Explanation(
     "The authorization server refused this login. The field names may be wrong, or the credentials.",
     "Wait for the next login: the monitor then sends the other field names. Do not log in by hand.",
@@ -107,7 +119,7 @@ def explain(result: Result) -> Explanation:
     if result.reason is None:
         raise ValueError("a success needs no explanation")
     if result.credentials_rejected:
-        return _with_hint(_BAD_CREDENTIALS, result)
+        return _with_hint(_BY_CODE.get(result.error_code or "", _BAD_CREDENTIALS), result)
     return _with_hint(_REFUSED_ONCE, result) if result.refused else _ANY[result.reason]
 
 

@@ -242,7 +242,8 @@ class Logins:
     def _run(self, cause: Cause) -> bool:
         """Send the login, with both field names in turn while they are unsettled; return whether it was granted."""
         with self._state.login_lock(self._key):
-            operator = cause is Cause.OPERATOR
+            # Not by the cause alone: a scheduled retry of an operator's attempt keeps its cause.
+            operator = cause is self._requested is Cause.OPERATOR
             if not operator and self._is_suppressed(self._record):  # for another environment, a moment ago
                 return False
             self._last_start, self._attempted = self._clock.now(), True

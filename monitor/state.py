@@ -74,9 +74,11 @@ class State:
         self._read()
 
     @property
-    def persistent(self) -> bool:
-        """Whether what is saved outlives this process."""
-        return self._writable
+    def why_volatile(self) -> str:
+        """Why nothing that is saved outlives this process, as text; empty if it does."""
+        if self._path is None:
+            return "TIGR_STATE_DIR is not set"
+        return "" if self._writable else "the monitor that runs has the state directory, and does not learn of it"
 
     def fingerprint(self, *credentials: str) -> int:
         """Tell one set of credentials from another, for storing.

@@ -92,7 +92,7 @@ class Day:
             if due[job] > end:
                 self.now = end
                 return
-            self.now = due[job]
+            self.now = max(self.now, due[job])
             self._run(job)
             self.now += 0.01  # an exchange takes its time
 

@@ -88,16 +88,18 @@ class Rig:
         self.metrics.certificate_seen(environment, endpoint, expiry)
 
     def turn(self, endpoint: Endpoint) -> Result:
-        """Let one job have its regular turn; returns the Result that decided it."""
+        """Run one job, again while a young token is refused; return the decisive Result."""
         before = len(self.results)
-        if endpoint is Endpoint.TOKEN:
-            self.environment.run_login_now()
-        else:
-            self.environment.run_ping()
-        recorded = self.results[before:]
-        assert recorded, "the run decided to wait"
-        decisive = [result for result in recorded if not result.superseded and not result.question]
-        return (decisive or recorded)[-1]
+        run = self.environment.run_login_now if endpoint is Endpoint.TOKEN else self.environment.run_ping
+        for _ in range(4):  # two more pings while the token is young, and one that decides
+            run()
+            recorded = [result for result in self.results[before:] if result.endpoint is endpoint]
+            decisive = [result for result in recorded if not result.superseded and not result.question]
+            if decisive:
+                return decisive[-1]
+            assert recorded, "the run decided to wait"
+            self.time.advance(self.settings.confirm_interval)
+        raise AssertionError("no result was decisive")
 
     def exposition(self) -> str:
         """All metrics, as text."""

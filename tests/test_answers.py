@@ -104,6 +104,13 @@ def test_a_token_is_a_string_that_a_header_can_carry(value: object) -> None:
         parse_grant(body(granted(access_token=value)))
 
 
+def test_a_token_is_at_most_16_kib_long() -> None:
+    """No server takes a longer one back in a header."""
+    assert parse_grant(body(granted(access_token="x" * 16 * 1024))).value
+    with pytest.raises(MalformedAnswerError, match="longer than 16384 characters"):
+        parse_grant(body(granted(access_token="x" * (16 * 1024 + 1))))
+
+
 @pytest.mark.parametrize("expires_in,lifetime", [(3600, 60.0), (30, 30.0)])
 def test_the_shorter_of_two_lifetimes_counts(expires_in: int, lifetime: float) -> None:
     """The answer's or the token's own, `exp` minus `iat`, whatever the clocks say."""

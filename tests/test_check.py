@@ -114,7 +114,7 @@ def test_a_rejected_login_says_what_remains(simulator: Simulator, tmp_path: Path
     simulator.environment("prod").change_password()
     wrong = simulator.settings() | {"TIGR_ENVIRONMENTS__PROD__PASSWORD": CANARIES.password}
     text = " ".join(run(["check", "prod"], wrong).stdout.split())
-    assert "the password was sent 2 times without a grant, and nothing remembers it" in text
+    assert "the password was sent 2 times without a grant, and nothing remembers it: TIGR_STATE_DIR is not set" in text
     text = " ".join(run(["check", "prod"], wrong | {"TIGR_STATE_DIR": str(tmp_path)}).stdout.split())
     assert "1 more request with these credentials before logins stop" in text
     assert "nothing remembers" not in text

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from monitor.negotiation import PAUSES
-from monitor.result import Cause, Endpoint, FieldNames, Phase, Reason, Result
+from monitor.result import Cause, Endpoint, FieldNames, HostCheck, Phase, Reason, Result
 from monitor.settings import Credentials
 from tests.day import CREDENTIALS, DAY, DOWN, HOUR, NO_RESPONSE, PONG, REJECTED, UNAUTHORIZED, WELL, Day
 from tests.test_metrics import SETTINGS
@@ -439,6 +439,39 @@ def test_a_failed_check_of_the_token_host_brings_the_next_login_forward() -> Non
     day.run(2 * PING + 1)
     assert day.outcomes(Endpoint.TOKEN)[-1] is Reason.CONNECT
     assert [check.reachable for check in day.checks][-2:] == [False, False]
+
+
+@pytest.mark.parametrize(
+    "reason,seconds",
+    [(Reason.CONNECT, 0.0), (Reason.TLS, 0.1), (Reason.TIMEOUT, SETTINGS.timeout), (Reason.DNS, 3.0),
+     (Reason.CERTIFICATE, 0.1)],
+)  # fmt: skip
+@pytest.mark.parametrize("offset", range(0, 61, 5))
+def test_a_dead_token_host_is_seen_within_two_intervals_and_two_timeouts(
+    reason: Reason, seconds: float, offset: int
+) -> None:
+    """At whatever moment it dies, with a login interval of an hour."""
+    dead: list[float] = []
+
+    def log_in(day: Day, _names: FieldNames) -> Result:
+        if not dead:
+            return day.granted(DAY)
+        day.now += seconds
+        return failing(reason)
+
+    class Host(Day):
+        def check_token_host(self) -> HostCheck:
+            self.now += seconds if dead else 0.0
+            return super().check_token_host()
+
+    day = Host(log_in, settings=replace(SETTINGS, auth_interval=HOUR))
+    day.run(600 + offset)
+    dead.append(day.now)
+    day.host_reason = reason
+    while day.outcomes(Endpoint.TOKEN)[-1] is None:
+        day.run(0.1)
+        assert day.now - dead[0] <= 2 * PING + 2 * SETTINGS.timeout + 0.2
+    assert day.outcomes(Endpoint.TOKEN)[-1] is reason
 
 
 def test_checks_of_a_token_host_cause_one_login_per_interval() -> None:

@@ -46,7 +46,7 @@ def wanted(*extras: str) -> list[Requirement]:
 
 def test_there_is_a_set_for_every_purpose() -> None:
     """The Makefile and the images install these by name."""
-    assert [path.stem for path in SETS] == ["bench", "build", "demo", "dev", "lowest", "runtime"]
+    assert [path.stem for path in SETS] == ["bench", "build", "demo", "dev", "lowest", "runtime", "servers"]
 
 
 @each_set

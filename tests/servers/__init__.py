@@ -1,0 +1,1 @@
+"""Real authorization servers, and the monitor against each of them."""

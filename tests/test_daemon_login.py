@@ -1,0 +1,139 @@
+"""Logins of the daemon as a process, against the simulator: storms, locks, signals, restarts and dead token hosts."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from monitor.simulator import CertificateKind, Simulator
+from monitor.simulator.faults import Certificate, Fault, Hang, Moment, Refuse, Reset, Slow, Status
+from tests.canaries import CANARIES, simulator_with_canaries
+from tests.process import Monitor, wait_for
+from tests.test_daemon import FAST, PROD_PING, PROD_TOKEN
+
+ONE = {"TIGR_ENVIRONMENTS__UAT__ENABLED": "false"}
+WRONG = ONE | {"TIGR_ENVIRONMENTS__PROD__PASSWORD": CANARIES.password}
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    """Both environments, with secrets that can be found again."""
+    with simulator_with_canaries() as running:
+        yield running
+
+
+def pinged(monitor: Monitor, times: int) -> None:
+    """Wait until so many more pings have been recorded, with a token or without."""
+
+    def attempts() -> float:
+        lines = monitor.metrics().splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith('tigr_requests_total{endpoint="ping"'))
+
+    before = attempts()
+    wait_for(lambda: attempts() >= before + times, f"{times} pings were recorded")
+
+
+@pytest.mark.parametrize("retry_after", ["0", "Thu, 01 Jan 1970 00:00:00 GMT"])
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_useless_retry_after_makes_no_storm(
+    status: int, retry_after: str, simulator: Simulator, tmp_path: Path
+) -> None:
+    """The logins that follow are at least a ping interval apart."""
+    simulator.environment("prod").token_faults.set(Status(status, headers={"Retry-After": retry_after}))
+    with Monitor(simulator.settings() | FAST | ONE, tmp_path) as monitor:
+        monitor.wait_for(0, "tigr_up", **PROD_TOKEN)
+        pinged(monitor, 4)
+    moments = [record.when for record in simulator.log.records("prod", "token")]
+    assert moments
+    assert all(later - earlier > 0.9 for earlier, later in itertools.pairwise(moments))
+
+
+def test_a_wrong_password_stops_logins_until_an_operator_asks(simulator: Simulator, tmp_path: Path) -> None:
+    """With a limit of two a first contact stops them; a reload and a signal grant one attempt each; a restart none."""
+    prod = simulator.environment("prod")
+    right = prod.credentials
+    prod.change_password()
+    state = {"TIGR_STATE_DIR": str(tmp_path), "TIGR_REJECTED_LOGINS": "2"}
+    with Monitor(simulator.settings() | FAST | WRONG | state, tmp_path) as monitor:
+        monitor.wait_for(float("inf"), "tigr_backoff_seconds", **PROD_TOKEN)
+        monitor.wait_for_log("credentials rejected, logins have stopped")
+        pinged(monitor, 3)
+        assert len(simulator.log.records("prod", "token")) == 2
+        monitor.process.send_signal(signal.SIGHUP)
+        monitor.wait_for_log("prod: one login with the credentials that were rejected, as this reload asks")
+        wait_for(lambda: len(simulator.log.records("prod", "token")) == 4, "both field names were sent")
+        monitor.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: monitor.log().count("reloaded: ") == 2, "the second reload is done")
+    with Monitor(simulator.settings() | FAST | WRONG | state, tmp_path) as monitor:
+        monitor.wait_for_log("prod: logins have stopped: these credentials were rejected before this start")
+        monitor.wait_for(1, "tigr_credentials_rejected", environment="prod")
+        assert monitor.get("/-/ready")[0] == 200
+        pinged(monitor, 3)
+        assert len(simulator.log.records("prod", "token")) == 4
+        prod.credentials = right
+        monitor.process.send_signal(signal.SIGUSR1)
+        monitor.wait_for_log("prod: one login, as SIGUSR1 asks")
+        monitor.wait_for(1, "tigr_up", **PROD_TOKEN)
+        monitor.wait_for(0, "tigr_credentials_rejected", environment="prod")
+        monitor.wait_for(0, "tigr_backoff_seconds", **PROD_TOKEN)
+        monitor.process.send_signal(signal.SIGUSR1)
+        monitor.wait_for_log("SIGUSR1: no login is delayed")
+
+
+def test_a_loop_of_restarts_before_a_slow_refusal_sends_the_password_three_times(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    """The record of a login is on disk before the request leaves, so that each start knows of the ones before."""
+    prod = simulator.environment("prod")
+    prod.change_password()
+    prod.token_faults.set(Slow(30))
+    slow = simulator.settings() | FAST | WRONG | {"TIGR_STATE_DIR": str(tmp_path), "TIGR_TIMEOUT": "1m"}
+    for start in range(1, 6):
+        with Monitor(slow, tmp_path) as monitor:
+            if start == 1:
+                wait_for(lambda: len(simulator.log.records("prod", "token")) == 1, "the login has left")
+            elif start == 2:
+                wait_for(lambda: len(simulator.log.records("prod", "token")) == 2, "the login has left")
+            else:
+                monitor.wait_for_log("logins are suppressed until")
+                assert "logins were sent whose responses never arrived" in monitor.log()
+            monitor.process.kill()
+    assert len(simulator.log.records("prod", "token")) == 2
+
+
+@pytest.mark.parametrize(
+    "fault,reason",
+    [
+        (Refuse(), "connect"),
+        (Reset(Moment.HANDSHAKE), "tls"),
+        (Hang(), "timeout"),
+        (Certificate(CertificateKind.EXPIRED), "certificate"),
+    ],
+)
+def test_a_dead_token_host_fails_a_login_soon(fault: Fault, reason: str, simulator: Simulator, tmp_path: Path) -> None:
+    """The connection check finds it, and a login names the reason, though the next was due in an hour."""
+    settings = simulator.settings() | FAST | ONE | {"TIGR_AUTH_INTERVAL": "1h"}
+    with Monitor(settings, tmp_path) as monitor:
+        monitor.wait_for(1, "tigr_up", **PROD_PING)
+        monitor.wait_for(1, "tigr_token_host_reachable", environment="prod")
+        logins = len(simulator.log.records("prod", "token"))
+        simulator.environment("prod").token_faults.set(fault)
+        monitor.wait_for(0, "tigr_token_host_reachable", environment="prod")
+        monitor.wait_for(0, "tigr_up", **PROD_TOKEN)
+        assert monitor.value("tigr_failure", reason=reason, **PROD_TOKEN) == 1
+        assert monitor.value("tigr_up", **PROD_PING) == 1
+        assert monitor.value("tigr_token_renewals_total", environment="prod", cause="scheduled") == 1
+    assert len(simulator.log.records("prod", "token")) == logins
+
+
+def test_the_check_of_the_token_host_can_be_turned_off(simulator: Simulator, tmp_path: Path) -> None:
+    """Then the token host sees nothing but logins."""
+    settings = simulator.settings() | FAST | ONE | {"TIGR_AUTH_INTERVAL": "1h", "TIGR_TOKEN_HOST_CHECK": "off"}
+    with Monitor(settings, tmp_path) as monitor:
+        monitor.wait_for(1, "tigr_up", **PROD_PING)
+        pinged(monitor, 3)
+    assert simulator.log.connections("prod", "token") == 1

@@ -1,0 +1,69 @@
+"""Explanations of refused logins, and what is said about the next one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from monitor.explain import explain, next_login
+from monitor.result import ClientAuth, Endpoint, Reason, Result
+
+REJECTED = Result(
+    environment="prod",
+    endpoint=Endpoint.TOKEN,
+    started_at=0.0,
+    duration=0.1,
+    reason=Reason.UNAUTHORIZED,
+    status=401,
+    refused=True,
+    credentials_rejected=True,
+)
+
+
+@pytest.mark.parametrize(
+    "code,named,compared",
+    [
+        ("invalid_client", "the client id or the client secret", "client id and secret"),
+        ("unauthorized_client", "the client id or the client secret", "client id and secret"),
+        ("invalid_grant", "the user name or the password", "user name and password"),
+        ("unauthorized", "the client id and secret, or the user name and password", "the four values"),
+        (None, "the client id and secret, or the user name and password", "the four values"),
+    ],
+)
+def test_the_code_of_a_rejection_names_which_values_to_compare(code: str | None, named: str, compared: str) -> None:
+    """Without such a code all four may be wrong."""
+    explanation = explain(replace(REJECTED, error_code=code))
+    assert named in explanation.means
+    assert f"Compare {compared} with" in explanation.next_step
+
+
+@pytest.mark.parametrize("reason", [Reason.REJECTED_REQUEST, Reason.MALFORMED, Reason.SERVER_ERROR, Reason.FORBIDDEN])
+def test_a_rejection_is_explained_as_one_whatever_its_reason(reason: Reason) -> None:
+    """A 400, a 200 with an error object, a 500 and a 403 can reject credentials."""
+    assert "rejected" in explain(replace(REJECTED, reason=reason)).means
+
+
+def test_a_refusal_that_settles_nothing_yet_sends_nobody_to_the_vendor() -> None:
+    """The other field names come next."""
+    explanation = explain(replace(REJECTED, credentials_rejected=False))
+    assert "field names" in explanation.means
+
+
+def test_http_basic_is_mentioned_only_where_its_two_forms_differ() -> None:
+    """With the setting that sends the other form."""
+    hint = "TIGR_ENVIRONMENTS__PROD__CLIENT_AUTH=form_encoded"
+    assert hint in explain(replace(REJECTED, other_client_auth=ClientAuth.FORM_ENCODED)).next_step
+    assert "CLIENT_AUTH" not in explain(REJECTED).next_step
+
+
+def test_the_next_login_is_a_time_or_an_operator() -> None:
+    """Nothing is said where nothing delays it."""
+    assert next_login(REJECTED) == ""
+    paused = next_login(replace(REJECTED, held_until=1200.0, attempts_left=1))
+    assert "no login before 1970-01-01T00:20:00.000Z, and 1 more request with these credentials" in paused
+    assert "2 more requests" in next_login(replace(REJECTED, held_until=1200.0, attempts_left=2))
+    stopped = next_login(replace(REJECTED, held_until=math.inf, attempts_left=0))
+    assert "logins have stopped" in stopped
+    assert "SIGUSR1" in stopped
