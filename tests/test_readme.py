@@ -77,7 +77,7 @@ def table(heading: str) -> list[list[str]]:
 
 def printed(*results: Result) -> list[dict[str, Any]]:
     """Return what `check --json` prints of these Results."""
-    objects: list[dict[str, Any]] = json.loads(as_json([Report(SETTINGS, results, persistent=True)]))
+    objects: list[dict[str, Any]] = json.loads(as_json([Report(SETTINGS, results, why_volatile="")]))
     return objects
 
 
