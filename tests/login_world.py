@@ -1,0 +1,241 @@
+"""Environments that share a state directory, on a clock that jumps from one run to the next.
+
+Every request passes the ledger. The exchanges take their time on the clock, and a process can end in one of them.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+
+from monitor.clock import Clock
+from monitor.environment import Environment
+from monitor.result import Endpoint, FieldNames, HostCheck, Reason, Result, Token
+from monitor.settings import EnvironmentSettings
+from monitor.state import LoginKey, State
+from tests.day import CREDENTIALS, PONG, UNAUTHORIZED, WELL
+from tests.login_ledger import Ledger
+from tests.test_metrics import SETTINGS
+
+EXCHANGE, DECISION = 0.05, 0.01  # seconds that an exchange takes, and a run without one
+MAX_RUNS_PER_SECOND = 30  # of one environment: above that, a run repeats without end
+MAX_LOGINS_PER_STEP = 60  # a step ends early after so many: time is unlimited, the test's is not
+MAX_PINGS_PER_STEP = 60  # a longer step leaves out pings
+RESTART_PAUSE = 5.0  # seconds until a process that was killed is started again
+FIRST_DELAY = 0.5  # seconds between the first runs of two jobs
+ADDRESSES = MappingProxyType(
+    {
+        "old": (SETTINGS.token_url, SETTINGS.api_url),
+        "new API": (SETTINGS.token_url, "https://api2.example/ClientAPI"),
+        "new token host": ("https://login2.example/oauth/token", SETTINGS.api_url),
+    }
+)
+
+
+class KilledError(BaseException):
+    """Ends the monitor's process; no handler of `Exception` holds it up."""
+
+
+class StormError(Exception):
+    """Runs repeat without end."""
+
+
+@dataclass
+class Servers:
+    """Next responses of the two servers."""
+
+    login: dict[FieldNames, Result] = field(default_factory=lambda: dict.fromkeys(FieldNames, WELL))
+    ping: Result = PONG
+    host_reason: Reason | None = None  # of the checks of the token host
+    lifetime: float = 3600.0  # seconds, of tokens
+    kills: int = 0  # the next logins in which the process is killed
+    revoked_before: float = -math.inf  # tokens that were granted earlier are rejected
+
+
+class RacingState(State):
+    """A state whose login lock lets the login of another environment go first."""
+
+    rival: Callable[[], None] | None = None
+
+    def login_lock(self, key: LoginKey) -> threading.Lock:
+        """Run the rival's login, once, before the lock is free."""
+        rival, self.rival = self.rival, None
+        if rival is not None:
+            rival()
+        return super().login_lock(key)
+
+
+class Site:
+    """One environment, and where its requests and Results go."""
+
+    def __init__(self, world: World, settings: EnvironmentSettings) -> None:
+        self.world = world
+        self.settings = settings
+        self.busy: deque[float] = deque(maxlen=MAX_RUNS_PER_SECOND)
+        self.begin()
+
+    def begin(self) -> None:
+        """Start the environment, for the first time or in a new process."""
+        now, ping_interval = self.world.now, self.settings.ping_interval
+        self.slots = {"login": now, "ping": now + FIRST_DELAY, "check": now + FIRST_DELAY + ping_interval / 2}
+        self.environment = Environment(self.settings, self, self, self.world.state, self.world.clock)
+        self.world.ledger.party(self.settings.name).asked = False  # it is not persisted
+
+    def use(self, settings: EnvironmentSettings) -> None:
+        """Take over changed settings."""
+        old, self.settings = self.settings, settings
+        if (old.token_url, old.api_url) != (settings.token_url, settings.api_url):
+            self.world.ledger.moved(settings.name)
+        if (old.token_url, old.api_url, old.identity) != (settings.token_url, settings.api_url, settings.identity):
+            self.world.ledger.party(settings.name).asked = False  # the new credentials are tried unasked
+        self.environment.use(settings, self)
+        for job, interval in (("login", settings.auth_interval), ("ping", settings.ping_interval)):
+            self.slots[job] = min(self.slots[job], self.world.now + interval)
+
+    def due(self) -> dict[str, float]:
+        """Return when each job runs next."""
+        due, now = dict(self.slots), self.world.now
+        for job, moment in (("login", self.environment.next_login()), ("ping", self.environment.next_ping())):
+            if moment is not None:
+                due[job] = min(due[job], max(moment, now))
+        return due
+
+    def run(self, job: str, ping_interval: float) -> None:
+        """Run a job, and plan its next scheduled run."""
+        if self.world.now >= self.slots[job]:
+            self.slots[job] = self.world.now + (self.settings.auth_interval if job == "login" else ping_interval)
+        {"login": self.login, "ping": self.ping_run, "check": self.environment.run_host_check}[job]()
+
+    def login(self) -> None:
+        """Run the login job."""
+        self.world.ledger.party(self.settings.name).run = None
+        self.environment.run_login()
+
+    def ping_run(self) -> None:
+        """Run the ping job, which may log in."""
+        self.world.ledger.party(self.settings.name).run = None
+        self.environment.run_ping()
+
+    # Prober and sink of the environment.
+
+    def log_in(self, names: FieldNames) -> Result:
+        """Check and count a login, and return its response."""
+        world, settings = self.world, self.settings
+        world.ledger.login(settings, names, world.now, self.environment.backoff(Endpoint.TOKEN))
+        world.logins += 1
+        world.stepped = False
+        if world.servers.kills:
+            world.servers.kills -= 1
+            world.ledger.killed(settings)
+            raise KilledError
+        result = replace(world.servers.login[names], field_names=names)
+        if result.success:
+            result = replace(result, token=self._token())
+        world.now += settings.timeout if result.reason is Reason.TIMEOUT else EXCHANGE
+        world.ledger.response(settings, names, result)
+        return result
+
+    def _token(self) -> Token:
+        lifetime, world = self.world.servers.lifetime, self.world
+        expires = world.now + lifetime
+        return Token(f"token {world.logins}", lifetime, expires, world.clock.wall() + lifetime)
+
+    def ping(self, token: Token | None) -> Result:
+        """Check a ping, and return its response."""
+        world = self.world
+        world.ledger.ping(self.settings.name, token)
+        world.now += EXCHANGE
+        if token is None or token.expires - token.lifetime < world.servers.revoked_before:
+            return UNAUTHORIZED
+        return world.servers.ping
+
+    def check_token_host(self) -> HostCheck:
+        """Return whether the token host is reachable."""
+        return HostCheck(self.settings.name, self.world.servers.host_reason)
+
+    def certificate_expiry(self, _endpoint: Endpoint) -> float | None:
+        """Return no expiry."""
+        return None
+
+    def record(self, result: Result) -> None:
+        """Check the pause after a failed login, and that nothing failed inside the monitor."""
+        if result.reason is Reason.INTERNAL:
+            self.world.ledger.broken.append(f"(x) {self.settings.name} failed inside: {result.detail}")
+        elif result.held_until is not None and result.endpoint is Endpoint.TOKEN:
+            self.world.ledger.pause(self.settings, result.held_until - self.world.clock.wall())
+
+    def token_host_checked(self, check: HostCheck) -> None:
+        """Ignore it."""
+
+    def certificate_seen(self, environment: str, endpoint: Endpoint, expiry: float) -> None:
+        """Ignore it."""
+
+
+class World:
+    """A monitor with its environments, its servers and its clock."""
+
+    def __init__(self, directory: Path, settings: list[EnvironmentSettings]) -> None:
+        self.directory = directory
+        self.ledger = Ledger()
+        self.servers = Servers()
+        self.now, self.wall = 1000.0, 1_800_000_000.0  # monotonic seconds; Unix seconds at monotonic 0
+        self.logins = 0  # requests so far
+        self.stepped = False  # the wall clock was stepped forward since a login was persisted
+        self.racing = False  # the last environment's login goes first, just before another one takes the login lock
+        self.clock = Clock(now=lambda: self.now, wall=lambda: self.wall + self.now)
+        self.state = RacingState(directory, clock=self.clock)
+        self.sites = [Site(self, own) for own in settings]
+
+    def restart(self, pause: float = RESTART_PAUSE, step: float = 0.0) -> None:
+        """Start a new process after `pause` seconds, in which the wall clock was stepped by `step` seconds."""
+        self.state.close()
+        self.step_clock(step)
+        self.now += pause
+        self.state = RacingState(self.directory, clock=self.clock)
+        for site in self.sites:
+            if self.stepped:  # the persisted start of the last login seems to be longer ago than it is
+                self.ledger.party(site.settings.name).last_start = -math.inf
+            site.begin()
+
+    def step_clock(self, step: float) -> None:
+        """Step the wall clock by so many seconds."""
+        self.wall += step
+        self.stepped = self.stepped or step > 0
+
+    def run(self, seconds: float, until: Callable[[], bool] = lambda: False) -> None:
+        """Let the runs come, scheduled ones and those that the environments ask for."""
+        end, most = self.now + seconds, self.logins + MAX_LOGINS_PER_STEP
+        while self.logins < most and not until():
+            moment, site, job = min(
+                ((moment, site, job) for site in self.sites for job, moment in site.due().items()),
+                key=lambda run: run[0],
+            )
+            if moment > end:
+                self.now = max(self.now, end)
+                return
+            self.now = max(self.now, moment)
+            self._run(site, job, max(site.settings.ping_interval, seconds / MAX_PINGS_PER_STEP))
+
+    def _run(self, site: Site, job: str, ping_interval: float) -> None:
+        site.busy.append(self.now)
+        if len(site.busy) == MAX_RUNS_PER_SECOND and self.now - site.busy[0] < 1:
+            raise StormError(f"(f) the {job} job of {site.settings.name} repeats without end")
+        races = self.racing and job == "login" and site is not self.sites[-1]
+        self.state.rival = self.sites[-1].login if races else None
+        try:
+            site.run(job, ping_interval)
+        except KilledError:
+            self.restart()
+        finally:
+            self.state.rival = None
+        self.now += DECISION
+
+
+def settings(**changes: object) -> EnvironmentSettings:
+    """Return settings of an environment."""
+    return replace(SETTINGS, credentials=CREDENTIALS, **changes)  # type: ignore[arg-type]

@@ -1,0 +1,264 @@
+"""Logins under any sequence of responses, restarts, reloads and operator's attempts that hypothesis finds.
+
+`MACHINE_EXAMPLES=5000 pytest tests/test_login_machine.py` searches longer, with another seed in each run.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from dataclasses import replace
+from email.utils import formatdate
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from monitor import state
+from monitor.answers import parse_retry_after
+from monitor.result import FieldNames, Reason
+from tests.day import CREDENTIALS, DAY, HOUR
+from tests.login_responses import LOGIN_RESPONSES, PING_RESPONSES
+from tests.login_world import ADDRESSES, World, settings
+
+EXAMPLES = int(os.environ.get("MACHINE_EXAMPLES", "0"))  # not named TIGR_…: the program rejects what it does not know
+CI_EXAMPLES, STEPS = 120, 30
+LONG_TIMEOUT = 3600  # seconds
+ATTEMPTS_BEFORE_RETRY = 2  # requests: the first login, and the operator's attempt
+RETRY_AFTER = [None, 0.0, 1.0, 900.0]  # seconds, as `parse_retry_after` returns them
+GRANT_DEADLINE = 900.0  # seconds: the longest pause after a failure, apart from rejected credentials
+SLACK = 30.0  # seconds, for exchanges and runs of the other environment
+PASSWORDS = ["old password", "new password"]
+
+names_or_none = st.sampled_from([None, *FieldNames])
+limits = st.tuples(st.integers(2, 5), names_or_none) | st.tuples(st.just(1), st.sampled_from(FieldNames))
+ping_intervals = st.sampled_from([5.0, 29.999, 30.0, 60.0, 300.0, 400.0])
+auth_intervals = st.sampled_from([5.0, 30.0, 60.0, 300.0, 900.0, 3600.0])
+responses = st.sampled_from(sorted(LOGIN_RESPONSES))
+retry_after = st.sampled_from(RETRY_AFTER)
+spans = st.sampled_from([1.0, 5.0, 60.0, 300.0, 1200.0, HOUR, 6 * HOUR, DAY, 3 * DAY])
+steps_of_clock = st.sampled_from([-DAY, -HOUR, -60.0, 60.0, HOUR, DAY])
+which = st.sampled_from([0, -1])
+
+
+class LoginMachine(RuleBasedStateMachine):
+    """One or two environments with one login state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = Path(tempfile.mkdtemp())
+        self.world: World
+
+    def teardown(self) -> None:
+        """Remove the state directory."""
+        if hasattr(self, "world"):
+            self.world.state.close()
+        shutil.rmtree(self.directory)
+
+    @initialize(limit=limits, ping=ping_intervals, auth=auth_intervals, two=st.booleans())
+    def start(self, limit: tuple[int, FieldNames | None], ping: float, auth: float, two: bool) -> None:  # noqa: FBT001
+        """Start the monitor."""
+        common = settings(rejected_logins=limit[0], form_fields=limit[1], ping_interval=ping, auth_interval=auth)
+        own = [common, replace(common, name="uat")] if two else [common]
+        self.world = World(self.directory, own)
+
+    # Time.
+
+    @rule(seconds=spans)
+    def run(self, seconds: float) -> None:
+        """Let time pass."""
+        self.world.run(seconds)
+
+    @rule(runs=st.integers(1, 3))
+    def run_until_login(self, runs: int) -> None:
+        """Let time pass until so many login requests were sent, or two days."""
+        before = self.world.logins
+        self.world.run(2 * DAY, lambda: self.world.logins >= before + runs)
+
+    @rule(seconds=spans)
+    def suspend(self, seconds: float) -> None:
+        """Suspend the machine: no run comes."""
+        self.world.now += seconds
+
+    @rule(step=steps_of_clock)
+    def step_clock(self, step: float) -> None:
+        """Step the wall clock while the monitor runs."""
+        self.world.step_clock(step)
+
+    # Servers.
+
+    @rule(documented=responses, rfc6749=responses, retry_after=retry_after)
+    def set_login_responses(self, documented: str, rfc6749: str, retry_after: float | None) -> None:
+        """Change the responses to logins, for each of the field names."""
+        chosen = {FieldNames.DOCUMENTED: documented, FieldNames.RFC6749: rfc6749}
+        for names, response in chosen.items():
+            self.world.servers.login[names] = replace(LOGIN_RESPONSES[response], retry_after=retry_after)
+
+    @rule(response=responses, retry_after=retry_after)
+    def set_both_login_responses(self, response: str, retry_after: float | None) -> None:
+        """Change the responses to logins, whatever their field names."""
+        self.set_login_responses(response, response, retry_after)
+
+    @rule(response=st.sampled_from(sorted(PING_RESPONSES)), retry_after=retry_after)
+    def set_ping_response(self, response: str, retry_after: float | None) -> None:
+        """Change the response to pings."""
+        self.world.servers.ping = replace(PING_RESPONSES[response], retry_after=retry_after)
+
+    @rule(seconds=st.sampled_from([1.0, 30.0, 300.0, HOUR, DAY]))
+    def set_lifetime(self, seconds: float) -> None:
+        """Change the lifetime of tokens."""
+        self.world.servers.lifetime = seconds
+
+    @rule()
+    def revoke_tokens(self) -> None:
+        """Reject every token that has been granted."""
+        self.world.servers.revoked_before = self.world.now
+
+    @rule(reachable=st.booleans())
+    def set_token_host(self, reachable: bool) -> None:  # noqa: FBT001
+        """Let the checks of the token host fail, or succeed."""
+        self.world.servers.host_reason = None if reachable else Reason.CONNECT
+
+    # Process and operator.
+
+    @rule(pause=st.sampled_from([0.0, 1.0, 60.0, DAY]), step=st.just(0.0) | steps_of_clock)
+    def restart(self, pause: float, step: float) -> None:
+        """Restart the monitor, with a step of the wall clock meanwhile."""
+        self.world.restart(pause, step)
+
+    @rule(times=st.integers(1, 6))
+    def kill_in_next_logins(self, times: int) -> None:
+        """Kill the process in its next logins; each time it is started again."""
+        self.world.servers.kills = times
+
+    @rule()
+    def race(self) -> None:
+        """Let another environment's login go first from now on."""
+        self.world.racing = True
+
+    @rule(site=which)
+    def signal(self, site: int) -> None:
+        """Ask for a login, as SIGUSR1 does."""
+        chosen = self.world.sites[site]
+        if chosen.environment.logins.request_after_signal():
+            self.world.ledger.operator(chosen.settings)
+
+    @rule()
+    def reload(self) -> None:
+        """Reload the settings, whether or not they changed, as SIGHUP does."""
+        for site in self.world.sites:
+            site.use(site.settings)
+        for site in self.world.sites:
+            if site.environment.logins.request_after_reload():
+                self.world.ledger.operator(site.settings)
+
+    @rule(site=which, password=st.sampled_from(PASSWORDS))
+    def change_password(self, site: int, password: str) -> None:
+        """Reload with other credentials of one environment."""
+        self._change(site, credentials=replace(CREDENTIALS, password=password))
+
+    @rule(site=which, address=st.sampled_from(sorted(ADDRESSES)))
+    def move(self, site: int, address: str) -> None:
+        """Reload with another address of one environment."""
+        token_url, api_url = ADDRESSES[address]
+        self._change(site, token_url=token_url, api_url=api_url)
+
+    @rule(site=which, ping=ping_intervals, auth=auth_intervals)
+    def change_intervals(self, site: int, ping: float, auth: float) -> None:
+        """Reload with other intervals of one environment."""
+        self._change(site, ping_interval=ping, auth_interval=auth)
+
+    @rule(limit=limits)
+    def change_limit(self, limit: tuple[int, FieldNames | None]) -> None:
+        """Reload with another limit of rejected logins, and other pinned field names."""
+        for site in self.world.sites:
+            site.settings = replace(site.settings, rejected_logins=limit[0], form_fields=limit[1])
+        self.reload()
+
+    def _change(self, site: int, **changes: object) -> None:
+        chosen = self.world.sites[site]
+        chosen.use(replace(chosen.settings, **changes))  # type: ignore[arg-type]
+        self.reload()
+
+    # Progress.
+
+    @precondition(lambda self: not self.world.servers.kills)
+    @rule()
+    def recover(self) -> None:
+        """Let the servers work: each environment logs in again, unless its logins are stopped."""
+        self.world.servers.login = dict.fromkeys(FieldNames, LOGIN_RESPONSES["grant"])
+        for site in self.world.sites:
+            logins, own, before = site.environment.logins, site.settings, self.world.ledger.party(site.settings.name)
+            start = before.last_start
+            if logins.suppressed_for == float("inf"):
+                continue
+            deadline = logins.suppressed_for + max(own.auth_interval, GRANT_DEADLINE + own.ping_interval) + SLACK
+            self._run_until_start(before.last_start, site.settings.name, deadline)
+            assert before.last_start > start, f"(f) {own.name} did not log in within {deadline} s"
+
+    def _run_until_start(self, start: float, name: str, deadline: float) -> None:
+        """Run until the environment logs in; the other one may use up the logins of a step."""
+        end = self.world.now + deadline
+        while self.world.now < end and self.world.ledger.party(name).last_start == start:
+            self.world.run(end - self.world.now, lambda: self.world.ledger.party(name).last_start != start)
+
+    @invariant()
+    def keeps_every_rule(self) -> None:
+        """No request broke a rule of the ledger."""
+        broken = next(iter(self.world.ledger.broken), None) if hasattr(self, "world") else None
+        assert broken is None, broken
+
+
+PROFILE = hypothesis_settings(
+    max_examples=EXAMPLES or CI_EXAMPLES,
+    stateful_step_count=STEPS,
+    derandomize=not EXAMPLES,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.mark.timeout(LONG_TIMEOUT if EXAMPLES else 600)
+def test_no_sequence_of_events_breaks_a_rule_of_logins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rate, limit of rejected credentials, requests per run, stops, secrecy of tokens and progress always hold."""
+    monkeypatch.setattr(state, "_ROUNDS", 1)  # 30 ms each
+    monkeypatch.setattr("secrets.token_hex", lambda size: "5a" * size)  # one salt: what fails, fails again
+    monkeypatch.setattr("os.fsync", lambda _number: None)  # no machine fails here, only processes
+    sys.stdout.write(f"To search longer: MACHINE_EXAMPLES=5000 pytest {Path(__file__).name}\n")
+    run_state_machine_as_test(LoginMachine, settings=PROFILE)
+
+
+def test_a_retry_of_an_operators_attempt_is_no_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run after a failed attempt of an operator sends one request, because both field names were refused."""
+    monkeypatch.setattr(state, "_ROUNDS", 1)
+    machine = LoginMachine()
+    try:
+        machine.start(limit=(1, FieldNames.DOCUMENTED), ping=30.0, auth=30.0, two=False)
+        machine.set_login_responses(documented="401 invalid_grant", rfc6749="400", retry_after=None)
+        machine.run(60.0)
+        machine.change_limit(limit=(4, None))
+        machine.run(DAY)
+        assert machine.world.logins > ATTEMPTS_BEFORE_RETRY
+        machine.keeps_every_rule()
+    finally:
+        machine.teardown()
+
+
+@given(st.integers(0, 10**9), st.integers(0, 4_000_000_000))
+def test_a_date_that_has_passed_asks_for_no_pause(age: int, now: int) -> None:
+    """A Retry-After date before now is 0 seconds, never less."""
+    moment = max(0, now - age)
+    assert parse_retry_after(formatdate(moment, usegmt=True), float(now)) == 0.0
