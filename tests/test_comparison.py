@@ -1,4 +1,4 @@
-"""What the README says of blackbox_exporter, seen on the real one."""
+"""The README's comparison: blackbox_exporter's side on the real one, and how the monitor handles a wrong password."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from monitor.simulator import Simulator
 from tests.support.blackbox import PROGRAM, running
-from tests.support.process import get
+from tests.support.process import Monitor, get, wait_for
 from tests.support.rig import series
 
 pytestmark = pytest.mark.system
@@ -65,6 +65,16 @@ def test_it_tries_a_wrong_password_twice_per_probe(simulator: Simulator, tmp_pat
         told = [probe(port, simulator) for _ in range(PROBES)]
     assert simulator.log.requests("prod", "token") == 2 * PROBES
     assert series(told[-1], "^probe_(success|http_status_code)$") == {"probe_success": 0, "probe_http_status_code": 0}
+
+
+def test_the_monitor_sends_a_wrong_password_twice_at_first_contact(simulator: Simulator, tmp_path: Path) -> None:
+    """It sends nothing more before its pause ends, however many pings come, and a metric names the cause."""
+    settings = {"TIGR_PING_INTERVAL": "1s", "TIGR_ENVIRONMENTS__PROD__PASSWORD": "certainly wrong"}
+    with Monitor(simulator.settings() | settings, tmp_path) as monitor:
+        monitor.wait_for(1, "tigr_credentials_rejected", environment="prod")
+        no_token = {"environment": "prod", "endpoint": "ping", "outcome": "no_token"}
+        wait_for(lambda: (monitor.value("tigr_requests_total", **no_token) or 0) >= PROBES, "three pings")
+    assert simulator.log.requests("prod", "token") == 2
 
 
 def test_it_shows_the_password_on_a_page(simulator: Simulator, tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def _suppressed(environment: Environment) -> Result:
 def _object(settings: EnvironmentSettings, result: Result) -> dict[str, Any]:
     is_login = result.endpoint is Endpoint.TOKEN
     url = settings.token_url if is_login else settings.api_url + PING_PATH
-    explanation = None if result.success else explain(result)
+    explanation = None if result.success or result.retried else explain(result)
     expiry = result.certificate_expiry
     exchange: dict[str, Any] = {
         "environment": result.environment,

@@ -60,7 +60,7 @@ class Pings:
         """Ping with the current token, and once more with a newer one if the first was rejected."""
         if self._backoff.remaining() > 0:
             return
-        token = self._logins.usable_token or self._logins.token_after_login()
+        sender, token = self._sender_and_token()
         self._waits_for_token = token is None and self._logins.first_is_late
         if self._waits_for_token:
             return
@@ -68,13 +68,24 @@ class Pings:
             self._run_without_token()
             return
         self._refused_young, self._young = self._young, None
-        result = self._sender.ping(token)
+        result = sender.ping(token)
         if result.rejects_token:
-            self._after_rejection(token, result)
+            self._after_rejection(sender, token, result)
         else:
             self._finish(self._with_lag(token, result))
         if result.success:
             self._probe_unauthenticated_if_due()
+
+    def _sender_and_token(self) -> tuple[Sender, Token | None]:
+        """Return a sender and a token for the same host: a reload may replace both between two statements.
+
+        A reload drops the token of another host before it replaces the sender, and no login runs meanwhile.
+        """
+        while True:
+            sender = self._sender
+            token = self._logins.usable_token or self._logins.token_after_login()
+            if sender is self._sender:
+                return sender, token
 
     def use(self, settings: EnvironmentSettings, sender: Sender) -> None:
         """Take over new settings of the same environment."""
@@ -85,7 +96,7 @@ class Pings:
 
     # Rejected tokens.
 
-    def _after_rejection(self, token: Token, refusal: Result) -> None:
+    def _after_rejection(self, sender: Sender, token: Token, refusal: Result) -> None:
         """Ping once more with a newer token, if there is one or a login grants one; else the refusal is decisive."""
         if self._is_young(token):
             self._retry_young(token, refusal)
@@ -98,11 +109,11 @@ class Pings:
         else:
             refusal = replace(refusal, token_rejected=True)
             newer = self._logins.token_after_rejection(token)
-        if newer is None:
+        if newer is None or sender is not self._sender:  # after a reload, the newer token may be another host's
             self._finish(refusal)
             return
         self._sink.record(replace(refusal, retried=True))
-        again = self._sender.ping(newer)
+        again = sender.ping(newer)
         if again.rejects_token and self._is_young(newer):
             self._retry_young(newer, again)
             return

@@ -107,6 +107,7 @@ def test_the_more_telling_refusal_is_decisive(simulator: Simulator) -> None:
     assert [exchange["decisive"] for exchange in (first, second, ping)] == [True, False, True]
     assert (first["reason"], second["reason"]) == ("unauthorized", "rejected_request")
     assert "client id and secret, or the user name and password" in first["means"]
+    assert (second["means"], second["next"]) == (None, None)
 
 
 def test_a_rejected_login_says_what_remains(simulator: Simulator, tmp_path: Path) -> None:

@@ -58,6 +58,19 @@ def test_a_failed_second_request_delays_the_first_grant_by_minutes(server: Perso
     assert day.names()[-1] is FieldNames.RFC6749
 
 
+@pytest.mark.parametrize("loss", [Loss.DROPPED, Loss.TIMED_OUT])
+def test_two_lost_requests_after_a_refusal_stop_logins_until_an_operator_acts(loss: Loss) -> None:
+    """The server may have counted all three requests, so right credentials too wait for a reload, and then log in."""
+    day = ServerDay(KEYCLOAK)
+    day.wire.login_script = [None, loss, loss]
+    day.run(HOUR)
+    assert len(day.logins()) == 3
+    assert day.environment.backoff(Endpoint.TOKEN) == math.inf
+    assert day.environment.logins.request_after_reload()
+    day.run(MINUTE)
+    assert day.environment.token is not None
+
+
 @every_server
 def test_an_account_that_is_enabled_logs_in_after_a_reload(server: Personality) -> None:
     """Logins stop while the account is disabled; after a reload one run logs in, whatever names the server takes."""

@@ -7,11 +7,14 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from monitor.config.settings import Credentials
-from monitor.model import Endpoint, FieldNames, HostCheck, LoginCause, Phase, Reason, Result
+from monitor.model import Endpoint, FieldNames, HostCheck, LoginCause, Phase, Reason, Result, Token
+from monitor.monitoring.environment import Prober
+from monitor.monitoring.login import Logins
 from monitor.monitoring.negotiation import PAUSES
 from tests.reporting.test_metrics import SETTINGS
 from tests.support.day import CREDENTIALS, DAY, DOWN, HOUR, NO_RESPONSE, PONG, REJECTED, UNAUTHORIZED, WELL, Day
@@ -485,6 +488,39 @@ def test_checks_of_a_token_host_cause_one_login_per_interval() -> None:
 
 
 # Tokens.
+
+
+def test_a_reload_in_the_middle_of_a_ping_sends_no_token_to_another_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that has read the old token does not send it through the new settings."""
+    day = Day(lambda day, _: day.granted())
+    day.run(MINUTE)
+    old = day.environment.token
+    usable, sent_to = Logins.usable_token, list[str]()
+
+    class Host:
+        """Sends pings to one host."""
+
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def ping(self, token: Token | None) -> Result:
+            """Note which host gets the old token."""
+            sent_to.extend([self.name] if token is old else [])
+            return day.ping(token)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(day, name)
+
+    def reload_meanwhile(logins: Logins) -> Token | None:
+        token: Token | None = usable.__get__(logins)
+        if day.settings.api_url != "https://elsewhere.example/ClientAPI":
+            day.settings = replace(day.settings, api_url="https://elsewhere.example/ClientAPI")
+            day.environment.use(day.settings, cast("Prober", Host("new")))
+        return token
+
+    monkeypatch.setattr(Logins, "usable_token", property(reload_meanwhile))
+    day.environment.run_ping()
+    assert sent_to == []
 
 
 def test_a_token_that_the_api_accepts_late_fails_no_ping() -> None:

@@ -34,7 +34,7 @@ from tests.support.login_responses import LOGIN_RESPONSES, PING_RESPONSES
 from tests.support.login_world import ADDRESSES, World, settings
 
 EXAMPLES = int(os.environ.get("MACHINE_EXAMPLES", "0"))  # not named TIGR_…: the program rejects what it does not know
-CI_EXAMPLES, STEPS = 120, 30
+CI_EXAMPLES, STEPS = 400, 30
 LONG_TIMEOUT = 3600  # seconds
 ATTEMPTS_BEFORE_RETRY = 2  # requests: the first login, and the operator's attempt
 RETRY_AFTER = [None, 0.0, 1.0, 900.0]  # seconds, as `parse_retry_after` returns them
@@ -46,7 +46,9 @@ names_or_none = st.sampled_from([None, *FieldNames])
 limits = st.tuples(st.integers(2, 5), names_or_none) | st.tuples(st.just(1), st.sampled_from(FieldNames))
 ping_intervals = st.sampled_from([5.0, 29.999, 30.0, 60.0, 300.0, 400.0])
 auth_intervals = st.sampled_from([5.0, 30.0, 60.0, 300.0, 900.0, 3600.0])
-responses = st.sampled_from(sorted(LOGIN_RESPONSES))
+# Refusals and requests to slow down open the deeper states, so they are drawn more often.
+FREQUENT = ["401", "401 invalid_grant", "400", "429", "timeout"]
+responses = st.sampled_from([*sorted(LOGIN_RESPONSES), *(4 * FREQUENT)])
 retry_after = st.sampled_from(RETRY_AFTER)
 spans = st.sampled_from([1.0, 5.0, 60.0, 300.0, 1200.0, HOUR, 6 * HOUR, DAY, 3 * DAY])
 steps_of_clock = st.sampled_from([-DAY, -HOUR, -60.0, 60.0, HOUR, DAY])
@@ -67,12 +69,28 @@ class LoginMachine(RuleBasedStateMachine):
             self.world.state.close()
         shutil.rmtree(self.directory)
 
-    @initialize(limit=limits, ping=ping_intervals, auth=auth_intervals, two=st.booleans())
-    def start(self, limit: tuple[int, FieldNames | None], ping: float, auth: float, two: bool) -> None:  # noqa: FBT001
-        """Start the monitor."""
+    @initialize(
+        limit=limits,
+        ping=ping_intervals,
+        auth=auth_intervals,
+        two=st.booleans(),
+        documented=responses,
+        rfc6749=responses,
+    )
+    def start(
+        self,
+        limit: tuple[int, FieldNames | None],
+        ping: float,
+        auth: float,
+        two: bool,  # noqa: FBT001
+        documented: str,
+        rfc6749: str,
+    ) -> None:
+        """Start the monitor, with servers whose first responses need not be grants."""
         common = settings(rejected_logins=limit[0], form_fields=limit[1], ping_interval=ping, auth_interval=auth)
         own = [common, replace(common, name="uat")] if two else [common]
         self.world = World(self.directory, own)
+        self.set_login_responses(documented, rfc6749, None)
 
     # Time.
 
@@ -81,11 +99,18 @@ class LoginMachine(RuleBasedStateMachine):
         """Let time pass."""
         self.world.run(seconds)
 
-    @rule(runs=st.integers(1, 3))
+    @rule(runs=st.integers(1, 6))
     def run_until_login(self, runs: int) -> None:
         """Let time pass until so many login requests were sent, or two days."""
         before = self.world.logins
         self.world.run(2 * DAY, lambda: self.world.logins >= before + runs)
+
+    @rule(pause=st.sampled_from([1.0, 1200.0, DAY]))
+    def run_operators_attempt(self, pause: float) -> None:
+        """Let time pass, reload, and let the login come that it allows, and the next one."""
+        self.world.run(pause)
+        self.reload()
+        self.run_until_login(3)
 
     @rule(seconds=spans)
     def suspend(self, seconds: float) -> None:
@@ -246,8 +271,7 @@ def test_a_retry_of_an_operators_attempt_is_no_attempt(monkeypatch: pytest.Monke
     monkeypatch.setattr(state, "_ROUNDS", 1)
     machine = LoginMachine()
     try:
-        machine.start(limit=(1, FieldNames.DOCUMENTED), ping=30.0, auth=30.0, two=False)
-        machine.set_login_responses(documented="401 invalid_grant", rfc6749="400", retry_after=None)
+        machine.start((1, FieldNames.DOCUMENTED), 30.0, 30.0, two=False, documented="401 invalid_grant", rfc6749="400")
         machine.run(60.0)
         machine.change_limit(limit=(4, None))
         machine.run(DAY)

@@ -72,30 +72,32 @@ def _in_file(name: str) -> Iterator[Finding]:
 
 def _in_python(name: str, source: str) -> Iterator[Finding]:
     tree = ast.parse(source)
-    docstrings = set()
+    docstrings = {id(node): node for node in _docstrings(tree)}
+    for docstring in docstrings.values():
+        yield from _in_paragraph(name, docstring.lineno, str(docstring.value), opening=True)
+    for node in ast.walk(tree):
+        for identifier in _defined(node):
+            yield from _in_identifier(name, node, identifier)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            if name.startswith(PROSE_STRINGS) and len(node.value.split()) >= MIN_PROSE_WORDS:
+                yield from _in_paragraph(name, node.lineno, node.value, opening=False)
+    yield from _in_python_comments(name, source)
+
+
+def _docstrings(tree: ast.Module) -> Iterator[ast.Constant]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
             first = node.body[0]
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                docstrings.add(id(first.value))
-                yield from _in_paragraph(name, first.lineno, first.value.value, opening=True)
-        for identifier in _defined(node):
-            yield from _in_identifier(name, node, identifier)
-    if name.startswith(PROSE_STRINGS):
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
-                if len(node.value.split()) >= MIN_PROSE_WORDS:
-                    yield from _in_paragraph(name, node.lineno, node.value, opening=False)
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+                yield first.value
+
+
+def _in_python_comments(name: str, source: str) -> Iterator[Finding]:
     previous = -1
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
-            text = token.string.lstrip("#").strip()
             first_line = token.start[0] != previous + 1
-            yield from _in_paragraph(name, token.start[0], text, opening=first_line)
+            yield from _in_paragraph(name, token.start[0], token.string.lstrip("#").strip(), opening=first_line)
             previous = token.start[0]
 
 

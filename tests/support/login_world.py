@@ -24,8 +24,8 @@ from tests.support.login_ledger import Ledger
 
 EXCHANGE, DECISION = 0.05, 0.01  # seconds that an exchange takes, and a run without one
 MAX_RUNS_PER_SECOND = 30  # of one environment: above that, a run repeats without end
-MAX_LOGINS_PER_STEP = 60  # a step ends early after so many: time is unlimited, the test's is not
-MAX_PINGS_PER_STEP = 60  # a longer step leaves out pings
+MAX_LOGINS_PER_STEP = 30  # a step ends early after so many: time is unlimited, the test's is not
+MAX_SCHEDULED_RUNS = 30  # of one job per step: a longer step leaves out some; logins that are due come all the same
 RESTART_PAUSE = 5.0  # seconds until a process that was killed is started again
 FIRST_DELAY = 0.5  # seconds between the first runs of two jobs
 ADDRESSES = MappingProxyType(
@@ -105,10 +105,11 @@ class Site:
                 due[job] = min(due[job], max(moment, now))
         return due
 
-    def run(self, job: str, ping_interval: float) -> None:
-        """Run a job, and plan its next scheduled run."""
+    def run(self, job: str, shortest: float) -> None:
+        """Run a job, and plan its next scheduled run, at least `shortest` seconds later."""
         if self.world.now >= self.slots[job]:
-            self.slots[job] = self.world.now + (self.settings.auth_interval if job == "login" else ping_interval)
+            interval = self.settings.auth_interval if job == "login" else self.settings.ping_interval
+            self.slots[job] = self.world.now + max(interval, shortest)
         {"login": self.login, "ping": self.ping_run, "check": self.environment.run_host_check}[job]()
 
     def login(self) -> None:
@@ -219,16 +220,16 @@ class World:
                 self.now = max(self.now, end)
                 return
             self.now = max(self.now, moment)
-            self._run(site, job, max(site.settings.ping_interval, seconds / MAX_PINGS_PER_STEP))
+            self._run(site, job, seconds / MAX_SCHEDULED_RUNS)
 
-    def _run(self, site: Site, job: str, ping_interval: float) -> None:
+    def _run(self, site: Site, job: str, shortest: float) -> None:
         site.busy.append(self.now)
         if len(site.busy) == MAX_RUNS_PER_SECOND and self.now - site.busy[0] < 1:
             raise StormError(f"(f) the {job} job of {site.settings.name} repeats without end")
         races = self.racing and job == "login" and site is not self.sites[-1]
         self.state.rival = self.sites[-1].login if races else None
         try:
-            site.run(job, ping_interval)
+            site.run(job, shortest)
         except KilledError:
             self.restart()
         finally:
