@@ -13,6 +13,7 @@ import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeGuard
 
 from tests.support.checkout import ROOT, tracked
 
@@ -78,10 +79,14 @@ def _in_python(name: str, source: str) -> Iterator[Finding]:
     for node in ast.walk(tree):
         for identifier in _defined(node):
             yield from _in_identifier(name, node, identifier)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
-            if name.startswith(PROSE_STRINGS) and len(node.value.split()) >= MIN_PROSE_WORDS:
-                yield from _in_paragraph(name, node.lineno, node.value, opening=False)
+        if _is_text(node) and id(node) not in docstrings and name.startswith(PROSE_STRINGS):
+            yield from _in_paragraph(name, node.lineno, str(node.value), opening=False)
     yield from _in_python_comments(name, source)
+
+
+def _is_text(node: ast.AST) -> TypeGuard[ast.Constant]:
+    is_string = isinstance(node, ast.Constant) and isinstance(node.value, str)
+    return is_string and len(str(getattr(node, "value", "")).split()) >= MIN_PROSE_WORDS
 
 
 def _docstrings(tree: ast.Module) -> Iterator[ast.Constant]:
