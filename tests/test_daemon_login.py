@@ -12,7 +12,7 @@ import pytest
 from monitor.simulator import CertificateKind, Simulator
 from monitor.simulator.faults import Certificate, Fault, Hang, Moment, Refuse, Reset, Slow, Status
 from tests.canaries import CANARIES, simulator_with_canaries
-from tests.process import Monitor, wait_for
+from tests.process import Monitor, status, wait_for
 from tests.test_daemon import FAST, PROD_PING, PROD_TOKEN
 
 ONE = {"TIGR_ENVIRONMENTS__UAT__ENABLED": "false"}
@@ -137,3 +137,18 @@ def test_the_check_of_the_token_host_can_be_turned_off(simulator: Simulator, tmp
         monitor.wait_for(1, "tigr_up", **PROD_PING)
         pinged(monitor, 3)
     assert simulator.log.connections("prod", "token") == 1
+
+
+def test_many_signals_during_a_login_wait_as_two(simulator: Simulator, tmp_path: Path) -> None:
+    """A reload and a login wait in a thread each, however many signals ask for them, and each is carried out."""
+    prod = simulator.environment("prod")
+    prod.token_faults.set(Slow(3))
+    with Monitor(simulator.settings() | FAST | ONE | {"TIGR_TIMEOUT": "1m"}, tmp_path) as monitor:
+        wait_for(lambda: len(simulator.log.records("prod", "token")) == 1, "the login has left")
+        before = int(status(monitor.process.pid)["Threads"])
+        for number in (signal.SIGHUP, signal.SIGUSR1) * 40:
+            monitor.process.send_signal(number)
+            monitor.answers()  # the kernel joins pending signals of one kind: let the process take this one
+        assert int(status(monitor.process.pid)["Threads"]) < before + 20
+        monitor.wait_for_log("reloaded: ")
+        monitor.wait_for_log("SIGUSR1: no login is delayed")
