@@ -43,8 +43,8 @@ _REFUSED_ONCE = Explanation(
 )
 _ANY: Mapping[Reason, Explanation] = {
     Reason.NO_TOKEN: Explanation(
-        "There is no valid token to ping with, because the login failed.",
-        "Fix the login first.",
+        "There is no valid token to ping with: the login failed, or its token expired before the next login was due.",
+        "Fix the login first. If it works, compare the lifetime of its tokens with TIGR_PING_INTERVAL.",
     ),
     Reason.TIMEOUT: Explanation(
         "The host did not answer in time.",
@@ -120,6 +120,8 @@ def explain(result: Result) -> Explanation:
         raise ValueError("a success needs no explanation")
     if result.credentials_rejected:
         return _with_hint(_BY_CODE.get(result.error_code or "", _BAD_CREDENTIALS), result)
+    if result.rejects_token:  # also as a 403, which names the address otherwise
+        return _ANY[Reason.UNAUTHORIZED]
     return _with_hint(_REFUSED_ONCE, result) if result.refused else _ANY[result.reason]
 
 
