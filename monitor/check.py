@@ -117,7 +117,7 @@ class _Exchanges:
 
 def _suppressed(environment: Environment) -> Result:
     now, pause = SYSTEM_CLOCK.wall(), environment.logins.suppressed_for
-    rejected = environment.credentials_rejected
+    rejected = environment.logins.refused
     cause = "these credentials were rejected before" if rejected else "earlier logins got no response"
     end = "logins have stopped" if math.isinf(pause) else f"logins are suppressed until {timestamp(now + pause)}"
     return Result(

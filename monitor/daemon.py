@@ -152,9 +152,15 @@ class Daemon:
         monitoring.adopt(new.settings, context)
         self._loaded = new
         asked = monitoring.request_logins_after_reload()
+        others = [name for name in monitoring.suppressed() if name not in asked]
         _log.info("reloaded: %s", _news(old, new))
         if asked:
             _log.info("%s: one login with the credentials that were rejected, as this reload asks", ", ".join(asked))
+        if others:
+            _log.info(
+                "%s: logins stay suppressed: a reload has allowed one login already; SIGUSR1 allows another",
+                ", ".join(others),
+            )
 
     def _configure_log(self, settings: Settings) -> None:
         layout = self._loaded.settings.log_format  # the one the daemon began with

@@ -10,12 +10,15 @@ from typing import Any
 
 import pytest
 
+from monitor.negotiation import LoginRecord
+from monitor.settings import load
 from monitor.simulator import Simulator
 from monitor.simulator.faults import ApiOpen, Echo, Refuse, Slow, Status, TokenAnswer
 from monitor.simulator.message import Answer
 from monitor.simulator.personalities import VENDOR_PAGE
+from monitor.state import LoginKey, State
 from tests.canaries import CANARIES, leaks, simulator_with_canaries, values
-from tests.process import run
+from tests.process import Monitor, run
 
 
 @pytest.fixture
@@ -161,6 +164,22 @@ def test_a_pause_is_respected(simulator: Simulator, tmp_path: Path) -> None:
     assert held_back["status"] is None
     assert "suppressed until" in held_back["detail"]
     assert simulator.log.requests("prod", "token") == 2
+
+
+def test_logins_without_a_response_are_not_reported_as_rejected(simulator: Simulator, tmp_path: Path) -> None:
+    """A monitor that ended during two logins suppresses the next; its log and `check` blame no credentials."""
+    environ = simulator.settings() | {"TIGR_STATE_DIR": str(tmp_path), "TIGR_REJECTED_LOGINS": "2"}
+    prod = next(own for own in load(environ).settings.environments if own.name == "prod")
+    state = State(tmp_path)
+    key = LoginKey(prod.token_url, state.fingerprint(*prod.identity))
+    state.save(key, LoginRecord(counted=1, in_flight=True))
+    state.close()
+    login, _ = check_json(simulator, "prod", status=1, **environ)
+    assert login["detail"].startswith("not sent: earlier logins got no response")
+    assert login["means"].startswith("Earlier logins got no response")
+    with Monitor(environ | {"TIGR_ENVIRONMENTS__UAT__ENABLED": "false"}, tmp_path) as monitor:
+        monitor.wait_for_log("prod: logins have stopped: logins were sent whose responses never arrived")
+    assert simulator.log.requests("prod", "token") == 0
 
 
 def test_broken_promises_are_warnings(simulator: Simulator) -> None:
