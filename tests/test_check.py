@@ -94,6 +94,7 @@ def test_both_requests_of_a_first_contact_are_shown(simulator: Simulator) -> Non
     assert [exchange["decisive"] for exchange in (first, second, ping)] == [False, True, True]
     assert (first["field_names"], second["field_names"]) == ("documented", "rfc6749")
     text = run(["check", "prod"], simulator.settings()).stdout
+    assert "with Username/Password, not decisive: a later request decides" in text
     assert "with Username/Password, not decisive" in text
     assert "Invalid Login ID or Password" in text
     assert "TIGR_ENVIRONMENTS__PROD__FORM_FIELDS=rfc6749" in text
@@ -111,6 +112,8 @@ def test_the_more_telling_refusal_is_decisive(simulator: Simulator) -> None:
     assert (first["reason"], second["reason"]) == ("unauthorized", "rejected_request")
     assert "client id and secret, or the user name and password" in first["means"]
     assert (second["means"], second["next"]) == (None, None)
+    text = run(["check", "prod"], simulator.settings() | wrong).stdout
+    assert "with username/password, not decisive: the request before it decides" in text
 
 
 def test_a_rejected_login_says_what_remains(simulator: Simulator, tmp_path: Path) -> None:
