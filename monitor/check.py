@@ -81,7 +81,7 @@ def as_json(reports: Iterable[Report]) -> str:
 
 def as_text(report: Report) -> str:
     """Return a report for a person."""
-    lines = []
+    lines: list[str] = []
     for position, result in enumerate(report.results):
         is_last = all(later.endpoint is not result.endpoint for later in report.results[position + 1 :])
         lines += _lines(result, is_last=is_last)
