@@ -67,6 +67,7 @@ class Daemon:
         """
         faulthandler.enable()  # the watchdog's SIGABRT: which line hangs; it prints no values
         settings = self._loaded.settings
+        self._take_signals(signal.SIGHUP, signal.SIGUSR1)  # at once: by default they end the process
         self._configure_log(settings)
         sys.setswitchinterval(_SWITCH_INTERVAL)
         context = probing_context(settings)
@@ -78,8 +79,7 @@ class Daemon:
             server = _server(settings, monitoring, guard)
             resources.callback(server.stop)
             server.start()
-            for number, order in _ORDERS.items():
-                signal.signal(number, lambda *_, order=order: self._orders.put(order))
+            self._take_signals(*_ORDERS)
             names = ", ".join(monitoring.index())
             _log.info("tigr-monitor %s watches %s", __version__, names, extra=fields(metrics=f"{server.url}/metrics"))
             if not has_roots(context):
@@ -103,6 +103,10 @@ class Daemon:
             self._obey(monitoring)
             self._notifier.stopping()
             _log.info("stopping")
+
+    def _take_signals(self, *numbers: signal.Signals) -> None:
+        for number in numbers:
+            signal.signal(number, lambda *_, order=_ORDERS[number]: self._orders.put(order))
 
     def _obey(self, monitoring: Monitoring) -> None:
         tasks = {_Order.RELOAD: self._reload, _Order.LOG_IN: self._log_in}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 from monitor.simulator import CertificateKind, Simulator
 from monitor.simulator.faults import Certificate, Fault, Hang, Moment, Refuse, Reset, Slow, Status
 from tests.canaries import CANARIES, simulator_with_canaries
-from tests.process import Monitor, status, wait_for
+from tests.process import Monitor, clean, status, wait_for
 from tests.test_daemon import FAST, PROD_PING, PROD_TOKEN
 
 ONE = {"TIGR_ENVIRONMENTS__UAT__ENABLED": "false"}
@@ -137,6 +139,17 @@ def test_the_check_of_the_token_host_can_be_turned_off(simulator: Simulator, tmp
         monitor.wait_for(1, "tigr_up", **PROD_PING)
         pinged(monitor, 3)
     assert simulator.log.connections("prod", "token") == 1
+
+
+def test_signals_during_the_start_do_not_end_the_process(simulator: Simulator) -> None:
+    """SIGHUP and SIGUSR1 that come before the state has been read are kept for later."""
+    script = (
+        "import os, signal, sys; from monitor import cli, daemon; "
+        "kill = lambda number: os.kill(os.getpid(), number); "
+        "daemon._state = lambda _: (kill(signal.SIGHUP), kill(signal.SIGUSR1), sys.exit(7)); cli.main(['run'])"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], env=clean(simulator.settings()), timeout=60, check=False)
+    assert ended.returncode == 7
 
 
 def test_many_signals_during_a_login_wait_as_two(simulator: Simulator, tmp_path: Path) -> None:
