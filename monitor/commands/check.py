@@ -84,7 +84,10 @@ def as_json(reports: Iterable[Report]) -> str:
 
 def as_text(report: Report) -> str:
     """Return a report for a person."""
-    lines = [line for result in report.results for line in _lines(result)]
+    lines: list[str] = []
+    for position, result in enumerate(report.results):
+        is_last = all(later.endpoint is not result.endpoint for later in report.results[position + 1 :])
+        lines += _lines(result, is_last=is_last)
     if report.password_sent and report.why_volatile:
         times = "once" if report.password_sent == 1 else f"{report.password_sent} times"
         lines += _paragraph(
@@ -120,7 +123,7 @@ class _Exchanges:
 
 def _suppressed(environment: Environment) -> Result:
     now, pause = SYSTEM_CLOCK.wall(), environment.logins.suppressed_for
-    rejected = environment.credentials_rejected
+    rejected = environment.logins.refused
     cause = "these credentials were rejected before" if rejected else "earlier logins got no response"
     end = "logins have stopped" if math.isinf(pause) else f"logins are suppressed until {timestamp(now + pause)}"
     return Result(
@@ -169,7 +172,7 @@ def _object(settings: EnvironmentSettings, result: Result) -> dict[str, Any]:
     return exchange
 
 
-def _lines(result: Result) -> Iterator[str]:
+def _lines(result: Result, *, is_last: bool) -> Iterator[str]:
     head = f"{result.environment:<7} {'login' if result.endpoint is Endpoint.TOKEN else 'ping':<5} "
     if result.unauthenticated:
         yield f"{head} unauthenticated probe: " + _api_state(result)
@@ -177,7 +180,8 @@ def _lines(result: Result) -> Iterator[str]:
     if result.success:
         yield f"{head} ok, {result.duration:.3f} s" + _granted(result)
     elif result.retried:
-        yield f"{head} {result.reason}{_status(result)}{_sent_names(result)}, not decisive: a second request follows"
+        decisive = "the request before it" if is_last else "a later request"
+        yield f"{head} {result.reason}{_status(result)}{_sent_names(result)}, not decisive: {decisive} decides"
     else:
         yield f"{head} FAILED: {result.reason}{_status(result)}" + _sent_names(result) + _spent(result)
     if result.phases:

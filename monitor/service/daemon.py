@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import faulthandler
+import functools
 import gc
 import logging
 import queue
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from enum import Enum, auto
 
@@ -57,7 +58,8 @@ class Daemon:
         self._loaded = loaded
         self._environ = environ
         self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
-        self._reloading = threading.Lock()
+        self._obeying = threading.Lock()
+        self._pending: set[_Order] = set()  # orders that wait for the lock: signals that repeat one add nothing
         self._notifier = notifier
 
     def run(self) -> None:
@@ -67,6 +69,7 @@ class Daemon:
         """
         faulthandler.enable()  # the watchdog's SIGABRT: which line hangs; it prints no values
         settings = self._loaded.settings
+        self._take_signals(signal.SIGHUP, signal.SIGUSR1)  # at once: by default they end the process
         self._configure_log(settings)
         sys.setswitchinterval(_SWITCH_INTERVAL)
         context = probing_context(settings)
@@ -78,8 +81,7 @@ class Daemon:
             server = _server(settings, monitoring, guard)
             resources.callback(server.stop)
             server.start()
-            for number, order in _ORDERS.items():
-                signal.signal(number, lambda *_, order=order: self._orders.put(order))
+            self._take_signals(*_ORDERS)
             names = ", ".join(monitoring.index())
             _log.info("tigr-monitor %s watches %s", __version__, names, extra=fields(metrics=f"{server.url}/metrics"))
             if not has_roots(context):
@@ -104,16 +106,29 @@ class Daemon:
             self._notifier.stopping()
             _log.info("stopping")
 
+    def _take_signals(self, *numbers: signal.Signals) -> None:
+        for number in numbers:
+            signal.signal(number, lambda *_, order=_ORDERS[number]: self._orders.put(order))
+
     def _obey(self, monitoring: Monitoring) -> None:
         tasks = {_Order.RELOAD: self._reload, _Order.LOG_IN: self._log_in}
         while (order := self._orders.get()) is not _Order.STOP:
+            if order in self._pending:
+                continue
+            self._pending.add(order)
             # In a thread of its own: it waits for logins in progress, for which the order to stop must not wait.
-            threading.Thread(target=tasks[order], args=(monitoring,), name=order.name.lower(), daemon=True).start()
+            task = functools.partial(self._carry_out, order, tasks[order], monitoring)
+            threading.Thread(target=task, name=order.name.lower(), daemon=True).start()
+
+    def _carry_out(self, order: _Order, task: Callable[[Monitoring], None], monitoring: Monitoring) -> None:
+        """Carry out one order at a time; a signal that comes while it is in progress is an order of its own."""
+        with self._obeying:
+            self._pending.discard(order)
+            task(monitoring)
 
     def _log_in(self, monitoring: Monitoring) -> None:
         """Allow a login that is delayed, because an operator asks for it."""
-        with self._reloading:
-            allowed = monitoring.request_logins_after_signal()
+        allowed = monitoring.request_logins_after_signal()
         if allowed:
             _log.info("%s: one login, as SIGUSR1 asks", ", ".join(allowed))
         else:
@@ -121,12 +136,11 @@ class Daemon:
 
     def _reload(self, monitoring: Monitoring) -> None:
         """Read the settings again, and go over to them if they can be used."""
-        with self._reloading:
-            self._notifier.reloading()
-            try:
-                self._read_again(monitoring)
-            finally:
-                self._notifier.ready()
+        self._notifier.reloading()
+        try:
+            self._read_again(monitoring)
+        finally:
+            self._notifier.ready()
 
     def _read_again(self, monitoring: Monitoring) -> None:
         old = self._loaded
@@ -144,9 +158,15 @@ class Daemon:
         monitoring.adopt(new.settings, context)
         self._loaded = new
         asked = monitoring.request_logins_after_reload()
+        others = [name for name in monitoring.suppressed() if name not in asked]
         _log.info("reloaded: %s", _news(old, new))
         if asked:
             _log.info("%s: one login with the credentials that were rejected, as this reload asks", ", ".join(asked))
+        if others:
+            _log.info(
+                "%s: logins stay suppressed: a reload has allowed one login already; SIGUSR1 allows another",
+                ", ".join(others),
+            )
 
     def _configure_log(self, settings: Settings) -> None:
         layout = self._loaded.settings.log_format  # the one the daemon began with

@@ -10,12 +10,15 @@ from typing import Any
 
 import pytest
 
+from monitor.config.settings import load
+from monitor.monitoring.negotiation import LoginRecord
+from monitor.monitoring.state import LoginKey, State
 from monitor.simulator import Simulator
 from monitor.simulator.faults import ApiOpen, Echo, Refuse, Slow, Status, TokenAnswer
 from monitor.simulator.message import Answer
 from monitor.simulator.personalities import VENDOR_PAGE
 from tests.support.canaries import CANARIES, leaks, simulator_with_canaries, values
-from tests.support.process import run
+from tests.support.process import Monitor, run
 
 
 @pytest.fixture
@@ -91,6 +94,7 @@ def test_both_requests_of_a_first_contact_are_shown(simulator: Simulator) -> Non
     assert [exchange["decisive"] for exchange in (first, second, ping)] == [False, True, True]
     assert (first["field_names"], second["field_names"]) == ("documented", "rfc6749")
     text = run(["check", "prod"], simulator.settings()).stdout
+    assert "with Username/Password, not decisive: a later request decides" in text
     assert "with Username/Password, not decisive" in text
     assert "Invalid Login ID or Password" in text
     assert "TIGR_ENVIRONMENTS__PROD__FORM_FIELDS=rfc6749" in text
@@ -108,6 +112,8 @@ def test_the_more_telling_refusal_is_decisive(simulator: Simulator) -> None:
     assert (first["reason"], second["reason"]) == ("unauthorized", "rejected_request")
     assert "client id and secret, or the user name and password" in first["means"]
     assert (second["means"], second["next"]) == (None, None)
+    text = run(["check", "prod"], simulator.settings() | wrong).stdout
+    assert "with username/password, not decisive: the request before it decides" in text
 
 
 def test_a_rejected_login_says_what_remains(simulator: Simulator, tmp_path: Path) -> None:
@@ -161,6 +167,22 @@ def test_a_pause_is_respected(simulator: Simulator, tmp_path: Path) -> None:
     assert held_back["status"] is None
     assert "suppressed until" in held_back["detail"]
     assert simulator.log.requests("prod", "token") == 2
+
+
+def test_logins_without_a_response_are_not_reported_as_rejected(simulator: Simulator, tmp_path: Path) -> None:
+    """A monitor that ended during two logins suppresses the next; its log and `check` blame no credentials."""
+    environ = simulator.settings() | {"TIGR_STATE_DIR": str(tmp_path), "TIGR_REJECTED_LOGINS": "2"}
+    prod = next(own for own in load(environ).settings.environments if own.name == "prod")
+    state = State(tmp_path)
+    key = LoginKey(prod.token_url, state.fingerprint(*prod.identity))
+    state.save(key, LoginRecord(counted=1, in_flight=True))
+    state.close()
+    login, _ = check_json(simulator, "prod", status=1, **environ)
+    assert login["detail"].startswith("not sent: earlier logins got no response")
+    assert login["means"].startswith("Earlier logins got no response")
+    with Monitor(environ | {"TIGR_ENVIRONMENTS__UAT__ENABLED": "false"}, tmp_path) as monitor:
+        monitor.wait_for_log("prod: logins have stopped: logins were sent whose responses never arrived")
+    assert simulator.log.requests("prod", "token") == 0
 
 
 def test_broken_promises_are_warnings(simulator: Simulator) -> None:
