@@ -17,7 +17,7 @@ from monitor.errors import ConfigError
 from monitor.model import ClientAuth, FieldNames
 
 __all__ = [
-    "Credentials",
+    "EnvironmentCredentials",
     "EnvironmentSettings",
     "Loaded",
     "Origin",
@@ -29,7 +29,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
+class EnvironmentCredentials:
     """What an environment's token is asked for with. Nothing of it is in its `repr`."""
 
     client_id: str = field(repr=False)
@@ -45,7 +45,7 @@ class EnvironmentSettings:
     name: str
     token_url: str
     api_url: str  # without a slash at its end
-    credentials: Credentials
+    credentials: EnvironmentCredentials
     client_auth: ClientAuth
     form_fields: FieldNames | None  # None: found out
     ping_interval: float
@@ -159,7 +159,7 @@ def _environment(name: str, own: EnvironmentSchema, common: Schema, route: _Rout
         name=name,
         token_url=own.token_url,
         api_url=own.api_url,
-        credentials=Credentials(own.client_id, own.client_secret, own.username, own.password),
+        credentials=EnvironmentCredentials(own.client_id, own.client_secret, own.username, own.password),
         client_auth=own.client_auth,
         form_fields=own.form_fields,
         ping_interval=own.ping_interval or common.ping_interval,
