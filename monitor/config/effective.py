@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from monitor import durations, hosts
-from monitor.config.proxy import Ambient, Proxy
+from monitor.config.proxy import Ambient, ProxySettings
 from monitor.config.schema import CREDENTIALS, Schema
 from monitor.config.sources import Found, Key, variable, visible
 
@@ -72,6 +72,6 @@ def _shown(key: Key, value: object) -> str:
             return durations.text(value)
         case (str(host), int(port)):
             return f"{hosts.bracketed(host)}:{port}"
-        case Proxy() | Path() | StrEnum() | str() | int():
+        case ProxySettings() | Path() | StrEnum() | str() | int():
             return str(value)
     raise AssertionError(key)  # pragma: no cover - a new kind of setting

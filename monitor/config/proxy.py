@@ -14,7 +14,7 @@ from monitor.config import urls as addresses
 
 
 @dataclass(frozen=True, slots=True)
-class Proxy:
+class ProxySettings:
     """An HTTP proxy that is asked for a tunnel (CONNECT). What lets us in is in no `repr`."""
 
     host: str
@@ -30,7 +30,7 @@ class Ambient:
     """The proxy that the variables shared by all programs ask for, and what they except from it."""
 
     variable: str
-    proxy: Proxy
+    proxy: ProxySettings
     no_proxy: str
 
     def __str__(self) -> str:
@@ -43,7 +43,7 @@ class Ambient:
         return not any(proxy_bypass_environment(spelling, {"no": self.no_proxy}) for spelling in spellings)
 
 
-def parse(text: str) -> Proxy:
+def parse(text: str) -> ProxySettings:
     """Return the proxy at `http://[user:password@]host:port`; user and password may be percent-encoded.
 
     The scheme may be left out, and the port is then 80, as other programs have it. Raises `ValueError` with a message
@@ -56,7 +56,7 @@ def parse(text: str) -> Proxy:
     if parts.path not in ("", "/") or "?" in text or "#" in text:
         raise ValueError("must end with its port; a `/`, `?` or `#` in the password is written %2F, %3F or %23")
     host, port = addresses.authority(place, 80)
-    return Proxy(host, port, _authorization(login) if login else None)
+    return ProxySettings(host, port, _authorization(login) if login else None)
 
 
 def ambient(environ: Mapping[str, str]) -> Ambient | None:

@@ -167,7 +167,7 @@ def _certificates(found: Found) -> Path:
     return file
 
 
-def _proxy(found: Found) -> proxies.Proxy | None:
+def _proxy(found: Found) -> proxies.ProxySettings | None:
     text = _text(found)
     return None if text.lower() == "none" else proxies.parse(text)
 
@@ -220,7 +220,7 @@ class Schema(BaseSettings):
     listen: Annotated[tuple[str, int], BeforeValidator(_listen)] = ("127.0.0.1", 9844)
     web_config_file: Annotated[Path | None, BeforeValidator(_file)] = None
     ca_file: Annotated[Path | None, BeforeValidator(_certificates)] = None
-    proxy: Annotated[proxies.Proxy | None, BeforeValidator(_proxy)] = None
+    proxy: Annotated[proxies.ProxySettings | None, BeforeValidator(_proxy)] = None
     state_dir: Annotated[Path | None, BeforeValidator(path)] = None
     log_level: Annotated[str, BeforeValidator(_one_of("debug", "info", "warning", "error"))] = "info"
     log_format: Annotated[Literal["logfmt", "json"], BeforeValidator(_one_of("logfmt", "json"))] = "logfmt"

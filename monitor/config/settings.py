@@ -11,7 +11,7 @@ from monitor.config import locations as places
 from monitor.config import proxy as proxies
 from monitor.config import validation as complaints
 from monitor.config.effective import Origin, aligned, origins
-from monitor.config.proxy import Proxy
+from monitor.config.proxy import ProxySettings
 from monitor.config.schema import KNOWN_ENVIRONMENTS, EnvironmentSchema, Schema, is_disabled
 from monitor.errors import ConfigError
 from monitor.model import ClientAuth, FieldNames
@@ -21,7 +21,7 @@ __all__ = [
     "EnvironmentSettings",
     "Loaded",
     "Origin",
-    "Proxy",
+    "ProxySettings",
     "Settings",
     "describe",
     "load",
@@ -56,8 +56,8 @@ class EnvironmentSettings:
     rejected_logins: int  # requests that may carry rejected credentials before logins stop
     token_host_check: bool
     unauthenticated_interval: float | None  # None: off
-    token_proxy: Proxy | None
-    api_proxy: Proxy | None
+    token_proxy: ProxySettings | None
+    api_proxy: ProxySettings | None
 
     @property
     def identity(self) -> tuple[str, ...]:
@@ -120,10 +120,10 @@ def describe(loaded: Loaded) -> list[str]:
 class _Route:
     """Which proxy stands between us and a URL."""
 
-    chosen: Proxy | None
+    chosen: ProxySettings | None
     ambient: proxies.Ambient | None
 
-    def to(self, url: str) -> Proxy | None:
+    def to(self, url: str) -> ProxySettings | None:
         if url.startswith("http:"):  # this very machine
             return None
         if self.ambient is not None:

@@ -6,10 +6,10 @@ from base64 import b64encode
 
 import pytest
 
-from monitor.config.settings import EnvironmentSettings, Proxy
+from monitor.config.settings import EnvironmentSettings, ProxySettings
 from tests.support.settings import loaded, name, only_problem
 
-PLAIN = Proxy("proxy.test", 3128)
+PLAIN = ProxySettings("proxy.test", 3128)
 URL = "http://proxy.test:3128"
 
 
@@ -30,13 +30,13 @@ def told(environ: dict[str, str | None]) -> tuple[str, str]:
         ("http://proxy.test:3128/", PLAIN),
         ("HTTP://proxy.test:3128", PLAIN),
         ("proxy.test:3128", PLAIN),
-        ("http://proxy.test", Proxy("proxy.test", 80)),
-        ("http://[::1]:3128", Proxy("::1", 3128)),
-        ("http://[::1]", Proxy("::1", 80)),
+        ("http://proxy.test", ProxySettings("proxy.test", 80)),
+        ("http://[::1]:3128", ProxySettings("::1", 3128)),
+        ("http://[::1]", ProxySettings("::1", 80)),
         ("http://@proxy.test:3128", PLAIN),
     ],
 )
-def test_a_proxy_is_an_http_url(written: str, proxy: Proxy) -> None:
+def test_a_proxy_is_an_http_url(written: str, proxy: ProxySettings) -> None:
     """Scheme and port may be left out, as other programs have it."""
     assert prod({"TIGR_PROXY": written}).token_proxy == proxy
     assert prod({"TIGR_PROXY": written}).api_proxy == proxy
@@ -57,7 +57,7 @@ def test_user_and_password_of_a_proxy_are_decoded(login: str, sent: bytes) -> No
     proxy = prod({"TIGR_PROXY": f"http://{login}@proxy.test:3128"}).token_proxy
     assert proxy is not None
     assert proxy.authorization == "Basic " + b64encode(sent).decode()
-    assert repr(proxy) == "Proxy(host='proxy.test', port=3128)"
+    assert repr(proxy) == "ProxySettings(host='proxy.test', port=3128)"
     assert told({"TIGR_PROXY": f"http://{login}@proxy.test:3128"}) == (URL, "environment")
 
 
