@@ -19,7 +19,7 @@ from monitor.model import ClientAuth, FieldNames
 __all__ = [
     "EnvironmentCredentials",
     "EnvironmentSettings",
-    "Loaded",
+    "LoadedSettings",
     "Origin",
     "ProxySettings",
     "Settings",
@@ -82,7 +82,7 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedSettings:
     """What `load` found."""
 
     settings: Settings
@@ -90,7 +90,7 @@ class Loaded:
     load_credential: bool  # secrets came from systemd's LoadCredential, which copies them when the service starts
 
 
-def load(environ: Mapping[str, str] = os.environ, *, run_secrets: Path = places.RUN_SECRETS) -> Loaded:
+def load(environ: Mapping[str, str] = os.environ, *, run_secrets: Path = places.RUN_SECRETS) -> LoadedSettings:
     """Return the settings that the TOML file, the secret files and `environ` make up; the later wins, key by key.
 
     An environment that is disabled may be half written: its values are not looked at.
@@ -108,10 +108,10 @@ def load(environ: Mapping[str, str] = os.environ, *, run_secrets: Path = places.
 
     settings = _settings(schema, _Route(schema.proxy, ambient))
     told = (*written.origins, *origins(schema, merged, ambient))
-    return Loaded(settings, told, load_credential=written.load_credential)
+    return LoadedSettings(settings, told, load_credential=written.load_credential)
 
 
-def describe(loaded: Loaded) -> list[str]:
+def describe(loaded: LoadedSettings) -> list[str]:
     """Return what is in force and where it came from, as lines of text in columns."""
     return aligned(loaded.origins)
 
