@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import ssl
 
-from monitor.hosts import reachable
+from monitor.hosts import reachable_address
 
 _LIMIT = 3.0  # seconds, for each wait
 _LONGEST = 4096  # bytes of the answer that are shown
@@ -18,7 +18,7 @@ def health(host: str, port: int, *, tls: bool, authorization: str | None = None)
     name that Prometheus uses, not for a loopback address, and nothing secret is sent. A response other than 200 and
     503, such as 401, says nothing about the daemon's health, and is not taken for it.
     """
-    host = reachable(host)
+    host = reachable_address(host)
     connection = http.client.HTTPConnection(host, port, timeout=_LIMIT)
     if tls:
         context = ssl.create_default_context()
