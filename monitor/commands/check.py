@@ -31,12 +31,12 @@ _SHOWN = {FieldNames.DOCUMENTED: "Username/Password", FieldNames.RFC6749: "usern
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class CheckReport:
     """Exchanges with one environment, in the order in which they were sent."""
 
     settings: EnvironmentSettings
     results: tuple[Result, ...]
-    why_volatile: str  # why refused logins are not remembered; empty if they are
+    why_not_persisted: str  # why refused logins are not remembered; empty if they are
 
     @property
     def well(self) -> bool:
@@ -52,7 +52,7 @@ class Report:
         return sum(result.sent for result in logins)
 
 
-def check(settings: EnvironmentSettings, wire: Wire, state: State) -> Report:
+def check(settings: EnvironmentSettings, wire: Wire, state: State) -> CheckReport:
     """Log in and ping once, as the daemon would.
 
     Suppressed logins stay suppressed: the login then is a Result with that reason, and nothing is sent. A ping that is
@@ -68,10 +68,10 @@ def check(settings: EnvironmentSettings, wire: Wire, state: State) -> Report:
     while exchanges.results[-1].retried and (due := environment.next_ping()) is not None:
         time.sleep(min(max(0.0, due - SYSTEM_CLOCK.now()), YOUNG_TOKEN))
         environment.run_ping()
-    return Report(settings, tuple(exchanges.in_order()), state.why_volatile)
+    return CheckReport(settings, tuple(exchanges.in_order()), state.why_not_persisted)
 
 
-def as_json(reports: Iterable[Report]) -> str:
+def as_json(reports: Iterable[CheckReport]) -> str:
     """Return an array with an object per exchange. Times are RFC 3339 and seconds."""
     exchanges = [
         _object(report.settings, result)
@@ -82,14 +82,14 @@ def as_json(reports: Iterable[Report]) -> str:
     return json.dumps(exchanges, indent=2, ensure_ascii=False)
 
 
-def as_text(report: Report) -> str:
+def as_text(report: CheckReport) -> str:
     """Return a report for a person."""
     lines = [line for result in report.results for line in _lines(result)]
-    if report.password_sent and report.why_volatile:
+    if report.password_sent and report.why_not_persisted:
         times = "once" if report.password_sent == 1 else f"{report.password_sent} times"
         lines += _paragraph(
             "Note",
-            f"the password was sent {times} without a grant, and nothing remembers it: {report.why_volatile}. "
+            f"the password was sent {times} without a grant, and nothing remembers it: {report.why_not_persisted}. "
             "Every further check sends it again, and may lock the account.",
         )
     return "\n".join(lines)
