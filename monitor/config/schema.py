@@ -1,10 +1,11 @@
-"""Which settings there are, what each may be, and what it is when nobody sets it.
+"""The schema of the settings: names, valid values, defaults.
 
-Every field takes a `Found` and gives its value; what is wrong with it is said in words that do not repeat it.
+A validator takes a value as its source contains it. The message of its `ValueError` does not quote the value.
 """
 
 from __future__ import annotations
 
+import logging
 import re
 import ssl
 import unicodedata
@@ -16,18 +17,20 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from monitor import durations
-from monitor.config import proxy as proxies
-from monitor.config import urls as addresses
-from monitor.config.sources import Found, Key
+from monitor.config import urls
+from monitor.config.proxy import ProxySettings, parse_proxy
+from monitor.config.sources import Key, SourceValue
 from monitor.model import ClientAuth, FieldNames
 
-CONFIG_FILE = ("config_file",)  # these two say where the others are, so only the environment can set them
+logging.getLogger("pydantic_settings").disabled = True  # at DEBUG it logs every value, secrets included
+
+CONFIG_FILE = ("config_file",)  # these two locate the other settings, so only the environment can set them
 SECRETS_DIR = ("secrets_dir",)
 CREDENTIALS = ("client_id", "client_secret", "username", "password")
-NOT_REPEATED = (*CREDENTIALS, "token_url", "api_url", "proxy")  # a secret, or a place where people write one
+NEVER_QUOTED = (*CREDENTIALS, "token_url", "api_url", "proxy")  # secrets, and URLs into which operators write them
 
-# Two environments exist without being named. The URLs are those of the vendor's authentication page, and for UAT's
-# Client API those of its page of environment URLs.
+# The two environments that exist by default. The URLs are from the vendor's authentication page; the URL of UAT's
+# Client API is from the vendor's page of environment URLs.
 KNOWN_ENVIRONMENTS: dict[str, dict[str, str]] = {
     "prod": {
         "token_url": "https://apxjwtauthprod.apx.com/oauth/token",
@@ -40,24 +43,23 @@ KNOWN_ENVIRONMENTS: dict[str, dict[str, str]] = {
 }
 
 
-def _switch(found: Found) -> bool:
+def _boolean(value: object) -> bool:
     truth = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
-    value = str(found.value).lower()
-    if value not in truth:
+    text = str(value).lower()
+    if text not in truth:
         raise ValueError("must be true or false")
-    return truth[value]
+    return truth[text]
 
 
-def is_disabled(found: Found) -> bool:
-    """Whether `found` leaves its environment out; what is neither on nor off does not."""
+def is_disabled(value: object) -> bool:
+    """Return whether the value of `enabled` disables its environment; an invalid value does not."""
     try:
-        return not _switch(found)
+        return not _boolean(value)
     except ValueError:
         return False
 
 
-def _text(found: Found) -> str:
-    value = found.value
+def _text(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError("must be text, in quotes")  # noqa: TRY004 - pydantic collects ValueErrors
     if not value:
@@ -67,90 +69,90 @@ def _text(found: Found) -> str:
     return value
 
 
-def _credential(found: Found) -> str:
-    """Return a credential as it is: blanks, quotes and umlauts are part of it.
+def _credential(value: object) -> str:
+    """Return a credential unchanged: blanks, quotes and umlauts are part of it.
 
-    What is refused would be so by the server too, or by HTTP (RFC 7617 section 2), and a refused login may lock the
-    account. A carriage return is not dropped: nobody can tell a Windows line ending from a secret's last character.
+    A credential that the server or HTTP (RFC 7617 section 2) would refuse is a problem here already, because a refused
+    login may lock the account. A carriage return is not dropped: it may be the last character of the secret.
     """
-    value = _text(found)
-    if "\n" in value or "\r" in value:
+    text = _text(value)
+    if "\n" in text or "\r" in text:
         raise ValueError(
             "has a line break in it (exactly one line feed at the end of a secret file is dropped; "
             "a file with Windows line endings keeps its carriage return)"
         )
-    if any(unicodedata.category(char) == "Cc" for char in value):
+    if any(unicodedata.category(char) == "Cc" for char in text):
         raise ValueError("has a control character in it")
-    if value.startswith("\ufeff"):
+    if text.startswith("\ufeff"):
         raise ValueError("begins with a byte order mark; save the file without one")
-    return value
+    return text
 
 
-def _client_id(found: Found) -> str:
-    value = _credential(found)
-    if ":" in value:
+def _client_id(value: object) -> str:
+    text = _credential(value)
+    if ":" in text:
         raise ValueError("has a colon in it, which HTTP Basic authentication cannot carry in a client id")
-    return value
+    return text
 
 
-def _url(found: Found) -> str:
-    return addresses.url(_text(found))
+def _url(value: object) -> str:
+    return urls.url(_text(value))
 
 
-def _base_url(found: Found) -> str:
-    return addresses.base_url(_text(found))
+def _base_url(value: object) -> str:
+    return urls.base_url(_text(value))
 
 
-def _listen(found: Found) -> tuple[str, int]:
-    return addresses.listen(_text(found))
+def _listen(value: object) -> tuple[str, int]:
+    return urls.listen(_text(value))
 
 
-def _duration(least: float) -> Callable[[Found], float]:
-    return lambda found: durations.parse(found.value, least)
+def _duration(minimum: float) -> Callable[[object], float]:
+    return lambda value: durations.parse(value, minimum)
 
 
-def _one_of(*words: str) -> Callable[[Found], str]:
-    def choose(found: Found) -> str:
-        word = _text(found).lower()
-        if word not in words:
-            raise ValueError(f"must be {', '.join(words[:-1])} or {words[-1]}")
-        return word
+def _one_of(*choices: str) -> Callable[[object], str]:
+    def choose(value: object) -> str:
+        choice = _text(value).lower()
+        if choice not in choices:
+            raise ValueError(f"must be {', '.join(choices[:-1])} or {choices[-1]}")
+        return choice
 
     return choose
 
 
-def _field_names(found: Found) -> FieldNames | None:
+def _field_names(value: object) -> FieldNames | None:
     """Return the pinned field names, None for `auto`."""
-    chosen = _one_of("auto", *FieldNames)(found)
+    chosen = _one_of("auto", *FieldNames)(value)
     return None if chosen == "auto" else FieldNames(chosen)
 
 
-def _interval_or_off(found: Found) -> float | None:
-    if isinstance(found.value, str) and found.value.lower() == "off":
+def _interval_or_off(value: object) -> float | None:
+    if isinstance(value, str) and value.lower() == "off":
         return None
     try:
-        return durations.parse(found.value, 60.0)
+        return durations.parse(value, 60.0)
     except ValueError as error:
         raise ValueError(f"{error}, or off") from None
 
 
-def _rejected_logins(found: Found) -> int:
-    value = str(found.value)
-    if isinstance(found.value, bool) or not re.fullmatch(r"[0-9]{1,3}", value) or not 1 <= int(value) <= 100:
+def _rejected_logins(value: object) -> int:
+    text = str(value)
+    if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= int(text) <= 100:
         raise ValueError("must be a whole number from 1 to 100: requests that may carry a rejected password")
-    return int(value)
+    return int(text)
 
 
-def path(found: Found) -> Path:
-    """Return the path that a setting names. Raises `ValueError`."""
-    text = _text(found)
+def path(value: object) -> Path:
+    """Return the path in a setting. Raises `ValueError`."""
+    text = _text(value)
     if "\0" in text:
-        raise ValueError("has a NUL in it, which no path can hold")
+        raise ValueError("has a NUL in it, which is not allowed in a path")
     return Path(text)
 
 
-def _file(found: Found) -> Path:
-    file = path(found)
+def _file(value: object) -> Path:
+    file = path(value)
     try:
         file.open("rb").close()
     except OSError as error:
@@ -158,24 +160,24 @@ def _file(found: Found) -> Path:
     return file
 
 
-def _certificates(found: Found) -> Path:
-    file = _file(found)
+def _certificates(value: object) -> Path:
+    file = _file(value)
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
     except ssl.SSLError:
-        raise ValueError("names a file that holds no certificates in PEM form") from None
+        raise ValueError("names a file that contains no certificates in PEM form") from None
     return file
 
 
-def _proxy(found: Found) -> proxies.ProxySettings | None:
-    text = _text(found)
-    return None if text.lower() == "none" else proxies.parse(text)
+def _proxy(value: object) -> ProxySettings | None:
+    text = _text(value)
+    return None if text.lower() == "none" else parse_proxy(text)
 
 
 def _is_unicode(text: str) -> bool:
     try:
         text.encode()
-    except UnicodeEncodeError:  # bytes of the environment that Python could only carry along
+    except UnicodeEncodeError:  # Python represents bytes of the environment that are not UTF-8 as lone surrogates
         return False
     return True
 
@@ -185,11 +187,11 @@ Interval = Annotated[float, BeforeValidator(_duration(1.0))]
 
 
 class EnvironmentSchema(BaseModel):
-    """What can be set for one environment."""
+    """The settings of one environment."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    enabled: Annotated[bool, BeforeValidator(_switch)] = True
+    enabled: Annotated[bool, BeforeValidator(_boolean)] = True
     token_url: Annotated[str, BeforeValidator(_url)]
     api_url: Annotated[str, BeforeValidator(_base_url)]
     client_id: Annotated[str, BeforeValidator(_client_id), Field(repr=False)]
@@ -198,14 +200,14 @@ class EnvironmentSchema(BaseModel):
     password: Credential
     client_auth: Annotated[ClientAuth, BeforeValidator(_one_of(*ClientAuth))] = ClientAuth.RAW
     form_fields: Annotated[FieldNames | None, BeforeValidator(_field_names)] = None  # None: auto
-    ping_interval: Interval | None = None  # None: as for all environments
+    ping_interval: Interval | None = None  # None: the value for all environments
     auth_interval: Interval | None = None
     confirm_interval: Interval | None = None
     timeout: Interval | None = None
 
 
 class Schema(BaseSettings):
-    """What can be set. A timeout may be longer than an interval: turns are missed then, and counted."""
+    """All settings. A timeout may be longer than an interval: runs are skipped then, and counted."""
 
     model_config = SettingsConfigDict(extra="forbid", hide_input_in_errors=True, validate_default=False)
 
@@ -215,12 +217,12 @@ class Schema(BaseSettings):
     timeout: Interval = 10.0
     renew_margin: Annotated[float, BeforeValidator(_duration(0.0))] = 60.0
     rejected_logins: Annotated[int, BeforeValidator(_rejected_logins)] = 3
-    token_host_check: Annotated[bool, BeforeValidator(_switch)] = True
+    token_host_check: Annotated[bool, BeforeValidator(_boolean)] = True
     unauthenticated_interval: Annotated[float | None, BeforeValidator(_interval_or_off)] = 3600.0  # None: off
     listen: Annotated[tuple[str, int], BeforeValidator(_listen)] = ("127.0.0.1", 9844)
     web_config_file: Annotated[Path | None, BeforeValidator(_file)] = None
     ca_file: Annotated[Path | None, BeforeValidator(_certificates)] = None
-    proxy: Annotated[proxies.ProxySettings | None, BeforeValidator(_proxy)] = None
+    proxy: Annotated[ProxySettings | None, BeforeValidator(_proxy)] = None
     state_dir: Annotated[Path | None, BeforeValidator(path)] = None
     log_level: Annotated[str, BeforeValidator(_one_of("debug", "info", "warning", "error"))] = "info"
     log_format: Annotated[Literal["logfmt", "json"], BeforeValidator(_one_of("logfmt", "json"))] = "logfmt"
@@ -235,18 +237,18 @@ class Schema(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take the one tree that `monitor.config.sources` found.
+        """Use only the merged values of `monitor.config.sources`.
 
-        The library's own sources do not notice an unknown variable, strip blanks from secrets, and stumble over
-        foreign files in the directory of secrets.
+        The library's sources ignore unknown variables, strip blanks from secrets, and fail on unrelated files in the
+        directory of secrets.
         """
         return (init_settings,)
 
 
-def is_known(found: Found) -> bool:
-    """Whether there is such a setting."""
-    key = found.key
-    if found.value == {}:  # an empty table in a TOML file; one for an environment names it
+def is_known(value: SourceValue) -> bool:
+    """Return whether there is a setting of that key."""
+    key = value.key
+    if value.value == {}:  # an empty table in a TOML file; an empty table of an environment declares it
         return key[0] == "environments" and len(key) <= 2
     match key:
         case ("environments", _, name):
@@ -257,7 +259,7 @@ def is_known(found: Found) -> bool:
 
 
 def known_keys(environments: Iterable[str]) -> list[Key]:
-    """Return every setting there is when `environments` are named."""
+    """Return the keys of all settings, with the settings of these environments."""
     top = [(name,) for name in Schema.model_fields if name != "environments"]
     fields = EnvironmentSchema.model_fields
     nested = [("environments", name, field) for name in sorted(environments) for field in fields]

@@ -1,4 +1,4 @@
-"""Where settings are written down: the environment, a TOML file, secret files. Read as found, not judged."""
+"""Sources of settings: the environment, a TOML file, secret files. They are read here, and validated elsewhere."""
 
 from __future__ import annotations
 
@@ -10,48 +10,48 @@ from pathlib import Path
 
 PREFIX = "TIGR_"
 
-Key = tuple[str, ...]  # a setting's place in the tree, in lower case: ("environments", "prod", "password")
+Key = tuple[str, ...]  # the path of a setting in the tree, in lower case: ("environments", "prod", "password")
 
-_LARGEST_SECRET = 65536  # bytes
+_MAX_SECRET_FILE = 65536  # bytes
 
-# What Kubernetes tells every container about a Service whose name begins with `tigr`. The value matters, too: who
-# writes TIGR_LISTEN_PORT=9844 is a person.
+# The variables that Kubernetes sets in every container for a Service whose name begins with `tigr`. The pattern
+# includes the value, because TIGR_LISTEN_PORT=9844 is a mistake of the operator, not a variable from Kubernetes.
 _SERVICE_LINK = re.compile(
     rf"{PREFIX}(\w+_)?(SERVICE_HOST=.*|SERVICE_PORT(_\w+)?=\d+|PORT=\w+://.*|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?=.*)"
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A value as it was found. It may be a secret, and is in no `repr`."""
+class SourceValue:
+    """A value as its source contains it. It may be a secret, so it is in no `repr`."""
 
     key: Key
-    where: str  # its full name as the operator would type it in that source
-    source: str  # which source, for display
-    spell: Callable[[Key], str] = field(repr=False)  # what another setting is called there
+    name: str  # the full name of the setting, as the operator writes it in that source
+    source: str  # the source, for display
+    name_of: Callable[[Key], str] = field(repr=False)  # the name of any other setting in that source
     value: object = field(repr=False)
 
 
 @dataclass
 class Layer:
-    """What one source says, and what is wrong with the source itself."""
+    """The values of one source, and the problems of the source itself."""
 
     source: str
-    spell: Callable[[Key], str]  # what a setting is called there
-    found: dict[Key, Found] = field(default_factory=dict)
+    name_of: Callable[[Key], str]  # the name of a setting in this source
+    values: dict[Key, SourceValue] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
-    unreadable: list[Key] = field(default_factory=list)  # what stands there, but could not be read; (): everything
+    unreadable: list[Key] = field(default_factory=list)  # keys whose values could not be read; (): all of them
 
-    def add(self, key: Key, where: str, value: object, source: str = "") -> None:
-        """Keep `value`. A second one for the same key, in another case, is a problem: nobody knows which was meant."""
-        if key in self.found:
-            self.problems.append(f"{where}: is the same setting as {self.found[key].where}; keep one of them")
+    def add(self, key: Key, name: str, value: object, source: str = "") -> None:
+        """Add a value. A second value for the same key is a problem: its name differs only by case."""
+        if key in self.values:
+            self.problems.append(f"{name}: is the same setting as {self.values[key].name}; keep one of them")
         else:
-            self.found[key] = Found(key, where, source or self.source, self.spell, value)
+            self.values[key] = SourceValue(key, name, source or self.source, self.name_of, value)
 
-    def fail(self, where: str, why: str, key: Key = ()) -> None:
-        """Note that `where` could not be read."""
-        self.problems.append(f"{where}: {why}")
+    def fail(self, name: str, reason: str, key: Key = ()) -> None:
+        """Record that `name` could not be read."""
+        self.problems.append(f"{name}: {reason}")
         self.unreadable.append(key)
 
 
@@ -75,13 +75,13 @@ def key_of(name: str) -> Key:
     return tuple(name[len(PREFIX) :].lower().split("__"))
 
 
-def visible(text: str) -> str:
-    """Return `text` fit for a message: what is not printable is escaped."""
+def printable(text: str) -> str:
+    """Return `text`, escaped if it contains a character that is not printable."""
     return text if text.isprintable() else ascii(text)[1:-1]
 
 
 def from_environment(environ: Mapping[str, str]) -> Layer:
-    """Read the variables that begin with the prefix, in either case."""
+    """Read the variables whose names begin with the prefix, in either case."""
     layer = Layer("environment", variable)
     links = []
     for name in sorted(environ):
@@ -90,7 +90,7 @@ def from_environment(environ: Mapping[str, str]) -> Layer:
         if "__" not in name and _SERVICE_LINK.fullmatch(f"{name}={environ[name]}"):
             links.append(name)
         else:
-            layer.add(key_of(name), visible(name), environ[name])
+            layer.add(key_of(name), printable(name), environ[name])
     if links:
         layer.problems.append(
             f"{', '.join(links)}: set by Kubernetes for a Service of that name; "
@@ -100,34 +100,34 @@ def from_environment(environ: Mapping[str, str]) -> Layer:
 
 
 def from_toml(path: str, setting: str) -> Layer:
-    """Read the TOML file at `path`, which `setting` named. No message repeats anything of its content."""
-    shown = visible(path)
-    layer = Layer(f"file {shown}", dotted)
+    """Read the TOML file at `path`, the value of `setting`. No message quotes the content of the file."""
+    file = printable(path)
+    layer = Layer(f"file {file}", dotted)
     try:
         leaves = list(_leaves(tomllib.loads(Path(path).read_bytes().decode())))
     except OSError as error:
-        layer.fail(setting, f"cannot read {shown}: {error.strerror}")
+        layer.fail(setting, f"cannot read {file}: {error.strerror}")
     except UnicodeDecodeError:
-        layer.fail(shown, "is not UTF-8, which TOML must be")
-    except (ValueError, RecursionError) as error:  # a TOMLDecodeError, or a number too long, or tables too deep
-        place = re.search(r"\(at (.*)\)$", str(error))  # the rest of the message may quote the file
-        layer.fail(shown, f"is not valid TOML{f', see {place[1]}' if place else ''} (text needs quotes)")
+        layer.fail(file, "is not UTF-8, which TOML must be")
+    except (ValueError, RecursionError) as error:  # a TOMLDecodeError, a number too long, or tables nested too deeply
+        position = re.search(r"\(at (.*)\)$", str(error))  # the rest of the message may quote the file
+        layer.fail(file, f"is not valid TOML{f', see {position[1]}' if position else ''} (text needs quotes)")
     else:
         for names, value in leaves:
-            layer.add(tuple(name.lower() for name in names), f"{visible(dotted(names))} in {shown}", value)
+            layer.add(tuple(name.lower() for name in names), f"{printable(dotted(names))} in {file}", value)
     return layer
 
 
 def from_directory(path: str, setting: str) -> Layer:
-    """Read the files in the directory at `path`, which `setting` named, whose names begin with the prefix.
+    """Read the files whose names begin with the prefix, in the directory at `path`, the value of `setting`.
 
-    Whatever else is in the directory is nobody's business. Exactly one line feed at a file's end is dropped.
+    Other files are ignored. Exactly one line feed at the end of a file is dropped.
     """
     layer = Layer("secret file", file_name)
     try:
         names = sorted(entry.name for entry in Path(path).iterdir())
     except OSError as error:
-        layer.fail(setting, f"cannot read the directory {visible(path)}: {error.strerror}")
+        layer.fail(setting, f"cannot read the directory {printable(path)}: {error.strerror}")
         return layer
     for name in names:
         if name.upper().startswith(PREFIX):
@@ -136,23 +136,23 @@ def from_directory(path: str, setting: str) -> Layer:
 
 
 def _read_secret(layer: Layer, path: Path, key: Key) -> None:
-    where = visible(str(path))
+    name = printable(str(path))
     try:
-        if not path.is_file():  # to open a pipe would wait for whoever writes into it
-            layer.fail(where, "is not a file", key)
+        if not path.is_file():  # opening a pipe would block until another process writes to it
+            layer.fail(name, "is not a file", key)
             return
         with path.open("rb") as file:
-            content = file.read(_LARGEST_SECRET + 1)
+            content = file.read(_MAX_SECRET_FILE + 1)
         text = content.decode().removesuffix("\n")
     except OSError as error:
-        layer.fail(where, f"cannot be read: {error.strerror}", key)
+        layer.fail(name, f"cannot be read: {error.strerror}", key)
     except UnicodeDecodeError:
-        layer.fail(where, "is not UTF-8", key)
+        layer.fail(name, "is not UTF-8", key)
     else:
-        if len(content) > _LARGEST_SECRET:
-            layer.fail(where, f"is larger than {_LARGEST_SECRET} bytes", key)
+        if len(content) > _MAX_SECRET_FILE:
+            layer.fail(name, f"is larger than {_MAX_SECRET_FILE} bytes", key)
         else:
-            layer.add(key, where, text, f"secret file {where}")
+            layer.add(key, name, text, f"secret file {name}")
 
 
 def _leaves(tree: Mapping[str, object], above: Key = ()) -> Iterator[tuple[Key, object]]:
