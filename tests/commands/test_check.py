@@ -98,7 +98,7 @@ def test_both_requests_of_a_first_contact_are_reported(simulator: Simulator) -> 
 
 
 def test_the_more_specific_refusal_is_decisive(simulator: Simulator) -> None:
-    """The vendor's sentence to `Username` decides on a server that does not know `username`; both texts are reported."""
+    """The vendor's sentence to `Username` decides if the server does not know `username`; both texts are reported."""
     prod = simulator.environment("prod")
     prod.personality = replace(VENDOR_PAGE, missing_field=Answer(400, b"no such field", "text/plain"))
     prod.change_password()
