@@ -7,38 +7,46 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from monitor.config import sources
 from monitor.config.effective import Origin
-from monitor.config.schema import CONFIG_FILE, KNOWN_ENVIRONMENTS, SECRETS_DIR, path
-from monitor.config.sources import Key, Layer, SourceValue, printable, variable
+from monitor.config.schema import CONFIG_FILE, KNOWN_ENVIRONMENTS, SECRETS_DIR, Schema, path
+from monitor.config.sources import (
+    EnvironmentSource,
+    Key,
+    SecretFilesSource,
+    Source,
+    SourceValue,
+    TomlSource,
+    printable,
+    variable,
+)
 
 RUN_SECRETS = Path("/run/secrets")  # Docker and Podman mount secrets here, and so do many Kubernetes manifests
 
 
 @dataclass(frozen=True)
-class Layers:
-    """The values of all sources, the layer of lowest priority first."""
+class SettingsSources:
+    """All sources that were read, in ascending order of precedence."""
 
-    layers: tuple[Layer, ...]
+    sources: tuple[Source, ...]
     origins: tuple[Origin, ...]  # of the settings that locate the other sources
     load_credential: bool  # secret files were read from the directory that systemd's LoadCredential fills
 
 
-def read(environ: Mapping[str, str], run_secrets: Path) -> Layers:
+def read(environ: Mapping[str, str], run_secrets: Path) -> SettingsSources:
     """Read the defaults, systemd's state directory, the TOML file, the secret files and the environment."""
-    environment = sources.from_environment(environ)
+    environment = EnvironmentSource(Schema, environ)
     config = _pop_path(environment, CONFIG_FILE)
     directory = _pop_path(environment, SECRETS_DIR) or _default_secrets_dir(environ, run_secrets)
 
-    layers = [_defaults(), _from_systemd(environ)]
+    sources: list[Source] = [_defaults(), _from_systemd(environ)]
     if config:
-        layers.append(sources.from_toml(str(config.value), config.name))
+        sources.append(TomlSource(Schema, str(config.value), config.name))
     if directory:
-        layers.append(sources.from_directory(str(directory.value), directory.name))
-    secrets = layers[-1].values if directory else {}
-    layers.append(environment)
-    return Layers(
-        tuple(layers),
+        sources.append(SecretFilesSource(Schema, str(directory.value), directory.name))
+    secrets = sources[-1].values if directory else {}
+    sources.append(environment)
+    return SettingsSources(
+        tuple(sources),
         (_origin(CONFIG_FILE, config), _origin(SECRETS_DIR, directory)),
         load_credential=directory is not None
         and bool(secrets)
@@ -46,7 +54,7 @@ def read(environ: Mapping[str, str], run_secrets: Path) -> Layers:
     )
 
 
-def _pop_path(environment: Layer, key: Key) -> SourceValue | None:
+def _pop_path(environment: Source, key: Key) -> SourceValue | None:
     """Remove the setting at `key` from `environment` and return it; None if it is not set, or cannot be a path."""
     value = environment.values.pop(key, None)
     if value is not None:
@@ -67,22 +75,22 @@ def _default_secrets_dir(environ: Mapping[str, str], run_secrets: Path) -> Sourc
     return None
 
 
-def _defaults() -> Layer:
-    layer = Layer("default", variable)
+def _defaults() -> Source:
+    source = Source(Schema, "default", variable)
     for name, urls in KNOWN_ENVIRONMENTS.items():
         for field, url in urls.items():
             key = ("environments", name, field)
-            layer.add(key, variable(key), url)
-    return layer
+            source.add(key, variable(key), url)
+    return source
 
 
-def _from_systemd(environ: Mapping[str, str]) -> Layer:
+def _from_systemd(environ: Mapping[str, str]) -> Source:
     """Return the first of systemd's state directories as the default of `state_dir`."""
-    layer = Layer("$STATE_DIRECTORY", variable)
+    source = Source(Schema, "$STATE_DIRECTORY", variable)
     directory = environ.get("STATE_DIRECTORY", "").split(":")[0]
     if directory:
-        layer.add(("state_dir",), "STATE_DIRECTORY", directory)
-    return layer
+        source.add(("state_dir",), "STATE_DIRECTORY", directory)
+    return source
 
 
 def _origin(key: Key, value: SourceValue | None) -> Origin:

@@ -9,23 +9,24 @@ import logging
 import re
 import ssl
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from monitor import durations
 from monitor.config import urls
 from monitor.config.proxy import ProxySettings, parse_proxy
-from monitor.config.sources import Key, SourceValue
+from monitor.config.sources import Key, Source, SourceValue
 from monitor.model import ClientAuth, FieldNames
 
 logging.getLogger("pydantic_settings").disabled = True  # at DEBUG it logs every value, secrets included
 
 CONFIG_FILE = ("config_file",)  # these two locate the other settings, so only the environment can set them
 SECRETS_DIR = ("secrets_dir",)
+_SOURCES = "sources"  # the argument of the constructor that carries the sources, which is no setting
 CREDENTIALS = ("client_id", "client_secret", "username", "password")
 NEVER_QUOTED = (*CREDENTIALS, "token_url", "api_url", "proxy")  # secrets, and URLs into which operators write them
 
@@ -229,6 +230,15 @@ class Schema(BaseSettings):
     environments: dict[str, EnvironmentSchema]
 
     @classmethod
+    def from_sources(cls, sources: Sequence[Source]) -> Self:
+        """Return the settings from `sources`, which are in ascending order of precedence.
+
+        Raises `pydantic.ValidationError`.
+        """
+        arguments: dict[str, Any] = {_SOURCES: sources}
+        return cls(**arguments)
+
+    @classmethod
     def settings_customise_sources(
         cls,
         settings_cls: type[BaseSettings],  # noqa: ARG003 - the library's signature
@@ -237,12 +247,8 @@ class Schema(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Use only the merged values of `monitor.config.sources`.
-
-        The library's sources ignore unknown variables, strip blanks from secrets, and fail on unrelated files in the
-        directory of secrets.
-        """
-        return (init_settings,)
+        """Return the sources of `from_sources`, in the library's order: descending precedence."""
+        return tuple(reversed(cast("InitSettingsSource", init_settings).init_kwargs[_SOURCES]))
 
 
 def is_known(value: SourceValue) -> bool:

@@ -10,7 +10,8 @@ from pathlib import Path
 from monitor.config import locations, validation
 from monitor.config.effective import Origin, as_columns, origins
 from monitor.config.proxy import ProxySettings, SharedProxy, shared_proxy
-from monitor.config.schema import KNOWN_ENVIRONMENTS, EnvironmentSchema, Schema, is_disabled
+from monitor.config.schema import KNOWN_ENVIRONMENTS, EnvironmentSchema, Schema
+from monitor.config.sources import merged
 from monitor.errors import ConfigError
 from monitor.model import ClientAuth, FieldNames
 
@@ -95,17 +96,17 @@ def load(environ: Mapping[str, str] = os.environ, *, run_secrets: Path = locatio
     Raises `ConfigError` with all problems.
     """
     read = locations.read(environ, run_secrets)
-    merged, problems = validation.merge(read.layers)
-    disabled = {key[1] for key, value in merged.items() if key[2:] == ("enabled",) and is_disabled(value.value)}
-    enabled = {key: value for key, value in merged.items() if not disabled.intersection(key[1:2])}
-    schema, invalid = validation.validate(enabled, [key for layer in read.layers for key in layer.unreadable])
-    shared, invalid_proxy = (None, []) if ("proxy",) in merged else _shared_proxy(environ)
+    problems = validation.remove_unknown(read.sources)
+    values = merged(read.sources)
+    validation.remove_disabled(read.sources)
+    schema, invalid = validation.validate(read.sources)
+    shared, invalid_proxy = (None, []) if ("proxy",) in values else _shared_proxy(environ)
     problems += [*invalid, *invalid_proxy]
     if schema is None or problems:
         raise ConfigError(tuple(problems))
 
     settings = _settings(schema, _Route(schema.proxy, shared))
-    rows = (*read.origins, *origins(schema, merged, shared))
+    rows = (*read.origins, *origins(schema, values, shared))
     return LoadedSettings(settings, rows, load_credential=read.load_credential)
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
 
 from pydantic import ValidationError
 
@@ -15,41 +14,52 @@ from monitor.config.schema import (
     NEVER_QUOTED,
     SECRETS_DIR,
     Schema,
+    is_disabled,
     is_known,
     known_keys,
 )
-from monitor.config.sources import Key, Layer, SourceValue, variable
+from monitor.config.sources import Key, Source, SourceValue, merged, variable
 
 _ENVIRONMENT_NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")  # no double underscore: it separates the parts of a variable
 _MAX_QUOTED = 60  # characters; a longer invalid value is not quoted
 
 
-def merge(layers: Iterable[Layer]) -> tuple[dict[Key, SourceValue], list[str]]:
-    """Return the values of all layers, later layers first in precedence, and the problems of layers and names."""
-    layers = tuple(layers)
-    problems = [problem for layer in layers for problem in layer.problems]
-    values = [value for layer in layers for value in layer.values.values()]
+def remove_unknown(sources: Sequence[Source]) -> list[str]:
+    """Remove the values without a setting from each source; return the problems of the sources and of the names.
+
+    The library would merge a table over a value of the same name without an error, so this comes before the merge.
+    """
+    problems = [problem for source in sources for problem in source.problems]
+    values = [value for source in sources for value in source.values.values()]
     environments = {value.key[1] for value in values if is_known(value) and len(value.key) > 1}
-    merged: dict[Key, SourceValue] = {}
-    for value in values:
-        problem = _name_problem(value, environments)
-        if problem:
-            problems.append(f"{value.name}: {problem}")
-        else:
-            merged[value.key] = value
-    return merged, problems
+    for source in sources:
+        unknown = {
+            key: problem for key, value in source.values.items() if (problem := _name_problem(value, environments))
+        }
+        problems += [f"{source.values[key].name}: {problem}" for key, problem in unknown.items()]
+        source.remove(unknown)
+    return problems
 
 
-def validate(values: Mapping[Key, SourceValue], unreadable: Collection[Key]) -> tuple[Schema | None, list[str]]:
+def remove_disabled(sources: Sequence[Source]) -> None:
+    """Remove the values of disabled environments from each source, because they need not be valid."""
+    values = merged(sources)
+    disabled = {key[1] for key, value in values.items() if key[2:] == ("enabled",) and is_disabled(value.value)}
+    for source in sources:
+        source.remove([key for key in source.values if disabled.intersection(key[1:2])])
+
+
+def validate(sources: Sequence[Source]) -> tuple[Schema | None, list[str]]:
     """Return the validated settings, or the problems of their values.
 
-    A value below a key that is `unreadable` is not reported as missing: the file may contain it.
+    A value below an unreadable key of a source is not reported as missing: the file may contain it.
     """
-    tree = _tree(values.values())
-    if not tree["environments"]:
+    values = merged(sources)
+    unreadable = [key for source in sources for key in source.unreadable]
+    if not any(len(key) > 1 for key in values):
         return None, ["every environment is disabled: there is nothing to monitor; enable at least one"]
     try:
-        schema = Schema(**tree)
+        schema = Schema.from_sources(sources)
         return schema, _contradictions(schema, values)
     except ValidationError as error:
         errors = error.errors(include_input=False, include_url=False)
@@ -104,16 +114,3 @@ def _missing(key: Key) -> str:
     text = f"{variable(key)}: is missing; set it, or disable {name} with {enabled}=false"
     close = difflib.get_close_matches(name, KNOWN_ENVIRONMENTS, n=1)
     return text if name in KNOWN_ENVIRONMENTS or not close else f"{text} (or did you mean {close[0]}?)"
-
-
-def _tree(values: Iterable[SourceValue]) -> dict[str, Any]:
-    tree: dict[str, Any] = {"environments": {}}
-    for value in values:
-        branch = tree
-        for name in value.key[:-1]:
-            branch = branch.setdefault(name, {})
-        if value.value == {}:
-            branch.setdefault(value.key[-1], {})
-        else:
-            branch[value.key[-1]] = value.value
-    return tree

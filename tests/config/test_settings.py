@@ -74,6 +74,16 @@ def test_a_disabled_environment_may_be_incomplete() -> None:
     assert name("uat", "PASWORD") in only_problem({**off, name("uat", "PASWORD"): "x"})
 
 
+def test_the_later_enabled_decides(tmp_path: Path) -> None:
+    """The environment can enable what the TOML file disables, and can disable what is invalid in the TOML file."""
+    config = write(tmp_path / "c.toml", "[environments.uat]\nenabled = false\n")
+    enabled = {"TIGR_CONFIG_FILE": config, name("uat", "ENABLED"): "true"}
+    assert [environment.name for environment in loaded(enabled).settings.environments] == ["prod", "uat"]
+    config = write(tmp_path / "d.toml", "[environments.uat]\ntimeout = 'soon'\nenabled = true\n")
+    disabled = {"TIGR_CONFIG_FILE": config, name("uat", "ENABLED"): "false"}
+    assert [environment.name for environment in loaded(disabled).settings.environments] == ["prod"]
+
+
 def test_all_disabled_is_an_error() -> None:
     """At least one environment must be enabled."""
     off = {name("prod", "ENABLED"): "off", name("uat", "ENABLED"): "0"}
