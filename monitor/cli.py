@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         "check",
         _check,
         "log in and ping once per environment, and report the results",
-        "While logins are\nsuppressed because of rejected credentials, no login is sent.",
+        "While logins are\nsuppressed, for example after rejected credentials, no login is sent.",
     )
     check.add_argument("names", nargs="*", metavar="NAME", help="an environment, such as prod (default: all)")
     check.add_argument("--json", action="store_true", help="print an array with one object per exchange")

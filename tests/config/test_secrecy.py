@@ -84,7 +84,7 @@ def test_raw_values_are_in_no_repr() -> None:
 
 
 def test_the_library_logs_no_secret(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """No secret is logged at level DEBUG, although pydantic-settings then logs every value that it reads."""
+    """No secret is logged at level DEBUG, at which pydantic-settings by itself would log every value."""
     monkeypatch.setenv("PYDANTIC_SETTINGS_DEBUG", "1")
     with caplog.at_level(logging.DEBUG):
         load(dict.fromkeys(COMPLETE, CANARY), run_secrets=NOWHERE)

@@ -223,7 +223,7 @@ def test_only_one_secrets_directory_is_read(tmp_path: Path) -> None:
 
 
 def test_load_credential_is_recorded_only_with_our_files(tmp_path: Path) -> None:
-    """Secrets come from LoadCredential only if the directory contains a file with the prefix."""
+    """`load_credential` is true only if the directory of LoadCredential contains a file with the prefix."""
     write(tmp_path / "unrelated", b"\xff\x00")
     assert not loaded({"CREDENTIALS_DIRECTORY": str(tmp_path)}).load_credential
     write(tmp_path / "tigr_timeout", "5s")
