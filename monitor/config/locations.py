@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitor.config.effective import Origin
-from monitor.config.schema import CONFIG_FILE, KNOWN_ENVIRONMENTS, SECRETS_DIR, Schema, path
+from monitor.config.schema import CONFIG_FILE, KNOWN_ENVIRONMENTS, SECRETS_DIR, Schema
 from monitor.config.sources import (
     EnvironmentSource,
     Key,
@@ -19,6 +19,7 @@ from monitor.config.sources import (
     printable,
     variable,
 )
+from monitor.config.values import path
 
 RUN_SECRETS = Path("/run/secrets")  # Docker and Podman mount secrets here, and so do many Kubernetes manifests
 

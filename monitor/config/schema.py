@@ -1,24 +1,17 @@
-"""The schema of the settings: names, valid values, defaults.
-
-A validator takes a value as its source contains it. The message of its `ValueError` does not quote the value.
-"""
+"""The schema of the settings: their names, validators and defaults."""
 
 from __future__ import annotations
 
 import logging
-import re
-import ssl
-import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from monitor import durations
-from monitor.config import urls
-from monitor.config.proxy import ProxySettings, parse_proxy
+from monitor.config import values
+from monitor.config.proxy import ProxySettings
 from monitor.config.sources import Key, Source, SourceValue
 from monitor.model import ClientAuth, FieldNames
 
@@ -43,148 +36,8 @@ KNOWN_ENVIRONMENTS: dict[str, dict[str, str]] = {
     },
 }
 
-
-def _boolean(value: object) -> bool:
-    truth = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
-    text = str(value).lower()
-    if text not in truth:
-        raise ValueError("must be true or false")
-    return truth[text]
-
-
-def is_disabled(value: object) -> bool:
-    """Return whether the value of `enabled` disables its environment; an invalid value does not."""
-    try:
-        return not _boolean(value)
-    except ValueError:
-        return False
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError("must be text, in quotes")  # noqa: TRY004 - pydantic collects ValueErrors
-    if not value:
-        raise ValueError("is empty; give it a value, or remove it")
-    if not _is_unicode(value):
-        raise ValueError("is not UTF-8")
-    return value
-
-
-def _credential(value: object) -> str:
-    """Return a credential unchanged: blanks, quotes and umlauts are part of it.
-
-    A credential that the server or HTTP (RFC 7617 section 2) would refuse is a problem here already, because a refused
-    login may lock the account. A carriage return is not dropped: it may be the last character of the secret.
-    """
-    text = _text(value)
-    if "\n" in text or "\r" in text:
-        raise ValueError(
-            "has a line break in it (exactly one line feed at the end of a secret file is dropped; "
-            "a file with Windows line endings keeps its carriage return)"
-        )
-    if any(unicodedata.category(char) == "Cc" for char in text):
-        raise ValueError("has a control character in it")
-    if text.startswith("\ufeff"):
-        raise ValueError("begins with a byte order mark; save the file without one")
-    return text
-
-
-def _client_id(value: object) -> str:
-    text = _credential(value)
-    if ":" in text:
-        raise ValueError("has a colon in it, which HTTP Basic authentication cannot carry in a client id")
-    return text
-
-
-def _url(value: object) -> str:
-    return urls.url(_text(value))
-
-
-def _base_url(value: object) -> str:
-    return urls.base_url(_text(value))
-
-
-def _listen(value: object) -> tuple[str, int]:
-    return urls.listen(_text(value))
-
-
-def _duration(minimum: float) -> Callable[[object], float]:
-    return lambda value: durations.parse(value, minimum)
-
-
-def _one_of(*choices: str) -> Callable[[object], str]:
-    def choose(value: object) -> str:
-        choice = _text(value).lower()
-        if choice not in choices:
-            raise ValueError(f"must be {', '.join(choices[:-1])} or {choices[-1]}")
-        return choice
-
-    return choose
-
-
-def _field_names(value: object) -> FieldNames | None:
-    """Return the pinned field names, None for `auto`."""
-    chosen = _one_of("auto", *FieldNames)(value)
-    return None if chosen == "auto" else FieldNames(chosen)
-
-
-def _interval_or_off(value: object) -> float | None:
-    if isinstance(value, str) and value.lower() == "off":
-        return None
-    try:
-        return durations.parse(value, 60.0)
-    except ValueError as error:
-        raise ValueError(f"{error}, or off") from None
-
-
-def _rejected_logins(value: object) -> int:
-    text = str(value)
-    if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= int(text) <= 100:
-        raise ValueError("must be a whole number from 1 to 100: requests that may carry a rejected password")
-    return int(text)
-
-
-def path(value: object) -> Path:
-    """Return the path in a setting. Raises `ValueError`."""
-    text = _text(value)
-    if "\0" in text:
-        raise ValueError("has a NUL in it, which is not allowed in a path")
-    return Path(text)
-
-
-def _file(value: object) -> Path:
-    file = path(value)
-    try:
-        file.open("rb").close()
-    except OSError as error:
-        raise ValueError(f"cannot be read: {error.strerror}") from None
-    return file
-
-
-def _certificates(value: object) -> Path:
-    file = _file(value)
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
-    except ssl.SSLError:
-        raise ValueError("names a file that contains no certificates in PEM form") from None
-    return file
-
-
-def _proxy(value: object) -> ProxySettings | None:
-    text = _text(value)
-    return None if text.lower() == "none" else parse_proxy(text)
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # Python represents bytes of the environment that are not UTF-8 as lone surrogates
-        return False
-    return True
-
-
-Credential = Annotated[str, BeforeValidator(_credential), Field(repr=False)]
-Interval = Annotated[float, BeforeValidator(_duration(1.0))]
+Credential = Annotated[str, BeforeValidator(values.credential), Field(repr=False)]
+Interval = Annotated[float, BeforeValidator(values.duration(1.0))]
 
 
 class EnvironmentSchema(BaseModel):
@@ -192,15 +45,15 @@ class EnvironmentSchema(BaseModel):
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    enabled: Annotated[bool, BeforeValidator(_boolean)] = True
-    token_url: Annotated[str, BeforeValidator(_url)]
-    api_url: Annotated[str, BeforeValidator(_base_url)]
-    client_id: Annotated[str, BeforeValidator(_client_id), Field(repr=False)]
+    enabled: Annotated[bool, BeforeValidator(values.boolean)] = True
+    token_url: Annotated[str, BeforeValidator(values.url)]
+    api_url: Annotated[str, BeforeValidator(values.base_url)]
+    client_id: Annotated[str, BeforeValidator(values.client_id), Field(repr=False)]
     client_secret: Credential
     username: Credential
     password: Credential
-    client_auth: Annotated[ClientAuth, BeforeValidator(_one_of(*ClientAuth))] = ClientAuth.RAW
-    form_fields: Annotated[FieldNames | None, BeforeValidator(_field_names)] = None  # None: auto
+    client_auth: Annotated[ClientAuth, BeforeValidator(values.one_of(*ClientAuth))] = ClientAuth.RAW
+    form_fields: Annotated[FieldNames | None, BeforeValidator(values.field_names)] = None  # None: auto
     ping_interval: Interval | None = None  # None: the value for all environments
     auth_interval: Interval | None = None
     confirm_interval: Interval | None = None
@@ -216,17 +69,17 @@ class Schema(BaseSettings):
     auth_interval: Interval = 300.0
     confirm_interval: Interval = 5.0
     timeout: Interval = 10.0
-    renew_margin: Annotated[float, BeforeValidator(_duration(0.0))] = 60.0
-    rejected_logins: Annotated[int, BeforeValidator(_rejected_logins)] = 3
-    token_host_check: Annotated[bool, BeforeValidator(_boolean)] = True
-    unauthenticated_interval: Annotated[float | None, BeforeValidator(_interval_or_off)] = 3600.0  # None: off
-    listen: Annotated[tuple[str, int], BeforeValidator(_listen)] = ("127.0.0.1", 9844)
-    web_config_file: Annotated[Path | None, BeforeValidator(_file)] = None
-    ca_file: Annotated[Path | None, BeforeValidator(_certificates)] = None
-    proxy: Annotated[ProxySettings | None, BeforeValidator(_proxy)] = None
-    state_dir: Annotated[Path | None, BeforeValidator(path)] = None
-    log_level: Annotated[str, BeforeValidator(_one_of("debug", "info", "warning", "error"))] = "info"
-    log_format: Annotated[Literal["logfmt", "json"], BeforeValidator(_one_of("logfmt", "json"))] = "logfmt"
+    renew_margin: Annotated[float, BeforeValidator(values.duration(0.0))] = 60.0
+    rejected_logins: Annotated[int, BeforeValidator(values.rejected_logins)] = 3
+    token_host_check: Annotated[bool, BeforeValidator(values.boolean)] = True
+    unauthenticated_interval: Annotated[float | None, BeforeValidator(values.interval_or_off)] = 3600.0  # None: off
+    listen: Annotated[tuple[str, int], BeforeValidator(values.listen)] = ("127.0.0.1", 9844)
+    web_config_file: Annotated[Path | None, BeforeValidator(values.readable_file)] = None
+    ca_file: Annotated[Path | None, BeforeValidator(values.certificates)] = None
+    proxy: Annotated[ProxySettings | None, BeforeValidator(values.proxy)] = None
+    state_dir: Annotated[Path | None, BeforeValidator(values.path)] = None
+    log_level: Annotated[str, BeforeValidator(values.one_of("debug", "info", "warning", "error"))] = "info"
+    log_format: Annotated[Literal["logfmt", "json"], BeforeValidator(values.one_of("logfmt", "json"))] = "logfmt"
     environments: dict[str, EnvironmentSchema]
 
     @classmethod

@@ -14,11 +14,11 @@ from monitor.config.schema import (
     NEVER_QUOTED,
     SECRETS_DIR,
     Schema,
-    is_disabled,
     is_known,
     known_keys,
 )
 from monitor.config.sources import Key, Source, SourceValue, merged, variable
+from monitor.config.values import is_disabled
 
 _ENVIRONMENT_NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")  # no double underscore: it separates the parts of a variable
 _MAX_QUOTED = 60  # characters; a longer invalid value is not quoted
