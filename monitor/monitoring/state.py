@@ -74,7 +74,7 @@ class State:
         self._read()
 
     @property
-    def why_volatile(self) -> str:
+    def why_not_persisted(self) -> str:
         """Why nothing that is saved outlives this process, as text; empty if it does."""
         if self._path is None:
             return "TIGR_STATE_DIR is not set"

@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from enum import Enum, auto
 
 from monitor import __version__, log
-from monitor.config.settings import Loaded, Settings, load
+from monitor.config.settings import LoadedSettings, Settings, load
 from monitor.errors import ConfigError
 from monitor.hosts import bracketed
 from monitor.http.tls import has_roots
@@ -54,7 +54,7 @@ _ORDERS = {
 class Daemon:
     """The monitor as a service."""
 
-    def __init__(self, loaded: Loaded, environ: Mapping[str, str], notifier: Notifier) -> None:
+    def __init__(self, loaded: LoadedSettings, environ: Mapping[str, str], notifier: Notifier) -> None:
         self._loaded = loaded
         self._environ = environ
         self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
@@ -214,7 +214,7 @@ def _warn_of_restart(old: Settings, new: Settings) -> None:
         _log.warning("reload: %s changed, which takes a restart", name)
 
 
-def _news(old: Loaded, new: Loaded) -> str:
+def _news(old: LoadedSettings, new: LoadedSettings) -> str:
     """What changed, in words; where nothing did, why a rotated secret may not be among it."""
     if old.settings != new.settings:
         return "new settings are in force"

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from monitor import __version__
 from monitor.errors import describe_exception
-from monitor.hosts import bracketed, reachable
+from monitor.hosts import bracketed, reachable_address
 from monitor.web.access import Guard
 from monitor.web.connections import Listener, bind
 
@@ -76,7 +76,7 @@ class Server:
         self._socket = bind(host, port)
         self.port: int = self._socket.getsockname()[1]
         scheme = "https" if guard is not None and guard.door().context else "http"
-        self.url = f"{scheme}://{bracketed(reachable(host))}:{self.port}"
+        self.url = f"{scheme}://{bracketed(reachable_address(host))}:{self.port}"
         self._site = _Site(pages, guard)
         self._guard = guard
         self._loop: asyncio.AbstractEventLoop | None = None

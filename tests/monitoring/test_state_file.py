@@ -76,10 +76,10 @@ def test_each_fault_of_a_state_directory_is_logged_once(tmp_path: Path, caplog: 
         "the state directory cannot be locked: a second monitor could use it too",
         "the state directory cannot be written: a restart will forget the login state",
     ]
-    assert state.why_volatile == "the state directory cannot be written"
+    assert state.why_not_persisted == "the state directory cannot be written"
     (tmp_path / "missing").mkdir()
     state.save(KEY, LoginRecord(counted=3))
-    assert state.why_volatile == ""
+    assert state.why_not_persisted == ""
 
 
 def test_check_reports_that_an_unwritable_directory_remembers_nothing(simulator: Simulator, tmp_path: Path) -> None:
