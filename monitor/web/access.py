@@ -18,20 +18,20 @@ from monitor.errors import ConfigError
 from monitor.hosts import is_loopback
 from monitor.web import config as web_config
 from monitor.web.config import TlsSettings, WebConfig
-from monitor.web.passwords import Attempt, Passwords, Verdict
-from monitor.web.tls import Certificate, is_allowed, server_context
+from monitor.web.passwords import PasswordAttempt, Passwords, PasswordVerdict
+from monitor.web.tls import PeerCertificate, is_allowed, server_context
 
 _log = logging.getLogger(__name__)
 
 _SETTLED = 1.0  # seconds since the last change of a file that is read again: it may be half written
 _RETRY = 10.0  # seconds between looks at a configuration that cannot be used
-_PROOF_AGE = 30  # seconds
+_MAX_PROOF_AGE = 30  # seconds
 _PROOF_SCHEME = "TIGR-Health"
 _HEALTHY = "/-/healthy"
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class Denial:
     """Why a request is not answered."""
 
     status: int
@@ -40,7 +40,7 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class AccessPolicy:
     """What is in force for a connection that begins now."""
 
     config: WebConfig
@@ -58,15 +58,15 @@ class Door:
 
 
 @dataclass(frozen=True, slots=True)
-class Visitor:
+class ConnectedClient:
     """Who is at the other end of a connection."""
 
     address: str
-    door: Door
-    certificate: Certificate | None  # verified
+    door: AccessPolicy
+    certificate: PeerCertificate | None  # verified
 
 
-class Guard:
+class AccessControl:
     """Stands before the pages. Used in the web server's event loop; `ConfigError` if the file cannot be used."""
 
     def __init__(self, path: Path, now: Callable[[], float] = time.time) -> None:
@@ -78,7 +78,7 @@ class Guard:
         self._next_try = float("inf")
         self._passwords = Passwords()
 
-    def door(self) -> Door:
+    def door(self) -> AccessPolicy:
         """Return what is in force, after a look at the files. A file that cannot be used changes nothing."""
         tls = self._door.config.tls
         fingerprint = _fingerprint(self._path, tls)
@@ -98,7 +98,7 @@ class Guard:
             _log.info("the web configuration was read again: %s", self._door.described)
         return self._door
 
-    async def refusal(self, visitor: Visitor, path: str, authorization: str) -> Refusal | None:
+    async def refusal(self, visitor: ConnectedClient, path: str, authorization: str) -> Denial | None:
         """Return why `path` is not shown to `visitor`, who sent `authorization`; None if it is."""
         door = self.door()
         if path == _HEALTHY and _is_proof(authorization, door.key, self._now()):
@@ -106,20 +106,20 @@ class Guard:
         tls = visitor.door.config.tls
         if tls is not None and tls.client_required:
             if visitor.certificate is None:
-                return Refusal(403, "A client certificate is needed.")
+                return Denial(403, "A client certificate is needed.")
             if tls.client_allowed_sans and not is_allowed(visitor.certificate, tls.client_allowed_sans):
-                return Refusal(403, "This client certificate is not among those that are let in.")
+                return Denial(403, "This client certificate is not among those that are let in.")
         if not door.config.users:
             return None
         attempt = _attempt(authorization, visitor.address)
         if attempt is not None:
             verdict = await self._passwords.check(attempt, door.config.users)
-            if verdict is Verdict.RIGHT:
+            if verdict is PasswordVerdict.RIGHT:
                 return None
-            if verdict is Verdict.BUSY:
-                return Refusal(429, "Too many passwords wait to be checked.", ((b"retry-after", b"1"),))
+            if verdict is PasswordVerdict.BUSY:
+                return Denial(429, "Too many passwords wait to be checked.", ((b"retry-after", b"1"),))
         challenge = (b"www-authenticate", b'Basic realm="tigr-monitor", charset="UTF-8"')
-        return Refusal(401, "A name and a password are needed.", (challenge,))
+        return Denial(401, "A name and a password are needed.", (challenge,))
 
     def _has_settled(self, tls: TlsSettings | None) -> bool:
         """Whether nobody is likely to be writing still: half a file might leave out what protects."""
@@ -127,7 +127,7 @@ class Guard:
         return all(abs(self._now() - moment) >= _SETTLED for moment in changed)
 
 
-def unprotected(host: str, guard: Guard | None) -> str | None:
+def exposure_warning(host: str, guard: AccessControl | None) -> str | None:
     """Return what to warn of when the pages are served on `host`; None if all is well."""
     if is_loopback(host):
         return None
@@ -171,10 +171,10 @@ def _is_proof(authorization: str, key: bytes, now: float) -> bool:
     moment, _, proof = rest.partition(":")
     if scheme != _PROOF_SCHEME or not (moment.isascii() and moment.isdecimal() and len(moment) < 20):
         return False
-    return hmac.compare_digest(proof.encode(), _proof(key, moment).encode()) and abs(now - int(moment)) < _PROOF_AGE
+    return hmac.compare_digest(proof.encode(), _proof(key, moment).encode()) and abs(now - int(moment)) < _MAX_PROOF_AGE
 
 
-def _open(path: Path) -> Door:
+def _open(path: Path) -> AccessPolicy:
     """Read everything. Raises `ConfigError`."""
     before = _fingerprint(path, None)
     config = web_config.read(path)
@@ -186,7 +186,7 @@ def _open(path: Path) -> Door:
             key.update(hashlib.sha256(file.read_bytes()).digest())
     except OSError as error:
         raise ConfigError((f"TIGR_WEB_CONFIG_FILE: {path}: cannot be read: {error.strerror}",)) from None
-    return Door(config, context, key.digest(), fingerprint)
+    return AccessPolicy(config, context, key.digest(), fingerprint)
 
 
 def _files(path: Path, tls: TlsSettings | None) -> tuple[Path, ...]:
@@ -205,12 +205,12 @@ def _fingerprint(path: Path, tls: TlsSettings | None) -> tuple[object, ...]:
     return tuple(s and (s.st_mtime_ns, s.st_ctime_ns, s.st_ino, s.st_size) for s in found)
 
 
-def _attempt(authorization: str, address: str) -> Attempt | None:
+def _attempt(authorization: str, address: str) -> PasswordAttempt | None:
     scheme, _, rest = authorization.partition(" ")
     if scheme.lower() != "basic":
         return None
     try:
         name, colon, password = base64.b64decode(rest.strip(), validate=True).partition(b":")
-        return Attempt(name.decode(), password, address) if colon else None
+        return PasswordAttempt(name.decode(), password, address) if colon else None
     except (binascii.Error, ValueError):
         return None

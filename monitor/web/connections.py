@@ -19,7 +19,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from monitor.web.access import Door, Guard, Visitor
+from monitor.web.access import AccessControl, AccessPolicy, ConnectedClient
 
 _log = logging.getLogger(__name__)
 
@@ -46,15 +46,15 @@ def most_connections() -> int:
     return _MOST_CONNECTIONS if limit == resource.RLIM_INFINITY else max(8, min(_MOST_CONNECTIONS, limit // 4))
 
 
-class Listener:
+class WebListener:
     """Accepts on a listening socket and serves `app` to whom it accepts, in the running event loop."""
 
-    def __init__(self, listening: socket.socket, app: Callable[..., Any], guard: Guard | None) -> None:
+    def __init__(self, listening: socket.socket, app: Callable[..., Any], guard: AccessControl | None) -> None:
         listening.settimeout(0)  # as the event loop wants it
         self._socket = listening
         self._guard = guard
         self._most = most_connections()
-        self._connections: set[_Connection] = set()
+        self._connections: set[_WebConnection] = set()
         self._paused: asyncio.TimerHandle | None = None
         self._full = False
         self._state = ServerState()
@@ -100,12 +100,12 @@ class Listener:
             if len(self._connections) >= self._most and not self._make_room():
                 client.close()
                 continue
-            connection = _Connection(self._config, self._state, self._connections.discard, self._guard, address[0])
+            connection = _WebConnection(self._config, self._state, self._connections.discard, self._guard, address[0])
             self._connections.add(connection)
             connection.opening = asyncio.get_running_loop().create_task(self._open(connection, client))
             connection.opening.add_done_callback(functools.partial(_close_if_cancelled, client))
 
-    async def _open(self, connection: _Connection, client: socket.socket) -> None:
+    async def _open(self, connection: _WebConnection, client: socket.socket) -> None:
         context = None if connection.door is None else connection.door.context
         limits: dict[str, Any] = (
             {} if context is None else {"ssl_handshake_timeout": _TURN_LIMIT, "ssl_shutdown_timeout": 1.0}
@@ -147,19 +147,19 @@ def _close_if_cancelled(client: socket.socket, opening: asyncio.Task[None]) -> N
         client.close()
 
 
-class _Connection(H11Protocol):
+class _WebConnection(H11Protocol):
     """One connection, from its acceptance on, with a limit on each turn: request, answer, and its being read."""
 
     def __init__(
         self,
         config: uvicorn.Config,
         state: ServerState,
-        forget: Callable[[_Connection], None],
-        guard: Guard | None,
+        forget: Callable[[_WebConnection], None],
+        guard: AccessControl | None,
         address: str,
     ) -> None:
         super().__init__(config, state, {}, asyncio.get_running_loop())
-        self.door: Door | None = None if guard is None else guard.door()
+        self.door: AccessPolicy | None = None if guard is None else guard.door()
         self._guard = guard
         self._address = address
         self.opening: asyncio.Task[None]  # set by whoever opens it, at once
@@ -175,7 +175,9 @@ class _Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         if self.door is not None:
-            self.app_state["visitor"] = Visitor(self._address, self.door, transport.get_extra_info("peercert") or None)
+            self.app_state["visitor"] = ConnectedClient(
+                self._address, self.door, transport.get_extra_info("peercert") or None
+            )
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:

@@ -22,7 +22,7 @@ _MOST_PER_QUEUE = 8
 _LONGEST = 72  # bytes of a password that bcrypt looks at; exporters written in Go ignore the rest, too
 
 
-class Verdict(Enum):
+class PasswordVerdict(Enum):
     """What came out of a check."""
 
     RIGHT = auto()
@@ -31,7 +31,7 @@ class Verdict(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class PasswordAttempt:
     """A name and a password, and who sent them. Its `repr` shows neither."""
 
     name: str
@@ -40,7 +40,7 @@ class Attempt:
 
     def __repr__(self) -> str:
         """Say nothing that may be secret."""
-        return f"Attempt(address={self.address!r})"
+        return f"PasswordAttempt(address={self.address!r})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Passwords:
         self._under_way: dict[bytes, _Check] = {}  # by digest: the same guess, sent by many, is checked once
         self._busy = False
 
-    async def check(self, attempt: Attempt, hashes: Mapping[str, bytes]) -> Verdict:
+    async def check(self, attempt: PasswordAttempt, hashes: Mapping[str, bytes]) -> PasswordVerdict:
         """Judge `attempt` by `hashes`, bcrypt's own texts by name, of which there is at least one.
 
         An unknown name takes as long as a known one: its password is checked against somebody else's hash.
@@ -73,15 +73,15 @@ class Passwords:
         password = attempt.password[:_LONGEST]
         digest = self._digest(attempt.name.encode(), chosen, password)
         if known and hmac.compare_digest(self._right.get(attempt.name, b""), digest):
-            return Verdict.RIGHT
+            return PasswordVerdict.RIGHT
         waiting = self._under_way.get(digest) or self._queued(attempt, digest, chosen, password)
         if waiting is None:
-            return Verdict.BUSY
+            return PasswordVerdict.BUSY
         right = await asyncio.shield(waiting.verdict)  # one who hangs up must not take it from the others
         if not (right and known):
-            return Verdict.WRONG
+            return PasswordVerdict.WRONG
         self._right[attempt.name] = digest
-        return Verdict.RIGHT
+        return PasswordVerdict.RIGHT
 
     def _stand_in(self, name: str, hashes: Mapping[str, bytes]) -> bytes:
         """Return one of `hashes`, always the same for the same name, so that costs that differ tell nothing."""
@@ -94,7 +94,7 @@ class Passwords:
             keyed.update(b"%d:%b" % (len(part), part))
         return keyed.digest()
 
-    def _queued(self, attempt: Attempt, digest: bytes, chosen: bytes, password: bytes) -> _Check | None:
+    def _queued(self, attempt: PasswordAttempt, digest: bytes, chosen: bytes, password: bytes) -> _Check | None:
         key = (attempt.address, attempt.name)
         queue = self._queues.get(key, deque())
         if len(queue) >= _MOST_PER_QUEUE or len(self._under_way) >= _MOST_WAITING:

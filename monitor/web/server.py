@@ -14,8 +14,8 @@ from typing import Any, Protocol
 from monitor import __version__
 from monitor.errors import describe_exception
 from monitor.hosts import bracketed, reachable
-from monitor.web.access import Guard
-from monitor.web.connections import Listener, bind
+from monitor.web.access import AccessControl
+from monitor.web.connections import WebListener, bind
 
 _log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class Pages(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class WebResponse:
     """One HTTP response."""
 
     status: int
@@ -66,13 +66,13 @@ class Answer:
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
-class Server:
+class WebServer:
     """The web server, in a thread of its own from `start` to `stop`.
 
     It listens from its creation on; `OSError` when it cannot.
     """
 
-    def __init__(self, host: str, port: int, pages: Pages, guard: Guard | None = None) -> None:
+    def __init__(self, host: str, port: int, pages: Pages, guard: AccessControl | None = None) -> None:
         self._socket = bind(host, port)
         self.port: int = self._socket.getsockname()[1]
         scheme = "https" if guard is not None and guard.door().context else "http"
@@ -112,7 +112,7 @@ class Server:
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         self._loop.set_exception_handler(_tell)
-        listener = Listener(self._socket, self._site, self._guard)
+        listener = WebListener(self._socket, self._site, self._guard)
         listener.start()
         self._started.set()
         await self._stop.wait()
@@ -128,11 +128,11 @@ def _tell(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
 class _Site:
     """The ASGI application: every page, and who may see it."""
 
-    def __init__(self, pages: Pages, guard: Guard | None) -> None:
+    def __init__(self, pages: Pages, guard: AccessControl | None) -> None:
         self._pages = pages
         self._guard = guard
         self._rendering = _Shared(pages.metrics)
-        self._routes: dict[str, Callable[[str], Awaitable[Answer]]] = {
+        self._routes: dict[str, Callable[[str], Awaitable[WebResponse]]] = {
             "/metrics": self._metrics,
             "/-/healthy": self._healthy,
             "/-/ready": self._ready,
@@ -147,7 +147,7 @@ class _Site:
             extra.append((b"connection", b"close"))  # whatever else it sends is not read
         await _deliver(answer, extra, send)
 
-    async def _answer(self, scope: Message, headers: dict[bytes, bytes]) -> Answer:
+    async def _answer(self, scope: Message, headers: dict[bytes, bytes]) -> WebResponse:
         if sum(len(name) + len(value) for name, value in scope["headers"]) + len(scope["raw_path"]) > _HEAD_LIMIT:
             return _text(431, "The request's head is too large.")
         try:
@@ -166,21 +166,21 @@ class _Site:
             _log.error("%s could not be answered: %s", scope["path"][:40], describe_exception(error))
             return _text(500, "This page could not be made; the log says more.")
 
-    async def _metrics(self, accept: str) -> Answer:
+    async def _metrics(self, accept: str) -> WebResponse:
         content_type, body = await self._rendering.get(accept)
-        return Answer(200, content_type, body)
+        return WebResponse(200, content_type, body)
 
-    async def _healthy(self, _accept: str) -> Answer:
+    async def _healthy(self, _accept: str) -> WebResponse:
         stalled = self._pages.stalled()
         return _text(503, "\n".join(stalled)) if stalled else _text(200, "Healthy")
 
-    async def _ready(self, _accept: str) -> Answer:
+    async def _ready(self, _accept: str) -> WebResponse:
         waiting = self._pages.waiting()
         return _text(503, "\n".join(waiting)) if waiting else _text(200, "Ready")
 
-    async def _index(self, _accept: str) -> Answer:
+    async def _index(self, _accept: str) -> WebResponse:
         names = "".join(f"<li>{html.escape(name)}</li>" for name in self._pages.index())
-        return Answer(200, "text/html; charset=utf-8", _INDEX.format(version=__version__, names=names).encode())
+        return WebResponse(200, "text/html; charset=utf-8", _INDEX.format(version=__version__, names=names).encode())
 
 
 class _Shared:
@@ -211,7 +211,7 @@ class _Shared:
             future.set_exception(error)
 
 
-async def _deliver(answer: Answer, extra: list[tuple[bytes, bytes]], send: Send) -> None:
+async def _deliver(answer: WebResponse, extra: list[tuple[bytes, bytes]], send: Send) -> None:
     ours = [(b"content-type", answer.content_type.encode("latin-1")), (b"content-length", b"%d" % len(answer.body))]
     replaced = {name for name, _ in extra}
     headers = [*ours, *answer.headers, *(h for h in _SECURITY if h[0] not in replaced), *(h for h in extra if h[1])]
@@ -222,8 +222,8 @@ async def _deliver(answer: Answer, extra: list[tuple[bytes, bytes]], send: Send)
     await send({"type": "http.response.body"})
 
 
-def _text(status: int, text: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Answer:
-    return Answer(status, _PLAIN, f"{text}\n".encode(), headers)
+def _text(status: int, text: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> WebResponse:
+    return WebResponse(status, _PLAIN, f"{text}\n".encode(), headers)
 
 
 _INDEX = """<!DOCTYPE html>

@@ -12,7 +12,7 @@ from monitor.web.config import TlsSettings
 
 _VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 
-Certificate = dict[str, Any]  # as `ssl.SSLSocket.getpeercert` returns it
+PeerCertificate = dict[str, Any]  # as `ssl.SSLSocket.getpeercert` returns it
 
 
 def server_context(path: Path, tls: TlsSettings) -> ssl.SSLContext:
@@ -68,7 +68,7 @@ def _load_authority(context: ssl.SSLContext, file: Path) -> list[str]:
     return []
 
 
-def is_allowed(certificate: Certificate, allowed: tuple[str, ...]) -> bool:
+def is_allowed(certificate: PeerCertificate, allowed: tuple[str, ...]) -> bool:
     """Whether one of the subject's alternative names is among `allowed`, to the letter."""
     names = {
         _plain_address(value) if kind == "IP Address" else value

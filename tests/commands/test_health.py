@@ -11,10 +11,10 @@ import pytest
 from monitor.commands import health as health_module
 from monitor.commands.health import health
 from monitor.errors import ConfigError
-from monitor.web import access as guard_module
+from monitor.web import access as access_module
 from monitor.web.access import local_access
-from monitor.web.server import Server
-from tests.support.web import SESAME, Authority, Client, Pages, serving, settle, write
+from monitor.web.server import WebServer
+from tests.support.web import SESAME, Authority, FakePages, WebClient, serving, settle, write
 
 USERS = f"basic_auth_users: {{alice: {SESAME}}}\n"
 TLS = "tls_server_config: {cert_file: server.crt, key_file: server.key}\n"
@@ -28,7 +28,7 @@ def config(tmp_path: Path) -> Path:
     return tmp_path / "web.yml"
 
 
-def ask(server: Server, config: Path | None) -> tuple[bool, str]:
+def ask(server: WebServer, config: Path | None) -> tuple[bool, str]:
     """What the command does."""
     access = local_access(config)
     return health("127.0.0.1", server.port, tls=access.tls, authorization=access.authorization)
@@ -38,7 +38,7 @@ def ask(server: Server, config: Path | None) -> tuple[bool, str]:
 def test_it_works_whatever_protects_the_pages(config: Path, text: str | None) -> None:
     """Without being given a password or a certificate, which a container's health check has not."""
     path = None if text is None else write(config, text)
-    pages = Pages()
+    pages = FakePages()
     with serving(pages, path) as server:
         assert ask(server, path) == (True, "Healthy")
         pages.stalled_jobs = ["prod: no ping for 5 min"]
@@ -48,9 +48,9 @@ def test_it_works_whatever_protects_the_pages(config: Path, text: str | None) ->
 def test_a_proof_opens_that_page_alone(config: Path) -> None:
     """It is no way around the password."""
     write(config, TLS + USERS)
-    with serving(Pages(), config) as server:
+    with serving(FakePages(), config) as server:
         sent = {"Authorization": str(local_access(config).authorization)}
-        client = Client(server, config.parent / "ca.pem")
+        client = WebClient(server, config.parent / "ca.pem")
         assert client.context is not None
         client.context.check_hostname = False
         assert client.status("/-/healthy", sent) == 200
@@ -60,9 +60,9 @@ def test_a_proof_opens_that_page_alone(config: Path) -> None:
 @pytest.mark.parametrize("spoil", ["soon", "later", "1" * 30, "", "٣"])
 def test_a_proof_is_for_a_moment(config: Path, spoil: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """An old one, one for another moment, and what is none, are refused."""
-    with serving(Pages(), write(config, USERS)) as server:
+    with serving(FakePages(), write(config, USERS)) as server:
         if spoil == "later":
-            monkeypatch.setattr(guard_module, "_PROOF_AGE", 0)
+            monkeypatch.setattr(access_module, "_MAX_PROOF_AGE", 0)
             assert not ask(server, config)[0]
         else:
             proof = str(local_access(config).authorization).rpartition(":")[2]
@@ -78,7 +78,7 @@ def test_a_proof_is_for_a_moment(config: Path, spoil: str, monkeypatch: pytest.M
 def test_a_proof_from_another_configuration_is_refused(config: Path, tmp_path: Path) -> None:
     """Only who can read the daemon's own can make one; and a refusal is told as such, not as health."""
     other = write(tmp_path / "other.yml", USERS.replace("alice", "bob"))
-    with serving(Pages(), write(config, USERS)) as server:
+    with serving(FakePages(), write(config, USERS)) as server:
         assert ask(server, other) == (
             False,
             (
@@ -93,7 +93,7 @@ def test_a_proof_takes_the_servers_key(config: Path, tmp_path: Path) -> None:
     (tmp_path / "copy").mkdir()
     settle(*Authority(tmp_path / "copy").issue("server", "monitor.internal"))
     copy = write(tmp_path / "copy" / "web.yml", CLIENTS)
-    with serving(Pages(), write(config, CLIENTS)) as server:
+    with serving(FakePages(), write(config, CLIENTS)) as server:
         ok, told = ask(server, copy)
     assert not ok
     assert "403: A client certificate is needed." in told
@@ -107,10 +107,10 @@ def test_a_configuration_that_cannot_be_used_is_told(config: Path) -> None:
 
 def test_plain_http_to_a_tls_port_is_told(config: Path) -> None:
     """And the other way round: nobody is called healthy."""
-    with serving(Pages(), write(config, TLS)) as server:
+    with serving(FakePages(), write(config, TLS)) as server:
         ok, told = health("127.0.0.1", server.port, tls=False)
     assert (ok, told[: told.index(":")]) == (False, f"no answer from 127.0.0.1 port {server.port}")
-    with serving(Pages()) as server:
+    with serving(FakePages()) as server:
         ok, told = health("127.0.0.1", server.port, tls=True)
     assert (ok, told[: told.index(":")]) == (False, f"no answer from 127.0.0.1 port {server.port}")
 

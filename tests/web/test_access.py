@@ -18,13 +18,13 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from monitor.web import access as guard_module
+from monitor.web import access as access_module
 from monitor.web import passwords
-from monitor.web.access import Guard, unprotected
-from monitor.web.server import Server
+from monitor.web.access import AccessControl, exposure_warning
+from monitor.web.server import WebServer
 from tests.support.checkout import ROOT
 from tests.support.process import wait_for
-from tests.support.web import SESAME, SLOW_SESAME, Authority, Client, Pages, basic, serving, settle, write
+from tests.support.web import SESAME, SLOW_SESAME, Authority, FakePages, WebClient, basic, serving, settle, write
 
 USERS = f"basic_auth_users: {{alice: {SESAME}, bob: {SESAME}}}\n"
 SLOW_USERS = f"basic_auth_users: {{alice: {SLOW_SESAME}}}\n"
@@ -33,9 +33,9 @@ EVERY_PATH = ("/", "/metrics", "/-/healthy", "/-/ready", "/nothing")
 
 
 @pytest.fixture
-def pages() -> Pages:
+def pages() -> FakePages:
     """Pages that are well."""
-    return Pages()
+    return FakePages()
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def config(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def with_passwords(config: Path, pages: Pages) -> Iterator[Server]:
+def with_passwords(config: Path, pages: FakePages) -> Iterator[WebServer]:
     """A server that asks for a password, whose check takes noticeable time."""
     with serving(pages, write(config, SLOW_USERS)) as server:
         yield server
@@ -63,14 +63,14 @@ def with_passwords(config: Path, pages: Pages) -> Iterator[Server]:
 
 
 @pytest.mark.parametrize("path", EVERY_PATH)
-def test_every_path_wants_the_password(config: Path, pages: Pages, path: str) -> None:
+def test_every_path_wants_the_password(config: Path, pages: FakePages, path: str) -> None:
     """As in Prometheus, the health pages too; and the browser is told to ask for it."""
     with serving(pages, write(config, USERS)) as server:
-        response, body = Client(server).ask(path)
+        response, body = WebClient(server).ask(path)
         assert (response.status, body) == (401, b"A name and a password are needed.\n")
         assert response.headers["www-authenticate"] == 'Basic realm="tigr-monitor", charset="UTF-8"'
         assert response.headers["x-content-type-options"] == "nosniff"
-        assert Client(server).status(path, basic("alice", "open sesame")) == (404 if path == "/nothing" else 200)
+        assert WebClient(server).status(path, basic("alice", "open sesame")) == (404 if path == "/nothing" else 200)
 
 
 @pytest.mark.parametrize(
@@ -92,65 +92,65 @@ def test_every_path_wants_the_password(config: Path, pages: Pages, path: str) ->
         {"Authorization": basic("alice", "open sesame")["Authorization"][6:]},
     ],
 )
-def test_whatever_is_not_the_password_is_refused(config: Path, pages: Pages, headers: dict[str, str]) -> None:
+def test_whatever_is_not_the_password_is_refused(config: Path, pages: FakePages, headers: dict[str, str]) -> None:
     """A wrong one, somebody else's, none, or something else."""
     with serving(pages, write(config, USERS)) as server:
-        assert Client(server).status(headers=basic("alice", "open sesame")) == 200
-        assert Client(server).status(headers=headers) == 401
+        assert WebClient(server).status(headers=basic("alice", "open sesame")) == 200
+        assert WebClient(server).status(headers=headers) == 401
 
 
-def test_the_scheme_is_written_in_any_case(config: Path, pages: Pages) -> None:
+def test_the_scheme_is_written_in_any_case(config: Path, pages: FakePages) -> None:
     """RFC 9110 section 11.1."""
     with serving(pages, write(config, USERS)) as server:
         sent = {"Authorization": basic("bob", "open sesame")["Authorization"].replace("Basic", "bASIC")}
-        assert Client(server).status(headers=sent) == 200
+        assert WebClient(server).status(headers=sent) == 200
 
 
-def test_only_the_first_72_bytes_of_a_password_count(config: Path, pages: Pages) -> None:
+def test_only_the_first_72_bytes_of_a_password_count(config: Path, pages: FakePages) -> None:
     """As bcrypt has it, and with it every exporter that reads this file."""
     hashed = bcrypt.hashpw(b"x" * 72, bcrypt.gensalt(4)).decode()
     with serving(pages, write(config, f"basic_auth_users: {{alice: {hashed}}}")) as server:
-        assert Client(server).status(headers=basic("alice", "x" * 80)) == 200
-        assert Client(server).status(headers=basic("alice", "x" * 71)) == 401
+        assert WebClient(server).status(headers=basic("alice", "x" * 80)) == 200
+        assert WebClient(server).status(headers=basic("alice", "x" * 71)) == 401
 
 
-def test_a_hash_that_bcrypt_does_not_take_lets_nobody_in(config: Path, pages: Pages) -> None:
+def test_a_hash_that_bcrypt_does_not_take_lets_nobody_in(config: Path, pages: FakePages) -> None:
     """Its last characters can be such that no program makes them."""
     with serving(pages, write(config, f"basic_auth_users: {{alice: $2b$04${'9' * 53}}}")) as server:
-        assert Client(server).status(headers=basic("alice", "open sesame")) == 401
+        assert WebClient(server).status(headers=basic("alice", "open sesame")) == 401
 
 
-def test_a_right_password_is_checked_once(with_passwords: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_right_password_is_checked_once(with_passwords: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Then it is remembered: scrapes do not pay for bcrypt, nor the probes beside them."""
-    assert Client(with_passwords).status(headers=basic("alice", "open sesame")) == 200
+    assert WebClient(with_passwords).status(headers=basic("alice", "open sesame")) == 200
     monkeypatch.setattr(bcrypt, "checkpw", lambda *_: pytest.fail("checked again"))
     for _ in range(3):
-        assert Client(with_passwords).status(headers=basic("alice", "open sesame")) == 200
+        assert WebClient(with_passwords).status(headers=basic("alice", "open sesame")) == 200
 
 
-def test_nothing_remembered_is_a_password(config: Path, pages: Pages) -> None:
+def test_nothing_remembered_is_a_password(config: Path, pages: FakePages) -> None:
     """Only a keyed digest is kept, and an attempt shows neither name nor password."""
     with serving(pages, write(config, USERS)) as server:
-        assert Client(server).status(headers=basic("alice", "open sesame")) == 200
+        assert WebClient(server).status(headers=basic("alice", "open sesame")) == 200
         assert server._guard is not None
         kept = server._guard._passwords._right
     assert list(kept) == ["alice"]
     assert b"sesame" not in kept["alice"]
-    attempt = passwords.Attempt("alice", b"open sesame", "127.0.0.1")
-    assert repr(attempt) == "Attempt(address='127.0.0.1')"
+    attempt = passwords.PasswordAttempt("alice", b"open sesame", "127.0.0.1")
+    assert repr(attempt) == "PasswordAttempt(address='127.0.0.1')"
 
 
-def time_of_a_refusal(server: Server, name: str) -> float:
+def time_of_a_refusal(server: WebServer, name: str) -> float:
     """Seconds until a wrong password is refused: the least of a few."""
     found = []
     for number in range(4):
         began = time.perf_counter()
-        assert Client(server).status(headers=basic(name, f"wrong {number}")) == 401
+        assert WebClient(server).status(headers=basic(name, f"wrong {number}")) == 401
         found.append(time.perf_counter() - began)
     return min(found)
 
 
-def test_an_unknown_name_takes_as_long_as_a_known_one(with_passwords: Server) -> None:
+def test_an_unknown_name_takes_as_long_as_a_known_one(with_passwords: WebServer) -> None:
     """So that nobody finds out by the clock which names there are."""
     known, unknown = (time_of_a_refusal(with_passwords, name) for name in ("alice", "nobody"))
     assert unknown > 0.5 * known > 0.01
@@ -166,13 +166,13 @@ def test_unknown_names_cost_what_known_ones_cost_on_the_whole() -> None:
     assert found == [checker._stand_in(name, hashes) for name in names]
 
 
-def test_wrong_passwords_in_parallel_delay_no_authorised_scrape(with_passwords: Server) -> None:
+def test_wrong_passwords_in_parallel_delay_no_authorised_scrape(with_passwords: WebServer) -> None:
     """Sixty at once, each another: all are refused, and meanwhile whoever is known is served as ever."""
-    Client(with_passwords).ask(headers=basic("alice", "open sesame"))
+    WebClient(with_passwords).ask(headers=basic("alice", "open sesame"))
     refused: list[int] = []
     guesses = [
         threading.Thread(
-            target=lambda n=number: refused.append(Client(with_passwords).status(headers=basic(f"u{n}", str(n))))
+            target=lambda n=number: refused.append(WebClient(with_passwords).status(headers=basic(f"u{n}", str(n))))
         )
         for number in range(60)
     ]
@@ -183,7 +183,7 @@ def test_wrong_passwords_in_parallel_delay_no_authorised_scrape(with_passwords: 
     start = time.perf_counter()
     while any(guess.is_alive() for guess in guesses):
         began = time.perf_counter()
-        assert Client(with_passwords).status(headers=basic("alice", "open sesame")) == 200
+        assert WebClient(with_passwords).status(headers=basic("alice", "open sesame")) == 200
         slowest = max(slowest, time.perf_counter() - began)
         scrapes += 1
     assert refused == [401] * 60
@@ -191,7 +191,7 @@ def test_wrong_passwords_in_parallel_delay_no_authorised_scrape(with_passwords: 
     assert slowest < (time.perf_counter() - start) / 4
 
 
-def test_checks_run_one_at_a_time(with_passwords: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checks_run_one_at_a_time(with_passwords: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many guess, they take one processor."""
     real = bcrypt.checkpw
     active: list[bytes] = []
@@ -206,7 +206,7 @@ def test_checks_run_one_at_a_time(with_passwords: Server, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(bcrypt, "checkpw", watched)
     guesses = [
-        threading.Thread(target=Client(with_passwords).status, kwargs={"headers": basic("alice", str(number))})
+        threading.Thread(target=WebClient(with_passwords).status, kwargs={"headers": basic("alice", str(number))})
         for number in range(5)
     ]
     for guess in guesses:
@@ -224,8 +224,8 @@ def held_checks(monkeypatch: pytest.MonkeyPatch) -> HeldChecks:
     check = passwords.Passwords.check
 
     async def counted(
-        self: passwords.Passwords, attempt: passwords.Attempt, hashes: Mapping[str, bytes]
-    ) -> passwords.Verdict:
+        self: passwords.Passwords, attempt: passwords.PasswordAttempt, hashes: Mapping[str, bytes]
+    ) -> passwords.PasswordVerdict:
         held.waiting.append(attempt)
         return await check(self, attempt, hashes)
 
@@ -238,7 +238,7 @@ class HeldChecks:
 
     def __init__(self) -> None:
         self.may = threading.Event()
-        self.waiting: list[passwords.Attempt] = []
+        self.waiting: list[passwords.PasswordAttempt] = []
         self.checked: list[bytes] = []
         self._bcrypt = bcrypt.checkpw
 
@@ -254,9 +254,9 @@ class HeldChecks:
         self.may.set()
 
 
-def test_who_guesses_takes_turns_with_who_knows(with_passwords: Server, held_checks: HeldChecks) -> None:
+def test_who_guesses_takes_turns_with_who_knows(with_passwords: WebServer, held_checks: HeldChecks) -> None:
     """One who has sent many wrong passwords does not keep another from his first scrape."""
-    guesser, knower = Client(with_passwords, address="127.0.0.2"), Client(with_passwords)
+    guesser, knower = WebClient(with_passwords, address="127.0.0.2"), WebClient(with_passwords)
     answers: list[int] = []
     guesses = [
         threading.Thread(target=lambda n=number: guesser.status(headers=basic("alice", f"guess {n}")))
@@ -275,11 +275,11 @@ def test_who_guesses_takes_turns_with_who_knows(with_passwords: Server, held_che
     assert len(held_checks.checked) == 9
 
 
-def test_the_same_guess_of_many_is_checked_once(with_passwords: Server, held_checks: HeldChecks) -> None:
+def test_the_same_guess_of_many_is_checked_once(with_passwords: WebServer, held_checks: HeldChecks) -> None:
     """A rotated password that twenty scrapers still send costs one check."""
     answers: list[int] = []
     everybody = [
-        threading.Thread(target=lambda: answers.append(Client(with_passwords).status(headers=basic("alice", "old"))))
+        threading.Thread(target=lambda: answers.append(WebClient(with_passwords).status(headers=basic("alice", "old"))))
         for _ in range(20)
     ]
     for one in everybody:
@@ -290,15 +290,15 @@ def test_the_same_guess_of_many_is_checked_once(with_passwords: Server, held_che
     assert (answers, held_checks.checked) == ([401] * 20, [b"old"])
 
 
-def test_too_many_guesses_are_sent_away(with_passwords: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_guesses_are_sent_away(with_passwords: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """With 429, and at once; who is known is served nonetheless."""
-    Client(with_passwords).ask(headers=basic("alice", "open sesame"))
+    WebClient(with_passwords).ask(headers=basic("alice", "open sesame"))
     let_go = threading.Event()
     monkeypatch.setattr(bcrypt, "checkpw", lambda *_: let_go.wait(20) and False)
     answers: list[int] = []
     guesses = [
         threading.Thread(
-            target=lambda n=number: answers.append(Client(with_passwords).status(headers=basic("alice", str(n))))
+            target=lambda n=number: answers.append(WebClient(with_passwords).status(headers=basic("alice", str(n))))
         )
         for number in range(30)
     ]
@@ -307,22 +307,22 @@ def test_too_many_guesses_are_sent_away(with_passwords: Server, monkeypatch: pyt
     most = passwords._MOST_PER_QUEUE + 1  # one is being checked
     wait_for(lambda: len(answers) == 30 - most, "the others are sent away")
     assert answers == [429] * (30 - most)
-    assert Client(with_passwords).status(headers=basic("alice", "open sesame")) == 200
+    assert WebClient(with_passwords).status(headers=basic("alice", "open sesame")) == 200
     let_go.set()
     for guess in guesses:
         guess.join(20)
     assert sorted(answers) == [401] * most + [429] * (30 - most)
 
 
-def test_who_hangs_up_takes_no_answer_from_the_others(with_passwords: Server) -> None:
+def test_who_hangs_up_takes_no_answer_from_the_others(with_passwords: WebServer) -> None:
     """A check goes on, and the next one follows."""
     with socket.create_connection(("127.0.0.1", with_passwords.port)) as client:
         header = basic("alice", "no")["Authorization"]
         client.sendall(f"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: {header}\r\n\r\n".encode())
-    assert Client(with_passwords).status(headers=basic("alice", "open sesame")) == 200
+    assert WebClient(with_passwords).status(headers=basic("alice", "open sesame")) == 200
 
 
-def test_a_server_stops_while_a_password_is_checked(with_passwords: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_stops_while_a_password_is_checked(with_passwords: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bcrypt cannot be interrupted, and holds nothing up; what it finds is nobody's concern any more."""
     begun, let_go, ended = threading.Event(), threading.Event(), threading.Event()
 
@@ -333,7 +333,7 @@ def test_a_server_stops_while_a_password_is_checked(with_passwords: Server, monk
         return True
 
     monkeypatch.setattr(bcrypt, "checkpw", held)
-    client = Client(with_passwords)
+    client = WebClient(with_passwords)
     asking = threading.Thread(target=lambda: _ignore_the_end(client))
     asking.start()
     assert begun.wait(10)
@@ -356,13 +356,13 @@ def test_a_process_that_ends_while_a_password_is_checked_ends_well(config: Path)
 import sys, threading, time
 from pathlib import Path
 from tests.support.process import wait_for
-from tests.support.web import Client, Pages, basic, serving
+from tests.support.web import WebClient, FakePages, basic, serving
 class SlowEnd:
     def __del__(self, pause=time.sleep): pause(1.5)
 slow_end = SlowEnd()  # Python's own end takes long enough for the check to come back within it
-with serving(Pages(), Path(sys.argv[1])) as server:
+with serving(FakePages(), Path(sys.argv[1])) as server:
     asking = {"headers": basic("alice", "guess")}
-    threading.Thread(target=Client(server).status, kwargs=asking, daemon=True).start()
+    threading.Thread(target=WebClient(server).status, kwargs=asking, daemon=True).start()
     wait_for(lambda: any(thread.name == "password" for thread in threading.enumerate()), "it is checked")
 """
     command = [sys.executable, "-c", script, str(config)]
@@ -370,7 +370,7 @@ with serving(Pages(), Path(sys.argv[1])) as server:
     assert ended.returncode == 0, ended.stderr
 
 
-def _ignore_the_end(client: Client) -> None:
+def _ignore_the_end(client: WebClient) -> None:
     with contextlib.suppress(OSError, http.client.HTTPException):
         client.status(headers=basic("alice", "open sesame"))
 
@@ -378,13 +378,13 @@ def _ignore_the_end(client: Client) -> None:
 # TLS
 
 
-def test_pages_are_served_over_tls(config: Path, pages: Pages, authority: Authority) -> None:
+def test_pages_are_served_over_tls(config: Path, pages: FakePages, authority: Authority) -> None:
     """With a certificate that verifies, by TLS 1.3, and the URL says so; plain HTTP gets no page."""
     with serving(pages, write(config, TLS)) as server:
         assert server.url == f"https://127.0.0.1:{server.port}"
-        assert Client(server, authority.file).ask()[1] == b"up 1\n"
+        assert WebClient(server, authority.file).ask()[1] == b"up 1\n"
         with pytest.raises((OSError, http.client.HTTPException)):
-            Client(server).ask()
+            WebClient(server).ask()
 
 
 @pytest.mark.parametrize(
@@ -396,7 +396,7 @@ def test_pages_are_served_over_tls(config: Path, pages: Pages, authority: Author
     ],
 )
 def test_only_the_versions_that_are_set_are_spoken(
-    config: Path, pages: Pages, authority: Authority, more: str, versions: list[str]
+    config: Path, pages: FakePages, authority: Authority, more: str, versions: list[str]
 ) -> None:
     """TLS 1.2 and 1.3, unless the file says otherwise."""
     spoken = []
@@ -409,7 +409,7 @@ def test_only_the_versions_that_are_set_are_spoken(
     assert spoken == versions
 
 
-def test_only_the_suites_that_are_set_are_spoken(config: Path, pages: Pages, authority: Authority) -> None:
+def test_only_the_suites_that_are_set_are_spoken(config: Path, pages: FakePages, authority: Authority) -> None:
     """Under Go's names, for TLS 1.2; whose preference counts can be chosen."""
     suites = "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"
     text = TLS.replace("}", f", max_version: TLS12, cipher_suites: [{suites}]}}")
@@ -425,7 +425,7 @@ def test_only_the_suites_that_are_set_are_spoken(config: Path, pages: Pages, aut
         assert handshake(server, context) == ("ECDHE-ECDSA-AES128-GCM-SHA256", "TLSv1.2")
 
 
-def handshake(server: Server, context: ssl.SSLContext) -> tuple[str, str] | None:
+def handshake(server: WebServer, context: ssl.SSLContext) -> tuple[str, str] | None:
     """The cipher and the version that were agreed on; None if none was."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as plain:
         try:
@@ -439,7 +439,7 @@ def handshake(server: Server, context: ssl.SSLContext) -> tuple[str, str] | None
 
 
 def test_a_stalled_handshake_delays_nobody_and_is_cut_off(
-    config: Path, pages: Pages, authority: Authority, monkeypatch: pytest.MonkeyPatch
+    config: Path, pages: FakePages, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two hundred clients that never say hello, or stop within it, are in nobody's way."""
     monkeypatch.setattr("monitor.web.connections._TURN_LIMIT", 2.0)
@@ -448,7 +448,7 @@ def test_a_stalled_handshake_delays_nobody_and_is_cut_off(
         for client in stalled[::2]:
             client.sendall(b"\x16\x03\x01\x02\x00\x01")
         began = time.monotonic()
-        assert Client(server, authority.file).status() == 200
+        assert WebClient(server, authority.file).status() == 200
         assert time.monotonic() - began < 1.5  # before any of them is dropped
         for client in stalled:
             with client, contextlib.suppress(ConnectionResetError):
@@ -463,15 +463,15 @@ def client_config(more: str = "") -> str:
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_a_client_certificate_can_be_required(
-    config: Path, pages: Pages, authority: Authority, tmp_path: Path, version: ssl.TLSVersion
+    config: Path, pages: FakePages, authority: Authority, tmp_path: Path, version: ssl.TLSVersion
 ) -> None:
     """One of the authority's is let in, also in a resumed session; none, and somebody else's, is not."""
     good = authority.issue("prometheus")
     (tmp_path / "other").mkdir()
     bad = Authority(tmp_path / "other", "other").issue("prometheus")
 
-    def client(server: Server, certificate: tuple[Path, Path] | None) -> Client:
-        found = Client(server, authority.file, certificate)
+    def client(server: WebServer, certificate: tuple[Path, Path] | None) -> WebClient:
+        found = WebClient(server, authority.file, certificate)
         assert found.context is not None
         found.context.maximum_version = version
         return found
@@ -487,7 +487,7 @@ def test_a_client_certificate_can_be_required(
         assert resumed(server, resuming) == 200
 
 
-def resumed(server: Server, context: ssl.SSLContext) -> int:
+def resumed(server: WebServer, context: ssl.SSLContext) -> int:
     """The status of a request in a session that was resumed."""
     session = None
     for _ in range(2):
@@ -501,7 +501,7 @@ def resumed(server: Server, context: ssl.SSLContext) -> int:
 
 
 def test_a_client_certificate_that_may_be_left_out(
-    config: Path, pages: Pages, authority: Authority, tmp_path: Path
+    config: Path, pages: FakePages, authority: Authority, tmp_path: Path
 ) -> None:
     """VerifyClientCertIfGiven lets in who has none, and keeps out who has a wrong one."""
     (tmp_path / "other").mkdir()
@@ -509,10 +509,10 @@ def test_a_client_certificate_that_may_be_left_out(
     with serving(
         pages, write(config, client_config().replace("RequireAndVerifyClientCert", "VerifyClientCertIfGiven"))
     ) as server:
-        assert Client(server, authority.file).status() == 200
-        assert Client(server, authority.file, authority.issue("prometheus")).status() == 200
+        assert WebClient(server, authority.file).status() == 200
+        assert WebClient(server, authority.file, authority.issue("prometheus")).status() == 200
         with pytest.raises((OSError, http.client.HTTPException)):
-            Client(server, authority.file, bad).status()
+            WebClient(server, authority.file, bad).status()
 
 
 @pytest.mark.parametrize(
@@ -520,33 +520,33 @@ def test_a_client_certificate_that_may_be_left_out(
     [("prometheus.internal", 200), ("::1", 200), ("ops@example.org", 200), ("10.0.0.2", 403), ("a.b", 403), ("", 403)],
 )
 def test_a_client_certificate_can_be_held_to_a_name(
-    config: Path, pages: Pages, authority: Authority, san: str, status: int
+    config: Path, pages: FakePages, authority: Authority, san: str, status: int
 ) -> None:
     """One of the names in the certificate is one of those that are allowed, to the letter."""
     allowed = ", client_allowed_sans: ['prometheus.internal', '::1', 'ops@example.org']"
     certificate = authority.issue("prometheus", *([san] if san else []))
     with serving(pages, write(config, client_config(allowed))) as server:
-        assert Client(server, authority.file, certificate).status() == status
+        assert WebClient(server, authority.file, certificate).status() == status
 
 
-def test_a_certificate_and_a_password_are_both_needed(config: Path, pages: Pages, authority: Authority) -> None:
+def test_a_certificate_and_a_password_are_both_needed(config: Path, pages: FakePages, authority: Authority) -> None:
     """Where both are set."""
     certificate = authority.issue("prometheus")
     with serving(pages, write(config, client_config() + USERS)) as server:
-        assert Client(server, authority.file).status(headers=basic("alice", "open sesame")) == 403
-        assert Client(server, authority.file, certificate).status() == 401
-        assert Client(server, authority.file, certificate).status(headers=basic("alice", "open sesame")) == 200
+        assert WebClient(server, authority.file).status(headers=basic("alice", "open sesame")) == 403
+        assert WebClient(server, authority.file, certificate).status() == 401
+        assert WebClient(server, authority.file, certificate).status(headers=basic("alice", "open sesame")) == 200
 
 
 # Headers
 
 
-def test_headers_are_added_replaced_and_taken_away(config: Path, pages: Pages) -> None:
+def test_headers_are_added_replaced_and_taken_away(config: Path, pages: FakePages) -> None:
     """As the file says, on every answer."""
     headers = "X-Frame-Options: sameorigin, Strict-Transport-Security: max-age=60, Content-Security-Policy: ''"
     with serving(pages, write(config, f"http_server_config: {{headers: {{{headers}}}}}")) as server:
         for path in ("/", "/nothing"):
-            found = Client(server).ask(path)[0].headers
+            found = WebClient(server).ask(path)[0].headers
             assert found.get_all("x-frame-options") == ["sameorigin"]
             assert found["strict-transport-security"] == "max-age=60"
             assert found["content-security-policy"] is None
@@ -556,34 +556,36 @@ def test_headers_are_added_replaced_and_taken_away(config: Path, pages: Pages) -
 # Changes
 
 
-def test_a_new_configuration_is_in_force_at_once(config: Path, pages: Pages, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_new_configuration_is_in_force_at_once(
+    config: Path, pages: FakePages, caplog: pytest.LogCaptureFixture
+) -> None:
     """Without a restart or a signal: users, headers, and TLS."""
     caplog.set_level(logging.INFO, "monitor.web.access")
     with serving(pages, write(config, USERS)) as server:
-        assert Client(server).status() == 401
+        assert WebClient(server).status() == 401
         write(config, "http_server_config: {headers: {X-XSS-Protection: '0'}}")
-        response, _ = Client(server).ask()
+        response, _ = WebClient(server).ask()
         assert (response.status, response.headers["x-xss-protection"]) == (200, "0")
     assert caplog.messages == ["the web configuration was read again: no TLS, no passwords"]
 
 
-def test_a_changed_password_is_needed_at_once(config: Path, pages: Pages) -> None:
+def test_a_changed_password_is_needed_at_once(config: Path, pages: FakePages) -> None:
     """What was remembered of the old one does not count."""
     with serving(pages, write(config, USERS)) as server:
-        assert Client(server).status(headers=basic("alice", "open sesame")) == 200
+        assert WebClient(server).status(headers=basic("alice", "open sesame")) == 200
         write(config, USERS.replace(SESAME, bcrypt.hashpw(b"new", bcrypt.gensalt(4)).decode()))
-        assert Client(server).status(headers=basic("alice", "open sesame")) == 401
-        assert Client(server).status(headers=basic("alice", "new")) == 200
+        assert WebClient(server).status(headers=basic("alice", "open sesame")) == 401
+        assert WebClient(server).status(headers=basic("alice", "new")) == 200
 
 
 def test_a_new_certificate_is_shown_from_then_on(
-    config: Path, pages: Pages, authority: Authority, tmp_path: Path
+    config: Path, pages: FakePages, authority: Authority, tmp_path: Path
 ) -> None:
     """A connection that began with the old one is answered once more, and closed."""
     (tmp_path / "new").mkdir()
     renewed = Authority(tmp_path / "new", "ca2")
     with serving(pages, write(config, TLS)) as server:
-        kept = Client(server, authority.file).connect()
+        kept = WebClient(server, authority.file).connect()
         for _ in range(2):
             kept.request("GET", "/metrics")
             kept.getresponse().read()
@@ -595,27 +597,27 @@ def test_a_new_certificate_is_shown_from_then_on(
         assert kept.getresponse().read() == b"up 1\n"
         assert kept.sock.recv(1) == b""
         kept.close()
-        assert Client(server, renewed.file).status() == 200
+        assert WebClient(server, renewed.file).status() == 200
         with pytest.raises(ssl.SSLCertVerificationError):
-            Client(server, authority.file).status()
+            WebClient(server, authority.file).status()
 
 
 def test_a_broken_configuration_changes_nothing_and_is_told_once(
-    config: Path, pages: Pages, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    config: Path, pages: FakePages, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The old one stays in force until a right one comes."""
     caplog.set_level(logging.INFO, "monitor.web.access")
-    monkeypatch.setattr(guard_module, "_RETRY", 0.0)
+    monkeypatch.setattr(access_module, "_RETRY", 0.0)
     with serving(pages, write(config, USERS)) as server:
         for text in ("", "basic_auth_users: {alice: hunter2}"):
             write(config, text)
             for _ in range(3):
-                assert Client(server).status() == 401
-                assert Client(server).status(headers=basic("alice", "open sesame")) == 200
+                assert WebClient(server).status() == 401
+                assert WebClient(server).status(headers=basic("alice", "open sesame")) == 200
         config.unlink()
-        assert Client(server).status() == 401
+        assert WebClient(server).status() == 401
         write(config, "{}")
-        assert Client(server).status() == 200
+        assert WebClient(server).status() == 200
     told = [record.getMessage() for record in caplog.records]
     assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING", "WARNING", "INFO"]
     assert all(text.startswith("the web configuration stays as it was") for text in told[:3])
@@ -626,25 +628,29 @@ def test_a_broken_configuration_changes_nothing_and_is_told_once(
 
 
 def test_a_file_that_only_the_new_configuration_names_is_waited_for(
-    config: Path, pages: Pages, authority: Authority, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    config: Path,
+    pages: FakePages,
+    authority: Authority,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """What was wrong with it may be put right elsewhere; nobody has to touch the configuration again."""
-    monkeypatch.setattr(guard_module, "_RETRY", 0.0)
+    monkeypatch.setattr(access_module, "_RETRY", 0.0)
     with serving(pages, write(config, "{}")) as server:
         write(config, TLS.replace("server.", "late."))
-        assert Client(server).status() == 200
+        assert WebClient(server).status() == 200
         authority.issue("late", "127.0.0.1")
-        assert Client(server, authority.file).status() == 200
+        assert WebClient(server, authority.file).status() == 200
     assert len(caplog.records) == 1
 
 
-def test_a_file_is_not_read_while_it_is_written(config: Path, pages: Pages) -> None:
+def test_a_file_is_not_read_while_it_is_written(config: Path, pages: FakePages) -> None:
     """The first half of a file may be one that protects nothing: it is read when it has rested for a second."""
     with serving(pages, write(config, USERS)) as server:
         config.write_text("{}")
-        assert Client(server).status() == 401
+        assert WebClient(server).status() == 401
         settle(config)
-        assert Client(server).status() == 200
+        assert WebClient(server).status() == 200
 
 
 # The warning
@@ -652,18 +658,18 @@ def test_a_file_is_not_read_while_it_is_written(config: Path, pages: Pages) -> N
 
 def test_pages_for_everybody_are_warned_of(config: Path, tmp_path: Path, authority: Authority) -> None:
     """Beyond loopback, without protection; and where passwords can be read on their way."""
-    bare, with_users = (Guard(write(tmp_path / f"{n}.yml", text)) for n, text in enumerate(("{}", USERS)))
-    with_tls = Guard(write(config, TLS))
+    bare, with_users = (AccessControl(write(tmp_path / f"{n}.yml", text)) for n, text in enumerate(("{}", USERS)))
+    with_tls = AccessControl(write(config, TLS))
     for host in ("127.0.0.1", "::1", "localhost"):
-        assert unprotected(host, None) is None
+        assert exposure_warning(host, None) is None
     for host, named in (
         ("", "every address"),
         ("192.0.2.1", "192.0.2.1"),
         ("::", "::"),
         ("monitor.internal", "monitor"),
     ):
-        assert f"served on {named}" in str(unprotected(host, None))
-    assert "TIGR_WEB_CONFIG_FILE" in str(unprotected("", None))
-    assert "without TLS and without a password" in str(unprotected("", bare))
-    assert "passwords but without TLS" in str(unprotected("", with_users))
-    assert unprotected("", with_tls) is None
+        assert f"served on {named}" in str(exposure_warning(host, None))
+    assert "TIGR_WEB_CONFIG_FILE" in str(exposure_warning("", None))
+    assert "without TLS and without a password" in str(exposure_warning("", bare))
+    assert "passwords but without TLS" in str(exposure_warning("", with_users))
+    assert exposure_warning("", with_tls) is None

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from monitor.errors import ConfigError
-from monitor.web.access import Guard
+from monitor.web.access import AccessControl
 from monitor.web.config import WebConfig, read
 from tests.support.web import SESAME, Authority, write
 
@@ -262,7 +262,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 def guard_problems(path: Path) -> str:
     """Why a guard cannot be made."""
     with pytest.raises(ConfigError) as caught:
-        Guard(path)
+        AccessControl(path)
     return "\n".join(caught.value.problems)
 
 

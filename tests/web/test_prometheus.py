@@ -15,7 +15,7 @@ import pytest
 
 from monitor.web.config import read
 from tests.support.process import free_port, wait_for
-from tests.support.web import SLOW_SESAME, Authority, Pages, serving, settle, write
+from tests.support.web import SLOW_SESAME, Authority, FakePages, serving, settle, write
 
 CONFIG = f"""
 tls_server_config:
@@ -36,7 +36,7 @@ basic_auth_users:
 """
 
 
-class Prometheus:
+class ScrapingPrometheus:
     """A running one, by its API."""
 
     def __init__(self, port: int) -> None:
@@ -73,7 +73,7 @@ class Prometheus:
 
 
 @contextmanager
-def prometheus(directory: Path, jobs: Mapping[str, Mapping[str, Any]], target: str) -> Iterator[Prometheus]:
+def prometheus(directory: Path, jobs: Mapping[str, Mapping[str, Any]], target: str) -> Iterator[ScrapingPrometheus]:
     """Prometheus, scraping `target` twice a second by each of these jobs."""
     common = {"scheme": "https", "static_configs": [{"targets": [target]}]}
     config = {
@@ -95,7 +95,7 @@ def prometheus(directory: Path, jobs: Mapping[str, Mapping[str, Any]], target: s
             stderr=log,
         )
         try:
-            found = Prometheus(port)
+            found = ScrapingPrometheus(port)
             wait_for(found.answers, "Prometheus is ready", 30)
             yield found
         finally:
@@ -119,7 +119,7 @@ def test_prometheus_scrapes_with_tls_a_certificate_and_a_password(tmp_path: Path
         "no_certificate": {"tls_config": {"ca_file": str(authority.file)}, "basic_auth": password},
         "unknown_authority": {"basic_auth": password},
     }
-    pages = Pages()
+    pages = FakePages()
     with (
         serving(pages, write(tmp_path / "web.yml", CONFIG)) as server,
         prometheus(tmp_path, jobs, f"127.0.0.1:{server.port}") as found,

@@ -18,28 +18,28 @@ import pytest
 
 from monitor.commands.health import health
 from monitor.web import connections as listener
-from monitor.web.access import Guard, Refusal, Visitor
-from monitor.web.server import Server
+from monitor.web.access import AccessControl, ConnectedClient, Denial
+from monitor.web.server import WebServer
 from tests.support.process import wait_for
-from tests.support.web import SESAME, Client, Pages, basic, serving, write
+from tests.support.web import SESAME, FakePages, WebClient, basic, serving, write
 
 
 @pytest.fixture
-def pages() -> Pages:
+def pages() -> FakePages:
     """Pages that are well."""
-    return Pages()
+    return FakePages()
 
 
 @pytest.fixture
-def server(pages: Pages) -> Iterator[Server]:
+def server(pages: FakePages) -> Iterator[WebServer]:
     """A server that runs, on a free port."""
-    server = Server("127.0.0.1", 0, pages)
+    server = WebServer("127.0.0.1", 0, pages)
     server.start()
     yield server
     server.stop()
 
 
-def ask(server: Server, path: str, method: str = "GET", **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
+def ask(server: WebServer, path: str, method: str = "GET", **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
     """Return the response and its body, over a connection of its own."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
     try:
@@ -50,20 +50,20 @@ def ask(server: Server, path: str, method: str = "GET", **headers: str) -> tuple
         connection.close()
 
 
-def test_metrics_are_rendered_for_what_the_scraper_accepts(server: Server) -> None:
+def test_metrics_are_rendered_for_what_the_scraper_accepts(server: WebServer) -> None:
     """The Accept header reaches the rendering, and its content type and bytes reach the scraper."""
     response, body = ask(server, "/metrics", Accept="application/openmetrics-text")
     assert (response.status, body) == (200, b"up 1\n")
     assert response.headers["content-type"] == "text/plain; asked=application/openmetrics-text"
 
 
-def test_head_has_the_length_and_no_body(server: Server) -> None:
+def test_head_has_the_length_and_no_body(server: WebServer) -> None:
     """HEAD is GET without the body."""
     response, body = ask(server, "/metrics", "HEAD")
     assert (response.status, response.headers["content-length"], body) == (200, "5", b"")
 
 
-def test_healthy_names_each_stalled_job(server: Server, pages: Pages) -> None:
+def test_healthy_names_each_stalled_job(server: WebServer, pages: FakePages) -> None:
     """200 while nothing is stalled, else 503 with a line per job; the health command says the same."""
     assert health("127.0.0.1", server.port, tls=False) == (True, "Healthy")
     pages.stalled_jobs = ["prod: no ping for 5 min", "uat: no login for 1 h"]
@@ -72,7 +72,7 @@ def test_healthy_names_each_stalled_job(server: Server, pages: Pages) -> None:
     assert health("", server.port, tls=False) == (False, body.decode().strip())
 
 
-def test_ready_names_what_is_waited_for(server: Server, pages: Pages) -> None:
+def test_ready_names_what_is_waited_for(server: WebServer, pages: FakePages) -> None:
     """503 with what is yet to be tried, then 200."""
     pages.not_tried = ["uat has not been tried yet"]
     response, body = ask(server, "/-/ready")
@@ -81,7 +81,7 @@ def test_ready_names_what_is_waited_for(server: Server, pages: Pages) -> None:
     assert ask(server, "/-/ready")[0].status == 200
 
 
-def test_the_page_links_to_the_others_and_escapes_names(server: Server) -> None:
+def test_the_page_links_to_the_others_and_escapes_names(server: WebServer) -> None:
     """The index names the environments as text, never as markup, and may load nothing."""
     response, body = ask(server, "/")
     assert b"<li>prod</li><li>&lt;uat&gt;</li>" in body
@@ -92,7 +92,7 @@ def test_the_page_links_to_the_others_and_escapes_names(server: Server) -> None:
     assert response.headers["referrer-policy"] == "no-referrer"
 
 
-def test_other_paths_and_methods_are_refused(server: Server) -> None:
+def test_other_paths_and_methods_are_refused(server: WebServer) -> None:
     """404 for what is not there, 405 with Allow for what is not done."""
     assert ask(server, "/etc/passwd")[0].status == 404
     response, _ = ask(server, "/metrics", "POST")
@@ -100,7 +100,7 @@ def test_other_paths_and_methods_are_refused(server: Server) -> None:
 
 
 def test_a_failing_rendering_costs_that_scrape_and_one_line(
-    server: Server, pages: Pages, caplog: pytest.LogCaptureFixture
+    server: WebServer, pages: FakePages, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The client learns that it failed, the log learns where, and nobody what the exception says."""
     pages.fault = ValueError("hush")
@@ -112,7 +112,7 @@ def test_a_failing_rendering_costs_that_scrape_and_one_line(
     assert ask(server, "/metrics")[0].status == 200
 
 
-def test_a_storm_of_scrapes_shares_renderings(server: Server, pages: Pages) -> None:
+def test_a_storm_of_scrapes_shares_renderings(server: WebServer, pages: FakePages) -> None:
     """Fifty scrapes at once are answered from a few renderings."""
     answers: list[int] = []
     threads = [threading.Thread(target=lambda: answers.append(ask(server, "/metrics")[0].status)) for _ in range(50)]
@@ -124,7 +124,7 @@ def test_a_storm_of_scrapes_shares_renderings(server: Server, pages: Pages) -> N
     assert pages.renderings < 25
 
 
-def test_silent_clients_delay_no_scrape_and_are_dropped(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silent_clients_delay_no_scrape_and_are_dropped(server: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two hundred clients that say nothing, or half a request, do not keep a scrape waiting, and are cut off."""
     monkeypatch.setattr(listener, "_TURN_LIMIT", 1.0)
     silent = [socket.create_connection(("127.0.0.1", server.port), timeout=10) for _ in range(200)]
@@ -142,10 +142,10 @@ def test_silent_clients_delay_no_scrape_and_are_dropped(server: Server, monkeypa
             client.close()
 
 
-def test_the_oldest_silent_connection_makes_room(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_oldest_silent_connection_makes_room(pages: FakePages, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no more connections may be open, a scrape still gets one."""
     monkeypatch.setattr(listener, "_MOST_CONNECTIONS", 8)
-    server = Server("127.0.0.1", 0, pages)
+    server = WebServer("127.0.0.1", 0, pages)
     server.start()
     silent = [socket.create_connection(("127.0.0.1", server.port), timeout=10) for _ in range(30)]
     assert ask(server, "/metrics")[0].status == 200
@@ -155,31 +155,31 @@ def test_the_oldest_silent_connection_makes_room(pages: Pages, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "", "0.0.0.0", "::", "localhost"])  # noqa: S104 # its subject
-def test_every_way_to_write_an_address_is_served(host: str, pages: Pages) -> None:
+def test_every_way_to_write_an_address_is_served(host: str, pages: FakePages) -> None:
     """IPv4, IPv6, every address of both."""
-    server = Server(host, 0, pages)
+    server = WebServer(host, 0, pages)
     server.start()
     assert health(host, server.port, tls=False) == (True, "Healthy")
     server.stop()
 
 
-def test_every_address_means_both_families(pages: Pages) -> None:
+def test_every_address_means_both_families(pages: FakePages) -> None:
     """Without a host both 127.0.0.1 and ::1 are answered."""
-    server = Server("", 0, pages)
+    server = WebServer("", 0, pages)
     server.start()
     assert [health(host, server.port, tls=False)[0] for host in ("127.0.0.1", "::1")] == [True, True]
     server.stop()
 
 
-def test_a_port_in_use_is_told_at_once(server: Server, pages: Pages) -> None:
+def test_a_port_in_use_is_told_at_once(server: WebServer, pages: FakePages) -> None:
     """A second server on the port of the first fails before it is started."""
     with pytest.raises(OSError, match="in use"):
-        Server("127.0.0.1", server.port, pages)
+        WebServer("127.0.0.1", server.port, pages)
 
 
-def test_a_server_stops_under_silent_clients(pages: Pages) -> None:
+def test_a_server_stops_under_silent_clients(pages: FakePages) -> None:
     """Open connections do not hold up the end, and then nobody listens."""
-    server = Server("127.0.0.1", 0, pages)
+    server = WebServer("127.0.0.1", 0, pages)
     server.start()
     with socket.create_connection(("127.0.0.1", server.port), timeout=5):
         began = time.monotonic()
@@ -190,12 +190,12 @@ def test_a_server_stops_under_silent_clients(pages: Pages) -> None:
     assert "refused" in text
 
 
-def test_a_head_that_is_too_large_is_refused(server: Server) -> None:
+def test_a_head_that_is_too_large_is_refused(server: WebServer) -> None:
     """More than 16 KiB of headers is not a scrape."""
     assert ask(server, "/metrics", Padding="x" * 20_000)[0].status in (400, 431)
 
 
-def test_a_body_is_not_read(server: Server) -> None:
+def test_a_body_is_not_read(server: WebServer) -> None:
     """Whoever sends one with a request is answered, and the connection is closed."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
     connection.request("GET", "/metrics", body=b"x" * 100)
@@ -205,7 +205,7 @@ def test_a_body_is_not_read(server: Server) -> None:
     connection.close()
 
 
-def test_an_idle_connection_is_kept_for_the_next_scrape(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_idle_connection_is_kept_for_the_next_scrape(server: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit on a turn is none on the time between two."""
     monkeypatch.setattr(listener, "_TURN_LIMIT", 0.3)
     kept = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
@@ -220,7 +220,9 @@ def test_an_idle_connection_is_kept_for_the_next_scrape(server: Server, monkeypa
     kept.close()
 
 
-def test_a_client_that_does_not_read_is_dropped(server: Server, pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_does_not_read_is_dropped(
+    server: WebServer, pages: FakePages, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It holds up neither others nor memory for longer than a turn lasts."""
     monkeypatch.setattr(listener, "_TURN_LIMIT", 0.5)
     pages.body = b"x" * 30_000_000
@@ -250,7 +252,7 @@ def no_more_files() -> Iterator[None]:
 
 
 def test_a_server_without_file_descriptors_goes_on_when_there_are_some(
-    server: Server, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    server: WebServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It tries again, says so once, and does not spin meanwhile."""
     monkeypatch.setattr(listener, "_NO_FD_PAUSE", 0.02)
@@ -266,9 +268,9 @@ def test_a_server_without_file_descriptors_goes_on_when_there_are_some(
     assert caplog.messages == ["connections to the web server cannot be accepted: Too many open files"]
 
 
-def test_a_server_without_file_descriptors_stops(pages: Pages, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_server_without_file_descriptors_stops(pages: FakePages, caplog: pytest.LogCaptureFixture) -> None:
     """Also while it waits for some."""
-    server = Server("127.0.0.1", 0, pages)
+    server = WebServer("127.0.0.1", 0, pages)
     server.start()
     with socket.socket() as client:
         with no_more_files():
@@ -279,24 +281,24 @@ def test_a_server_without_file_descriptors_stops(pages: Pages, caplog: pytest.Lo
 
 
 def test_nobody_is_dropped_in_the_middle_of_an_answer(
-    tmp_path: Path, pages: Pages, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, pages: FakePages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where every connection there may be waits for an answer, it is the newcomer who goes."""
     monkeypatch.setattr(listener, "_MOST_CONNECTIONS", 8)
     let_go = threading.Event()
     monkeypatch.setattr(bcrypt, "checkpw", lambda *_: let_go.wait(20))
     waiting: list[object] = []
-    refusal = Guard.refusal
+    refusal = AccessControl.refusal
 
-    async def counted(guard: Guard, visitor: Visitor, path: str, authorization: str) -> Refusal | None:
+    async def counted(guard: AccessControl, visitor: ConnectedClient, path: str, authorization: str) -> Denial | None:
         waiting.append(visitor)
         return await refusal(guard, visitor, path, authorization)
 
-    monkeypatch.setattr(Guard, "refusal", counted)
+    monkeypatch.setattr(AccessControl, "refusal", counted)
     with serving(pages, write(tmp_path / "web.yml", f"basic_auth_users: {{a: {SESAME}}}")) as server:
         answers: list[int] = []
         askers = [
-            threading.Thread(target=lambda: answers.append(Client(server).status(headers=basic("a", "b"))))
+            threading.Thread(target=lambda: answers.append(WebClient(server).status(headers=basic("a", "b"))))
             for _ in range(8)
         ]
         for asker in askers:
@@ -310,32 +312,34 @@ def test_nobody_is_dropped_in_the_middle_of_an_answer(
     assert answers == [200] * 8
 
 
-def test_a_server_that_never_started_lets_go_of_its_port(pages: Pages) -> None:
+def test_a_server_that_never_started_lets_go_of_its_port(pages: FakePages) -> None:
     """What fails between its creation and its start must not keep the port."""
-    server = Server("127.0.0.1", 0, pages)
+    server = WebServer("127.0.0.1", 0, pages)
     server.stop()
-    Server("127.0.0.1", server.port, pages).stop()
+    WebServer("127.0.0.1", server.port, pages).stop()
 
 
-def test_a_server_can_be_stopped_twice(pages: Pages) -> None:
+def test_a_server_can_be_stopped_twice(pages: FakePages) -> None:
     """And the second time does nothing."""
-    server = Server("127.0.0.1", 0, pages)
+    server = WebServer("127.0.0.1", 0, pages)
     server.start()
     server.stop()
     server.stop()
     assert not server._thread.is_alive()
 
 
-def test_a_server_that_breaks_is_told(pages: Pages, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_server_that_breaks_is_told(pages: FakePages, caplog: pytest.LogCaptureFixture) -> None:
     """Nobody waits for it for ever."""
-    server = Server("127.0.0.1", 0, pages)
+    server = WebServer("127.0.0.1", 0, pages)
     server._socket.close()
     server.start()
     server.stop()
     assert caplog.messages[0].startswith("the web server has ended: OSError at listener.py:")
 
 
-def test_what_clients_do_wrong_is_no_concern_of_the_operator(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_clients_do_wrong_is_no_concern_of_the_operator(
+    server: WebServer, caplog: pytest.LogCaptureFixture
+) -> None:
     """Garbage gets 400; what breaks within a connection is told at level debug, without its words."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
         client.sendall(b"\x00\x01 no HTTP\r\n\r\n")
