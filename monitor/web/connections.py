@@ -160,7 +160,6 @@ class _WebConnection(H11Protocol):
     ) -> None:
         super().__init__(config, state, {}, asyncio.get_running_loop())
         self.door: AccessPolicy | None = None if guard is None else guard.door()
-        self._guard = guard
         self._address = address
         self.opening: asyncio.Task[None]  # set by whoever opens it, at once
         self.served = 0
@@ -191,8 +190,6 @@ class _WebConnection(H11Protocol):
         self.served += 1
         self.since = self.loop.time()
         super().on_response_complete()
-        if self._guard is not None and self._guard.door() is not self.door:  # another certificate, another client CA
-            self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.gone()

@@ -143,9 +143,16 @@ class _Site:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         answer = await self._answer(scope, headers)
         extra = [] if self._guard is None else list(self._guard.door().config.headers)
-        if headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers:
-            extra.append((b"connection", b"close"))  # whatever else it sends is not read
+        if _has_body(headers) or self._is_outdated(scope):
+            extra.append((b"connection", b"close"))
         await _deliver(answer, extra, send)
+
+    def _is_outdated(self, scope: Message) -> bool:
+        """Return whether the connection began under an earlier policy: another certificate, another client CA.
+
+        The response announces the close (RFC 9112 section 9.6), so that the client sends no further request on it.
+        """
+        return self._guard is not None and scope["state"]["visitor"].door is not self._guard.door()
 
     async def _answer(self, scope: Message, headers: dict[bytes, bytes]) -> WebResponse:
         if sum(len(name) + len(value) for name, value in scope["headers"]) + len(scope["raw_path"]) > _HEAD_LIMIT:
@@ -181,6 +188,11 @@ class _Site:
     async def _index(self, _accept: str) -> WebResponse:
         names = "".join(f"<li>{html.escape(name)}</li>" for name in self._pages.index())
         return WebResponse(200, "text/html; charset=utf-8", _INDEX.format(version=__version__, names=names).encode())
+
+
+def _has_body(headers: dict[bytes, bytes]) -> bool:
+    """Return whether a body follows the header section; it is not read, so that the connection cannot go on."""
+    return headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
 
 
 class _Shared:

@@ -578,28 +578,98 @@ def test_a_changed_password_is_needed_at_once(config: Path, pages: FakePages) ->
         assert WebClient(server).status(headers=basic("alice", "new")) == 200
 
 
-def test_a_new_certificate_is_shown_from_then_on(
+def replace_certificate(directory: Path) -> Authority:
+    """Replace the server's certificate by that of another authority, which is returned."""
+    (directory / "new").mkdir()
+    renewed = Authority(directory / "new", "ca2")
+    for new, old in zip(renewed.issue("server", "127.0.0.1"), ("server.crt", "server.key"), strict=True):
+        shutil.copy(new, directory / old)
+        settle(directory / old)
+    return renewed
+
+
+def test_the_next_response_after_a_certificate_change_announces_the_close(
     config: Path, pages: FakePages, authority: Authority, tmp_path: Path
 ) -> None:
-    """A connection that began with the old one is answered once more, and closed."""
-    (tmp_path / "new").mkdir()
-    renewed = Authority(tmp_path / "new", "ca2")
-    with serving(pages, write(config, TLS)) as server:
-        kept = WebClient(server, authority.file).connect()
+    """RFC 9112 section 9.6: a kept connection is closed after a response with `Connection: close`, not before."""
+    with serving(pages, write(config, TLS)) as server, connected(server, authority) as kept:
         for _ in range(2):
-            kept.request("GET", "/metrics")
-            kept.getresponse().read()
-        assert kept.sock is not None
-        for new, old in zip(renewed.issue("server", "127.0.0.1"), ("server.crt", "server.key"), strict=True):
-            shutil.copy(new, tmp_path / old)
-            settle(tmp_path / old)
-        kept.request("GET", "/metrics")
-        assert kept.getresponse().read() == b"up 1\n"
-        assert kept.sock.recv(1) == b""
-        kept.close()
+            kept.sendall(REQUEST)
+            assert announces_close(read_response(kept)) is False
+        renewed = replace_certificate(tmp_path)
+        kept.sendall(REQUEST)
+        assert announces_close(read_response(kept)) is True
+        assert kept.recv(1) == b""
         assert WebClient(server, renewed.file).status() == 200
         with pytest.raises(ssl.SSLCertVerificationError):
             WebClient(server, authority.file).status()
+
+
+def test_a_certificate_change_during_a_response_loses_no_request(
+    config: Path, pages: FakePages, authority: Authority, tmp_path: Path
+) -> None:
+    """A response whose header section was sent before the change keeps the connection; the next one closes it."""
+    pages.body = b"x" * 30_000_000  # more than the buffers between server and client hold
+    with serving(pages, write(config, TLS)) as server, connected(server, authority) as kept:
+        kept.sendall(REQUEST)
+        first = read_response(kept, until_body=True)
+        assert not announces_close(first)
+        replace_certificate(tmp_path)
+        body = len(first.partition(b"\r\n\r\n")[2])
+        while body < len(pages.body):
+            received = kept.recv(1_000_000)
+            assert received
+            body += len(received)
+        pages.body = b"up 1\n"
+        kept.sendall(REQUEST)
+        assert announces_close(read_response(kept))
+        assert kept.recv(1) == b""
+
+
+def test_a_password_change_announces_the_close_of_a_kept_connection(config: Path, pages: FakePages) -> None:
+    """Every change of the policy ends the connections that began before it."""
+    with (
+        serving(pages, write(config, USERS)) as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=10) as kept,
+    ):
+        kept.sendall(REQUEST)
+        assert not announces_close(read_response(kept))
+        write(config, "{}")
+        kept.sendall(REQUEST)
+        assert announces_close(read_response(kept))
+        assert kept.recv(1) == b""
+
+
+REQUEST = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+@contextlib.contextmanager
+def connected(server: WebServer, authority: Authority) -> Iterator[ssl.SSLSocket]:
+    """Yield a TLS connection to the server."""
+    context = ssl.create_default_context(cafile=authority.file)
+    with (
+        socket.create_connection(("127.0.0.1", server.port), timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname="127.0.0.1") as client,
+    ):
+        yield client
+
+
+def read_response(client: socket.socket, *, until_body: bool = False) -> bytes:
+    """Return the next response, or its beginning up to the first bytes of the body."""
+    received = b""
+    while not (header_section := received.partition(b"\r\n\r\n"))[1]:
+        received += (more := client.recv(65536))
+        assert more, "the server closed the connection before the response"
+    length = int(header_section[0].lower().partition(b"content-length: ")[2].split()[0])
+    while not until_body and len(received) < len(header_section[0]) + 4 + length:
+        received += (more := client.recv(65536))
+        assert more, "the server closed the connection during the response"
+    return received
+
+
+def announces_close(response: bytes) -> bool:
+    """Return whether the response has the field `Connection: close`."""
+    return b"\r\nconnection: close\r\n" in response.lower()
 
 
 def test_a_broken_configuration_changes_nothing_and_is_told_once(
