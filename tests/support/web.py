@@ -173,7 +173,7 @@ class WebClient:
             "127.0.0.1", self._port, timeout=20, context=self.context, source_address=self._source
         )
 
-    def ask(
+    def request(
         self, path: str = "/metrics", headers: Mapping[str, str] | None = None, method: str = "GET"
     ) -> tuple[http.client.HTTPResponse, bytes]:
         """The response and its body."""
@@ -187,7 +187,7 @@ class WebClient:
 
     def status(self, path: str = "/metrics", headers: Mapping[str, str] | None = None) -> int:
         """The response's status."""
-        return self.ask(path, headers)[0].status
+        return self.request(path, headers)[0].status
 
 
 def basic(name: str, password: str | bytes) -> dict[str, str]:
