@@ -65,7 +65,7 @@ class Passwords:
         self._busy = False
 
     async def check(self, attempt: PasswordAttempt, hashes: Mapping[str, bytes]) -> PasswordVerdict:
-        """Check `attempt` against `hashes`, bcrypt hashes by name, of which there must be at least one.
+        """Check `attempt` against `hashes`, bcrypt hashes by name. There must be at least one.
 
         An unknown name takes as long as a known one: its password is checked against the hash of another user.
         """
