@@ -26,12 +26,6 @@ from tests.support.web import SESAME, FakePages, WebClient, basic, serving, writ
 
 
 @pytest.fixture
-def pages() -> FakePages:
-    """Return pages without a fault."""
-    return FakePages()
-
-
-@pytest.fixture
 def server(pages: FakePages) -> Iterator[WebServer]:
     """Yield a running server on a free port."""
     server = WebServer("127.0.0.1", 0, pages)
