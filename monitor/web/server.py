@@ -142,23 +142,24 @@ class _Application:
     async def __call__(self, scope: Message, _receive: object, send: Send) -> None:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         response = await self._response(scope, headers)
-        extra = [] if self._access is None else list(self._access.policy().config.headers)
-        if _has_body(headers) or self._is_outdated(scope):
-            extra.append((b"connection", b"close"))
-        await _deliver(response, extra, send)
+        await _deliver(response, self._extra_headers(scope, headers), send)
 
-    def _is_outdated(self, scope: Message) -> bool:
-        """Return whether the policy (certificate, client CA, users, headers) has changed since the connection began.
+    def _extra_headers(self, scope: Message, headers: dict[bytes, bytes]) -> list[tuple[bytes, bytes]]:
+        """Return the configured headers, and `Connection: close` if this response is the last one.
 
-        The response announces the close (RFC 9112 section 9.6), so that the client sends no further request on it.
+        It is the last one on a connection that began under another policy (certificate, client CA, users, headers).
+        The announcement keeps the client from sending a request that would be lost (RFC 9112 section 9.6).
         """
-        return self._access is not None and scope["state"]["client"].policy is not self._access.policy()
+        policy = None if self._access is None else self._access.policy()
+        extra = [] if policy is None else list(policy.config.headers)
+        is_outdated = policy is not None and scope["state"]["client"].policy is not policy
+        if is_outdated or _has_body(headers):
+            extra.append((b"connection", b"close"))
+        return extra
 
     async def _response(self, scope: Message, headers: dict[bytes, bytes]) -> WebResponse:
-        if (
-            sum(len(name) + len(value) for name, value in scope["headers"]) + len(scope["raw_path"])
-            > _MAX_HEADER_SECTION
-        ):
+        size = sum(len(name) + len(value) for name, value in scope["headers"]) + len(scope["raw_path"])
+        if size > _MAX_HEADER_SECTION:
             return _text(431, "The header section of the request is too large.")
         try:
             if self._access is not None:

@@ -338,7 +338,7 @@ from tests.support.process import wait_for
 from tests.support.web import WebClient, FakePages, basic, serving
 class SlowEnd:
     def __del__(self, pause=time.sleep): pause(1.5)
-slow_end = SlowEnd()  # Python's own end takes long enough for the check to come back within it
+slow_end = SlowEnd()  # the shutdown of Python takes long enough for the check to return during it
 with serving(FakePages(), Path(sys.argv[1])) as server:
     request = {"headers": basic("alice", "guess")}
     threading.Thread(target=WebClient(server).status, kwargs=request, daemon=True).start()
