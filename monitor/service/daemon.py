@@ -25,8 +25,8 @@ from monitor.service.supervisor import Monitoring
 from monitor.service.systemd import Notifier
 from monitor.service.trust import probing_context
 from monitor.service.warmup import warm_up
-from monitor.web.access import Guard, unprotected
-from monitor.web.server import Server
+from monitor.web.access import AccessControl, exposure_warning
+from monitor.web.server import WebServer
 
 # Seconds between two hand-overs of the interpreter lock: at Python's own 5 ms a scrape moves the stamps of a probe.
 _SWITCH_INTERVAL = 0.0005
@@ -77,8 +77,8 @@ class Daemon:
             state = _state(settings)
             resources.callback(state.close)
             monitoring = Monitoring(settings, context, state)
-            guard = Guard(settings.web_config_file) if settings.web_config_file else None
-            server = _server(settings, monitoring, guard)
+            access = AccessControl(settings.web_config_file) if settings.web_config_file else None
+            server = _server(settings, monitoring, access)
             resources.callback(server.stop)
             server.start()
             self._take_signals(*_ORDERS)
@@ -89,7 +89,7 @@ class Daemon:
                     "no trusted root certificates are installed, and TIGR_CA_FILE is not set: every TLS "
                     "handshake will fail; install the system's (the package ca-certificates, on Debian)"
                 )
-            if warning := unprotected(settings.listen_host, guard):
+            if warning := exposure_warning(settings.listen_host, access):
                 _log.warning(warning)
             if settings.state_dir is None:
                 _log.warning(
@@ -193,9 +193,9 @@ def _state(settings: Settings) -> State:
         ) from None
 
 
-def _server(settings: Settings, monitoring: Monitoring, guard: Guard | None) -> Server:
+def _server(settings: Settings, monitoring: Monitoring, access: AccessControl | None) -> WebServer:
     try:
-        return Server(settings.listen_host, settings.listen_port, monitoring, guard)
+        return WebServer(settings.listen_host, settings.listen_port, monitoring, access)
     except OSError as error:
         where = f"{bracketed(settings.listen_host)}:{settings.listen_port}"
         raise CannotStartError(

@@ -13,8 +13,8 @@ from monitor.commands.health import health
 from monitor.errors import ConfigError
 from monitor.web import access
 from monitor.web.access import local_access
-from monitor.web.server import Server
-from tests.support.web import SESAME, Authority, Client, Pages, serving, settle, write
+from monitor.web.server import WebServer
+from tests.support.web import SESAME, Authority, FakePages, WebClient, serving, settle, write
 
 USERS = f"basic_auth_users: {{alice: {SESAME}}}\n"
 TLS = "tls_server_config: {cert_file: server.crt, key_file: server.key}\n"
@@ -28,7 +28,7 @@ def config(tmp_path: Path) -> Path:
     return tmp_path / "web.yml"
 
 
-def run_health(server: Server, config: Path | None) -> tuple[bool, str]:
+def run_health(server: WebServer, config: Path | None) -> tuple[bool, str]:
     """Run the command against the server."""
     local = local_access(config)
     return health("127.0.0.1", server.port, tls=local.tls, authorization=local.authorization)
@@ -38,7 +38,7 @@ def run_health(server: Server, config: Path | None) -> tuple[bool, str]:
 def test_it_works_with_every_access_control(config: Path, text: str | None) -> None:
     """The command needs no password and no client certificate, because a container's health check has none."""
     path = None if text is None else write(config, text)
-    pages = Pages()
+    pages = FakePages()
     with serving(pages, path) as server:
         assert run_health(server, path) == (True, "Healthy")
         pages.stalled_jobs = ["prod: no ping for 5 min"]
@@ -48,9 +48,9 @@ def test_it_works_with_every_access_control(config: Path, text: str | None) -> N
 def test_a_proof_is_valid_for_the_health_page_alone(config: Path) -> None:
     """Every other page responds with 401."""
     write(config, TLS + USERS)
-    with serving(Pages(), config) as server:
+    with serving(FakePages(), config) as server:
         sent = {"Authorization": str(local_access(config).authorization)}
-        client = Client(server, config.parent / "ca.pem")
+        client = WebClient(server, config.parent / "ca.pem")
         assert client.context is not None
         client.context.check_hostname = False
         assert client.status("/-/healthy", sent) == 200
@@ -60,9 +60,9 @@ def test_a_proof_is_valid_for_the_health_page_alone(config: Path) -> None:
 @pytest.mark.parametrize("spoil", ["soon", "later", "1" * 30, "", "٣"])
 def test_an_expired_or_malformed_proof_is_refused(config: Path, spoil: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A proof that is too old, or whose time is changed or malformed, is refused."""
-    with serving(Pages(), write(config, USERS)) as server:
+    with serving(FakePages(), write(config, USERS)) as server:
         if spoil == "later":
-            monkeypatch.setattr(access, "_PROOF_AGE", 0)
+            monkeypatch.setattr(access, "_MAX_PROOF_AGE", 0)
             assert not run_health(server, config)[0]
         else:
             proof = str(local_access(config).authorization).rpartition(":")[2]
@@ -78,7 +78,7 @@ def test_an_expired_or_malformed_proof_is_refused(config: Path, spoil: str, monk
 def test_a_proof_from_another_configuration_is_refused(config: Path, tmp_path: Path) -> None:
     """A valid proof requires the daemon's configuration; the denial is reported as such, not as health."""
     other = write(tmp_path / "other.yml", USERS.replace("alice", "bob"))
-    with serving(Pages(), write(config, USERS)) as server:
+    with serving(FakePages(), write(config, USERS)) as server:
         assert run_health(server, other) == (
             False,
             (f"127.0.0.1 port {server.port} does not report its health: status 401: A name and a password are needed."),
@@ -90,7 +90,7 @@ def test_a_proof_requires_the_key_of_the_server(config: Path, tmp_path: Path) ->
     (tmp_path / "copy").mkdir()
     settle(*Authority(tmp_path / "copy").issue("server", "monitor.internal"))
     copy = write(tmp_path / "copy" / "web.yml", CLIENTS)
-    with serving(Pages(), write(config, CLIENTS)) as server:
+    with serving(FakePages(), write(config, CLIENTS)) as server:
         healthy, text = run_health(server, copy)
     assert not healthy
     assert "403: A client certificate is needed." in text
@@ -104,10 +104,10 @@ def test_an_invalid_web_configuration_is_an_error(config: Path) -> None:
 
 def test_a_mismatch_of_http_and_tls_is_a_failure(config: Path) -> None:
     """Plain http to a TLS port, and TLS to a port with plain http, are reported as no response."""
-    with serving(Pages(), write(config, TLS)) as server:
+    with serving(FakePages(), write(config, TLS)) as server:
         healthy, text = health("127.0.0.1", server.port, tls=False)
     assert (healthy, text[: text.index(":")]) == (False, f"no response from 127.0.0.1 port {server.port}")
-    with serving(Pages()) as server:
+    with serving(FakePages()) as server:
         healthy, text = health("127.0.0.1", server.port, tls=True)
     assert (healthy, text[: text.index(":")]) == (False, f"no response from 127.0.0.1 port {server.port}")
 

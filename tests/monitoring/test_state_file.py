@@ -87,4 +87,4 @@ def test_check_reports_that_an_unwritable_directory_remembers_nothing(simulator:
     simulator.environment("prod").change_password()
     ended = run(["check"], simulator.settings() | WRONG | {"TIGR_STATE_DIR": str(tmp_path / "missing")})
     report = " ".join(ended.stdout.split())
-    assert "nothing remembers it: the state directory cannot be written" in report
+    assert "this is not persisted: the state directory cannot be written" in report
