@@ -60,14 +60,16 @@ def test_no_line_or_sentence_is_repeated(name: str) -> None:
     "markdown,repeated",
     [
         ("One line\nOne line\n", ["One line"]),
-        ("- One line\n\n- One line\n", ["- One line"]),
+        ("- One line\n\n- One line\n", ["- One line", "One line"]),
         ("It is\ntrue. It is true. Yes.\n", ["It is true."]),
         ("It is true. Yes. It is true.\n", []),
+        ("# A heading\n\nYes. Yes.\n", ["Yes."]),
+        ("1. Yes.\n2. Yes.\n", ["Yes."]),
         ("    make a\n    make a\n", ["make a"]),
     ],
 )
 def test_a_repetition_is_found(markdown: str, repeated: list[str]) -> None:
-    """Repetitions are found over the ends of lines, over blank lines and in commands."""
+    """Repetitions are found over the ends of lines and paragraphs, in lists and in commands."""
     assert documents.repetitions(markdown) == repeated
 
 

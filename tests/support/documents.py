@@ -18,6 +18,7 @@ _INLINE_CODE = re.compile(r"`[^`\n]*`")
 _LINK = re.compile(r"\]\(([^()\s]+)\)")
 _HEADING = re.compile(r"^(#+) (.+)$", re.MULTILINE)
 _NOT_IN_ANCHORS = re.compile(r"[^\w\- ]")
+_PARAGRAPH_END = re.compile(r"\n\s*\n|^\s*(?:[-*+]|\d+\.|#+)\s+|\n(?=\|)", re.MULTILINE)
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
 
@@ -78,8 +79,9 @@ def _resolves(name: str, markdown: str, target: str) -> bool:
 def repetitions(markdown: str) -> list[str]:
     """Return the lines and the sentences that follow an identical one, with or without blank lines between them."""
     lines = [line.strip() for line in markdown.splitlines() if line.strip()]
-    sentences = _SENTENCE_END.split(" ".join(prose(markdown).split()))
-    return [*_repeated(lines), *_repeated(sentences)]
+    paragraphs = [" ".join(paragraph.split()) for paragraph in _PARAGRAPH_END.split(prose(markdown))]
+    sentences = [sentence for paragraph in paragraphs if paragraph for sentence in _SENTENCE_END.split(paragraph)]
+    return list(dict.fromkeys([*_repeated(lines), *_repeated(sentences)]))
 
 
 def _repeated(parts: list[str]) -> list[str]:
