@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from monitor import durations
-from monitor.commands.check import Report, as_json
+from monitor.commands.check import Report, as_json, as_text
 from monitor.config.schema import EnvironmentSchema, Schema
 from monitor.model import Endpoint, FieldNames, Phase, Reason, Result, Token
 from monitor.monitoring.negotiation import pause_after
@@ -102,6 +102,31 @@ def test_every_key_of_check_json_is_in_its_table() -> None:
     login, ping = printed(LOGIN, PING)
     assert [key.strip("`") for key, _, _ in rows] == list(login)
     assert [key.strip("`") for key, _, meaning in rows if not meaning.startswith("login only: ")] == list(ping)
+
+
+def test_the_sample_of_check_is_its_output() -> None:
+    """The sample shows what `check` prints of such a login and such a ping, letter by letter."""
+    login_phases, ping_phases = (0.0002, 0.0001, 0.0012, 0.017, 0.0), (0.0031, 0.0001, 0.0012, 0.0139, 0.0)
+    login = replace(
+        LOGIN,
+        environment="uat",
+        duration=0.018,
+        token=replace(TOKEN, lifetime=3600.0),
+        phases=dict(zip(Phase, login_phases, strict=True)),
+    )
+    ping = replace(
+        PING,
+        environment="uat",
+        duration=0.018,
+        reason=Reason.FORBIDDEN,
+        status=403,
+        detail="Simulated403: a simulated fault",
+        error_code="Simulated403",
+        submission_id="sim-daa9284ee23d",
+        phases=dict(zip(Phase, ping_phases, strict=True)),
+    )
+    (sample,) = documents.blocks(documents.section(OPERATIONS, "Output of check"))
+    assert sample.strip() == as_text(Report(SETTINGS, (login, ping), why_volatile=""))
 
 
 def test_the_types_of_check_json_are_those_of_its_table() -> None:
