@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from monitor import durations
+from monitor.cli import main
 from monitor.commands.check import Report, as_json, as_text
 from monitor.config.schema import EnvironmentSchema, Schema
 from monitor.model import Endpoint, FieldNames, Phase, Reason, Result, Token
@@ -164,3 +165,13 @@ def test_the_costs_of_a_login_interval_are_computed(row: list[str]) -> None:
     dead = min(failing, 2 * ping_interval + 2 * min(timeout, ping_interval))
     assert row[1:] == [f"{failing:.0f} s", f"{dead:.0f} s", f"{2 * 3600 / interval:.0f}"]
     assert ("(default)" in row[0]) == (interval == Schema.model_fields["auth_interval"].default)
+
+
+def test_every_command_is_in_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    """The table has the commands that `tigr-monitor --help` lists."""
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    listed = re.findall(r"^    ([a-z]+) {2,}\S", capsys.readouterr().out, re.MULTILINE)
+    named = [cell.strip("`").split()[1] for cell, _ in table(OPERATIONS, "command")]
+    assert len(listed) >= 5
+    assert sorted(named) == sorted(listed)
