@@ -10,15 +10,13 @@ from typing import Any
 import pytest
 
 from monitor import durations
-from monitor.cli import main
-from monitor.commands.check import Report, as_json, as_text
+from monitor.commands.check import Report, as_json
 from monitor.config.schema import EnvironmentSchema, Schema
 from monitor.model import Endpoint, FieldNames, Phase, Reason, Result, Token
 from monitor.monitoring.negotiation import pause_after
 from monitor.reporting.metrics import Metrics
 from tests.reporting.test_metrics import PING, SETTINGS, Live
 from tests.support import documents
-from tests.support.checkout import ROOT
 
 METRICS, CONFIGURATION, OPERATIONS = "docs/metrics.md", "docs/configuration.md", "docs/operations.md"
 TOKEN = Token(value="x", lifetime=60.0, expires=0.0, expires_at=1060.0)
@@ -81,16 +79,6 @@ def test_every_phase_is_in_the_table() -> None:
     assert first_cells(documents.section(METRICS, "Phases")) == list(Phase)
 
 
-@pytest.mark.parametrize("name", documents.DOCUMENTS)
-def test_every_make_target_in_a_document_exists(name: str) -> None:
-    """Each command with make, in a block or in the text, names a target of the Makefile."""
-    makefile = (ROOT / "Makefile").read_text()
-    named = re.findall(r"(?:^    |`)make ([a-z-]+)", documents.text(name), re.MULTILINE)
-    assert [target for target in named if not re.search(rf"^{target}:", makefile, re.MULTILINE)] == []
-    assert name != "CONTRIBUTING.md" or {"help", "test", "lint", "test-system", "soak"} <= set(named)
-    assert name != "README.md" or {"demo", "test"} <= set(named)
-
-
 def printed(*results: Result) -> list[dict[str, Any]]:
     """Return what `check --json` prints of these Results."""
     objects: list[dict[str, Any]] = json.loads(as_json([Report(SETTINGS, results, why_volatile="")]))
@@ -103,31 +91,6 @@ def test_every_key_of_check_json_is_in_its_table() -> None:
     login, ping = printed(LOGIN, PING)
     assert [key.strip("`") for key, _, _ in rows] == list(login)
     assert [key.strip("`") for key, _, meaning in rows if not meaning.startswith("login only: ")] == list(ping)
-
-
-def test_the_sample_of_check_is_its_output() -> None:
-    """The sample shows what `check` prints of such a login and such a ping, letter by letter."""
-    login_phases, ping_phases = (0.0002, 0.0001, 0.0012, 0.017, 0.0), (0.0031, 0.0001, 0.0012, 0.0139, 0.0)
-    login = replace(
-        LOGIN,
-        environment="uat",
-        duration=0.018,
-        token=replace(TOKEN, lifetime=3600.0),
-        phases=dict(zip(Phase, login_phases, strict=True)),
-    )
-    ping = replace(
-        PING,
-        environment="uat",
-        duration=0.018,
-        reason=Reason.FORBIDDEN,
-        status=403,
-        detail="Simulated403: a simulated fault",
-        error_code="Simulated403",
-        submission_id="sim-daa9284ee23d",
-        phases=dict(zip(Phase, ping_phases, strict=True)),
-    )
-    (sample,) = documents.blocks(documents.section(OPERATIONS, "Output of check"))
-    assert sample.strip() == as_text(Report(SETTINGS, (login, ping), why_volatile=""))
 
 
 def test_the_types_of_check_json_are_those_of_its_table() -> None:
@@ -165,13 +128,3 @@ def test_the_costs_of_a_login_interval_are_computed(row: list[str]) -> None:
     dead = min(failing, 2 * ping_interval + 2 * min(timeout, ping_interval))
     assert row[1:] == [f"{failing:.0f} s", f"{dead:.0f} s", f"{2 * 3600 / interval:.0f}"]
     assert ("(default)" in row[0]) == (interval == Schema.model_fields["auth_interval"].default)
-
-
-def test_every_command_is_in_the_table(capsys: pytest.CaptureFixture[str]) -> None:
-    """The table has the commands that `tigr-monitor --help` lists."""
-    with pytest.raises(SystemExit):
-        main(["--help"])
-    listed = re.findall(r"^    ([a-z]+) {2,}\S", capsys.readouterr().out, re.MULTILINE)
-    named = [cell.strip("`").split()[1] for cell, _ in table(OPERATIONS, "command")]
-    assert len(listed) >= 5
-    assert sorted(named) == sorted(listed)
