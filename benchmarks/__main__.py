@@ -165,7 +165,7 @@ def _cost(firsts: list[float], starts: list[float], running: Running, scraped: S
         ),
         Figure("`/metrics`: scrapes that failed", "", failures, None, asked, "none", failures == 0),
         Figure(
-            f"`/metrics`: median beside {cost.SILENT} silent clients, minus that without them",
+            f"`/metrics`: median with {cost.SILENT} silent clients, minus that without them",
             "ms",
             slower,
             None,
@@ -184,7 +184,7 @@ def _growth(points: list[Point]) -> list[Figure]:
     moved = (many.error.median - few.error.median) * _MS
     name = "100 environments on one core"
     return [
-        at_most(f"{name}: delay of turns, p99", "ms", many.delay.p99 * _MS, 50, samples=many.delay.samples),
+        at_most(f"{name}: delay of runs, p99", "ms", many.delay.p99 * _MS, 50, samples=many.delay.samples),
         Figure(
             f"{name}: median of reported minus wire, minus that of 2",
             "ms",

@@ -22,7 +22,7 @@ NUMBERS = (2, 10, 100, 500)  # environments
 DELAY = 0.020  # seconds
 _MOST_PAIRS = 25  # of ports: few enough environments on each that two of them never begin together
 _SETTLED = 35.0  # seconds: every environment has had its first turns
-_SCRAPE = 5.0  # seconds between two scrapes, as the README recommends
+_SCRAPE = 5.0  # seconds between two scrapes, as docs/alerting.md recommends
 _SAMPLE = re.compile(r'^(\w+)\{endpoint="(\w+)",environment="(\w+)"\} (\S+)$', re.MULTILINE)
 
 

@@ -14,7 +14,7 @@ _COLOUR = "#1f5f8b"
 _PANELS: dict[str, Callable[[Point], float]] = {
     "processor, % of one core": lambda point: point.cpu * 100,
     "resident memory, MB": lambda point: point.resident / 1e6,
-    "delay of turns, p99, ms": lambda point: point.delay.p99 * 1000,
+    "delay of runs, p99, ms": lambda point: point.delay.p99 * 1000,
     "error, median, ms": lambda point: point.error.median * 1000,
 }
 

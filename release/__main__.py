@@ -17,7 +17,7 @@ from packaging.version import InvalidVersion, Version
 
 UNRELEASED = "## [Unreleased]\n"
 # What else names the version: the image that it is deployed from.
-NAMING = ("README.md", "kubernetes/tigr-monitor.yaml")
+NAMING = ("README.md", "docs/install.md", "kubernetes/tigr-monitor.yaml")
 IMAGE_TAG = re.compile(r"(?<=\btigr-monitor:)\d+\.\d+\.\d+\b")
 VERSION_LINE = re.compile(r'^version = "(.+)"$', flags=re.MULTILINE)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from monitor import __version__
-from release.__main__ import CannotReleaseError, build, next_version, release, with_section
+from release.__main__ import NAMING, CannotReleaseError, build, next_version, release, with_section
 from tests.support.checkout import ROOT, copy_to, git, tracked
 
 DAY = dt.date(2026, 1, 31)
@@ -74,9 +74,9 @@ def test_the_wheel_runs_in_an_empty_environment(packages: dict[str, Path], tmp_p
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """A repository with the files that a release changes, and one package."""
-    for folder in ("kubernetes", "monitor"):
+    for folder in ("docs", "kubernetes", "monitor"):
         (tmp_path / folder).mkdir()
-    for name in ("pyproject.toml", "LICENSE", "README.md", "kubernetes/tigr-monitor.yaml", "monitor/__init__.py"):
+    for name in ("pyproject.toml", "LICENSE", *NAMING, "monitor/__init__.py"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     (tmp_path / "CHANGELOG.md").write_text(
         "# Changelog\n\n## [Unreleased]\n\n### Added\n\n- A thing.\n", encoding="utf-8"
@@ -98,7 +98,7 @@ def test_a_release_is_a_version_a_section_a_commit_a_tag_and_packages(clone: Pat
     assert git(clone, "status", "--porcelain") == ""
     assert git(clone, "log", "-1", "--format=%s").strip() == "Release 7.0.1"
     changelog = (clone / "CHANGELOG.md").read_text(encoding="utf-8")
-    for name in ("README.md", "kubernetes/tigr-monitor.yaml"):
+    for name in NAMING:
         assert set(re.findall(r"tigr-monitor:(\d\S*)", (clone / name).read_text(encoding="utf-8"))) == {"7.0.1"}
     assert "## [Unreleased]\n\n## [7.0.1] - 2026-01-31\n\n### Added\n\n- A thing.\n" in changelog
 

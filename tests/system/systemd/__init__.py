@@ -1,1 +1,1 @@
-"""The service under a real systemd, installed as the README says."""
+"""The service under a real systemd, installed as docs/install.md says."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.support.process import wait_for
 
 _PATIENCE = 60.0  # seconds
-# What every Debian has that boots; what the service needs besides is in the README's own command.
+# What every Debian has that boots; what the service needs besides is in the command of docs/install.md.
 _MINIMAL = ("systemd", "systemd-sysv", "dbus", "libseccomp2")
 _CGROUPS = Path("/sys/fs/cgroup")
 # In a mount namespace of its own, with control groups of version 2 alone, which newer systemds insist on. The container

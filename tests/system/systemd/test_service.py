@@ -1,4 +1,4 @@
-"""From a bare Debian to a service that is scraped, survives, and goes without a trace: the README's own commands."""
+"""From a bare Debian to a service that is scraped, survives, and goes without a trace: the commands of docs/."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ import pytest
 
 from monitor.simulator import Simulator
 from monitor.simulator.faults import Status
+from tests.support import documents
 from tests.support.canaries import CANARIES, leaks, simulator_with_canaries, values
 from tests.support.checkout import ROOT, copy_to
 from tests.support.process import get, wait_for
@@ -28,9 +28,8 @@ pytestmark = [
 ]
 
 SUITES = {"trixie": 257, "bookworm": 252}  # Debian 13 and 12, and their systemd
-SECTION = ROOT.joinpath("README.md").read_text().split("### On Debian or Ubuntu, with systemd\n")[1].split("\n### ")[0]
-INDENTED = re.compile(r"(?:^    .+\n|^\n(?=    ))+", re.MULTILINE)
-BLOCKS = [textwrap.dedent(block) for block in INDENTED.findall(SECTION)]
+INSTALLATION = documents.section("docs/install.md", "On Debian or Ubuntu, with systemd")
+BLOCKS = documents.blocks(INSTALLATION + documents.text("docs/operations.md"))
 PORT = 9844
 PATIENCE = 60.0  # seconds
 PROD_PING = {"environment": "prod", "endpoint": "ping"}
@@ -47,12 +46,12 @@ def block(holds: str) -> str:
 def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """A clean Debian, with the clone in root's home, and the monitor installed from it."""
     directory = tmp_path_factory.mktemp(request.param)
-    root, packages = directory / "root", re.findall(r"apt-get install --\S+ (.+)", SECTION)
+    root, packages = directory / "root", re.findall(r"apt-get install --\S+ (.+)", INSTALLATION)
     install(request.param, " ".join(packages).split(), root)
     copy_to(root / "root" / "tigr-monitor")
     shutil.copy("/etc/ssl/certs/ca-certificates.crt", root / "root" / "registry.pem")
     with booted(root, directory / "log") as running:
-        # How pip finds its registry on this machine is not the README's business.
+        # How pip finds its registry on this machine is not the documentation's subject.
         found = [
             f"{name}={text}" for name, text in os.environ.items() if name.startswith("PIP_") and name != "PIP_CERT"
         ]
@@ -80,7 +79,7 @@ class Service:
         self.machine.root.joinpath("etc/tigr-monitor/tigr-monitor.toml").write_text(shipped + "\n".join(lines) + "\n")
 
     def enter_secrets(self, *, password: str = CANARIES.password) -> None:
-        """Type them in, as the README says."""
+        """Type them in, as docs/install.md says."""
         secrets = [*values(CANARIES)[:3], password, *values(CANARIES)]
         self.machine.run(block("IFS= read"), "".join(f"{secret}\n" for secret in secrets))
 
@@ -159,7 +158,7 @@ def test_the_units_are_without_fault(machine: Machine) -> None:
 
 @pytest.mark.parametrize("unit", ["tigr-monitor", "tigr-monitor-check"])
 def test_little_is_exposed(unit: str, machine: Machine) -> None:
-    """As the README says; of 10."""
+    """As docs/install.md says; of 10."""
     said = machine.run(f"systemd-analyze security --no-pager {unit}.service")
     overall = re.search(r"Overall exposure level for \S+: ([\d.]+)", said)
     assert overall
@@ -282,7 +281,7 @@ def test_a_rotated_credential_takes_a_restart(service: Service) -> None:
 
 
 def test_a_rotated_secret_that_it_reads_itself_takes_a_reload(service: Service) -> None:
-    """After the README's change: tried at once, with one login, by the same process."""
+    """After the change of docs/operations.md: tried at once, with one login, by the same process."""
     service.machine.run(f"cd /root/tigr-monitor\n{block('groupadd')}")
     service.wait_for(1, "tigr_up", **PROD_PING)
     service.machine.run("systemctl reload tigr-monitor")
@@ -303,7 +302,7 @@ def test_a_rotated_secret_that_it_reads_itself_takes_a_reload(service: Service) 
 
 
 def test_encrypted_credentials_work(service: Service) -> None:
-    """As the README says; the files are of no use to who copies them."""
+    """As docs/operations.md says; the files are of no use to who copies them."""
     service.machine.run(f"cd /root/tigr-monitor\n{block('systemd-creds encrypt')}")
     service.wait_for(1, "tigr_up", **PROD_PING)
     file = service.machine.root / "etc/tigr-monitor/credentials/environments__prod__password"
@@ -327,7 +326,7 @@ def test_a_check_by_hand_has_the_credentials_and_the_state(service: Service) -> 
 
 
 def test_prometheus_scrapes_it_and_alertmanager_hears_of_it(service: Service) -> None:
-    """By the README's commands, from a fault to an alert."""
+    """By the commands of docs/install.md, from a fault to an alert."""
     service.write_settings(ping_interval="2s")
     service.start()
     service.machine.run(f"cd /root/tigr-monitor\n{block('prometheus-alertmanager')}")
@@ -342,7 +341,7 @@ def test_prometheus_scrapes_it_and_alertmanager_hears_of_it(service: Service) ->
 
 
 def test_it_goes_without_a_trace(service: Service) -> None:
-    """The last test: what the README's commands leave is what was there before."""
+    """The last test: what the documented commands leave is what was there before."""
     service.start()
     service.machine.run(block("rm -rf /opt/tigr-monitor"))
     left = service.machine.run("find / -xdev -name 'tigr*' -not -path '/root/*' -not -path '/proc/*'")

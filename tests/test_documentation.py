@@ -1,4 +1,4 @@
-"""The README's tables name what there is, all of it, and nothing else."""
+"""The tables of the documents agree with the code: every metric, setting, reason, key and command, and no other."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ from monitor.model import Endpoint, FieldNames, Phase, Reason, Result, Token
 from monitor.monitoring.negotiation import pause_after
 from monitor.reporting.metrics import Metrics
 from tests.reporting.test_metrics import PING, SETTINGS, Live
-from tests.support.checkout import ROOT
+from tests.support import documents
 
-README = (ROOT / "README.md").read_text()
-FIRST_CELLS = re.findall(r"^\| `([^`]+)` \|", README, re.MULTILINE)
+METRICS, CONFIGURATION, OPERATIONS = "docs/metrics.md", "docs/configuration.md", "docs/operations.md"
 TOKEN = Token(value="x", lifetime=60.0, expires=0.0, expires_at=1060.0)
 LOGIN = replace(PING, endpoint=Endpoint.TOKEN, token=TOKEN, field_names=FieldNames.DOCUMENTED)
 COMPLETE: dict[str, Any] = {
@@ -34,45 +33,50 @@ COMPLETE: dict[str, Any] = {
 JSON_TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", dict: "object", type(None): "null"}
 
 
+def first_cells(markdown: str) -> list[str]:
+    """Return the names in the first column of the tables, without their backticks."""
+    return re.findall(r"^\| `([^`]+)` \|", markdown, re.MULTILINE)
+
+
+def table(name: str, heading: str) -> list[list[str]]:
+    """Return the rows of the document's table whose heading begins with `heading`, as texts of their cells."""
+    rows = documents.text(name).split(f"\n| {heading} |", 1)[1].split("\n\n", 1)[0].splitlines()[2:]
+    return [row.strip("| ").split(" | ") for row in rows]
+
+
 def test_every_metric_is_in_the_table() -> None:
-    """With its labels."""
+    """The table has the metrics that are exported, under the names that Prometheus stores."""
     live = Live()
     live.token = TOKEN
     metrics = Metrics()
     metrics.watch(SETTINGS, live)
     families = {family.name: family.type for family in metrics._registry.collect()}
     exported = {
-        f"{name}_total" if kind == "counter" else name for name, kind in families.items() if name[:5] == "tigr_"
+        f"{name}_total" if family_type == "counter" else name
+        for name, family_type in families.items()
+        if name.startswith("tigr_")
     }
-    assert {name for name in FIRST_CELLS if name.startswith("tigr_")} == exported
+    listed = first_cells(documents.section(METRICS, "Series"))
+    assert sorted(listed) == sorted(exported)
 
 
 def test_every_setting_is_in_the_table() -> None:
-    """Under its full name."""
+    """The table has the full name of every setting."""
     names = {f"TIGR_{name.upper()}" for name in Schema.model_fields if name != "environments"}
-    own = [name for name in EnvironmentSchema.model_fields if name not in Schema.model_fields]
-    names |= {f"TIGR_ENVIRONMENTS__<NAME>__{name.upper()}" for name in own} | {"TIGR_CONFIG_FILE", "TIGR_SECRETS_DIR"}
-    assert {name for name in FIRST_CELLS if name.startswith("TIGR_")} == names
+    per_environment = [name for name in EnvironmentSchema.model_fields if name not in Schema.model_fields]
+    names |= {f"TIGR_ENVIRONMENTS__<NAME>__{name.upper()}" for name in per_environment}
+    names |= {"TIGR_CONFIG_FILE", "TIGR_SECRETS_DIR"}
+    assert sorted(first_cells(documents.section(CONFIGURATION, "Settings"))) == sorted(names)
 
 
-@pytest.mark.parametrize("reason", Reason)
-def test_every_reason_is_in_the_table(reason: Reason) -> None:
-    """With what it means."""
-    assert reason.value in FIRST_CELLS
+def test_every_reason_is_in_the_table() -> None:
+    """The table has the reasons of failures."""
+    assert sorted(first_cells(documents.section(METRICS, "Reasons"))) == sorted(Reason)
 
 
-def test_every_make_target_that_it_names_exists() -> None:
-    """Or a newcomer's first command fails."""
-    makefile = (ROOT / "Makefile").read_text()
-    named = re.findall(r"(?:^    |`)make ([a-z-]+)", README, re.MULTILINE)
-    assert {"demo", "test", "lint", "test-system", "soak", "help"} <= set(named)
-    assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in named)
-
-
-def table(heading: str) -> list[list[str]]:
-    """Return the rows of the README's table whose heading begins with `heading`, as texts of their cells."""
-    rows = README.split(f"\n| {heading} |", 1)[1].split("\n\n", 1)[0].splitlines()[2:]
-    return [row.strip("| ").split(" | ") for row in rows]
+def test_every_phase_is_in_the_table() -> None:
+    """The table has the phases in the order of an exchange."""
+    assert first_cells(documents.section(METRICS, "Phases")) == list(Phase)
 
 
 def printed(*results: Result) -> list[dict[str, Any]]:
@@ -83,7 +87,7 @@ def printed(*results: Result) -> list[dict[str, Any]]:
 
 def test_every_key_of_check_json_is_in_its_table() -> None:
     """The table has the keys of a login in their order, and marks those that a ping does not have."""
-    rows = table("key of `check --json`")
+    rows = table(OPERATIONS, "key of `check --json`")
     login, ping = printed(LOGIN, PING)
     assert [key.strip("`") for key, _, _ in rows] == list(login)
     assert [key.strip("`") for key, _, meaning in rows if not meaning.startswith("login only: ")] == list(ping)
@@ -94,13 +98,16 @@ def test_the_types_of_check_json_are_those_of_its_table() -> None:
     failed = replace(PING, reason=Reason.FORBIDDEN)
     unsent = replace(LOGIN, reason=Reason.UNAUTHORIZED, status=None, token=None, field_names=None)
     objects = printed(LOGIN, PING, failed, unsent, replace(LOGIN, **COMPLETE), replace(failed, **COMPLETE))
-    found = {key: {JSON_TYPES[type(exchange[key])] for exchange in objects if key in exchange} for key in objects[0]}
-    assert {key.strip("`"): set(types.split(" or ")) for key, types, _ in table("key of `check --json`")} == found
+    printed_types = {
+        key: {JSON_TYPES[type(exchange[key])] for exchange in objects if key in exchange} for key in objects[0]
+    }
+    rows = table(OPERATIONS, "key of `check --json`")
+    assert {key.strip("`"): set(types.split(" or ")) for key, types, _ in rows} == printed_types
 
 
 def test_the_requests_after_a_rejection_are_those_of_its_table() -> None:
     """The pauses are the code's, and each column adds up to the default limit."""
-    *rows, totals = table("requests with the rejected password")
+    *rows, totals = table(CONFIGURATION, "requests with the rejected password")
     pauses = [durations.text(pause_after(count)) for count in (1, 2)]
     assert [row[0] for row in rows] == ["at once", f"after {pauses[0]}", f"after another {pauses[1]}"]
     limit = Schema.model_fields["rejected_logins"].default
@@ -109,10 +116,12 @@ def test_the_requests_after_a_rejection_are_those_of_its_table() -> None:
 
 
 @pytest.mark.parametrize(
-    "row", table("`TIGR_AUTH_INTERVAL` | failing login seen after at most")[:-1], ids=lambda row: row[0]
+    "row",
+    table(CONFIGURATION, "`TIGR_AUTH_INTERVAL` | failing login seen after at most")[:-1],
+    ids=lambda row: row[0],
 )
 def test_the_costs_of_a_login_interval_are_computed(row: list[str]) -> None:
-    """One interval and one timeout; for a dead host two ping intervals and two timeouts, if that is less."""
+    """A failure is seen after one interval and one timeout, a dead host after two ping intervals and two timeouts."""
     ping_interval, timeout = (Schema.model_fields[name].default for name in ("ping_interval", "timeout"))
     interval = durations.parse(row[0].split("`")[1], 1.0)
     failing = interval + timeout

@@ -1,0 +1,61 @@
+"""The commands in the documents: every command and make target exists, and the sample of `check` is its output."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from monitor.cli import main
+from monitor.commands.check import CheckReport, as_text
+from monitor.model import Phase, Reason
+from tests.reporting.test_metrics import PING, SETTINGS
+from tests.support import documents
+from tests.support.checkout import ROOT
+from tests.test_documentation import LOGIN, OPERATIONS, TOKEN, table
+
+
+@pytest.mark.parametrize("name", documents.DOCUMENTS)
+def test_every_make_target_in_a_document_exists(name: str) -> None:
+    """Each command with make, in a block or in the text, names a target of the Makefile."""
+    makefile = (ROOT / "Makefile").read_text()
+    named = re.findall(r"(?:^    |`)make ([a-z-]+)", documents.text(name), re.MULTILINE)
+    assert [target for target in named if not re.search(rf"^{target}:", makefile, re.MULTILINE)] == []
+    assert name != "CONTRIBUTING.md" or {"help", "test", "lint", "test-system", "soak"} <= set(named)
+    assert name != "README.md" or {"demo", "test"} <= set(named)
+
+
+def test_the_sample_of_check_is_its_output() -> None:
+    """The sample shows what `check` prints of such a login and such a ping, letter by letter."""
+    login_phases, ping_phases = (0.0002, 0.0001, 0.0012, 0.017, 0.0), (0.0031, 0.0001, 0.0012, 0.0139, 0.0)
+    login = replace(
+        LOGIN,
+        environment="uat",
+        duration=0.018,
+        token=replace(TOKEN, lifetime=3600.0),
+        phases=dict(zip(Phase, login_phases, strict=True)),
+    )
+    ping = replace(
+        PING,
+        environment="uat",
+        duration=0.018,
+        reason=Reason.FORBIDDEN,
+        status=403,
+        detail="Simulated403: a simulated fault",
+        error_code="Simulated403",
+        submission_id="sim-daa9284ee23d",
+        phases=dict(zip(Phase, ping_phases, strict=True)),
+    )
+    (sample,) = documents.blocks(documents.section(OPERATIONS, "Output of check"))
+    assert sample.strip() == as_text(CheckReport(SETTINGS, (login, ping), why_not_persisted=""))
+
+
+def test_every_command_is_in_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    """The table has the commands that `tigr-monitor --help` lists."""
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    listed = re.findall(r"^    ([a-z]+) {2,}\S", capsys.readouterr().out, re.MULTILINE)
+    named = [cell.strip("`").split()[1] for cell, _ in table(OPERATIONS, "command")]
+    assert len(listed) >= 5
+    assert sorted(named) == sorted(listed)
