@@ -31,7 +31,7 @@ from monitor.simulator.faults import (
     Status,
 )
 from tests.support.process import Monitor, status
-from tests.support.rig import series
+from tests.support.harness import series
 
 ENVIRONMENTS = 40
 FAULTS: tuple[Fault, ...] = (

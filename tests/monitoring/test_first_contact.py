@@ -10,7 +10,7 @@ from monitor.model import Endpoint, FieldNames
 from monitor.simulator.message import Answer, json_answer
 from monitor.simulator.personalities import KEYCLOAK, PERSONALITIES
 from monitor.simulator.personality import VENDOR_SENTENCE, LoginRules, Personality
-from tests.support.day import HOUR
+from tests.support.virtual_time import HOUR
 from tests.support.virtual_server import MINUTE, Loss, ServerDay
 
 OUTAGE = 20 * MINUTE

@@ -9,7 +9,7 @@ import pytest
 from monitor.model import Endpoint, FieldNames, LoginCause, Reason, Result, Token
 from monitor.monitoring.backoff import JITTER
 from tests.reporting.test_metrics import SETTINGS
-from tests.support.day import CREDENTIALS, DAY, DOWN, HOUR, PONG, UNAUTHORIZED, WELL, Day, busiest_hour
+from tests.support.virtual_time import CREDENTIALS, DAY, DOWN, HOUR, PONG, UNAUTHORIZED, WELL, Day, busiest_hour
 
 AUTH, PING = SETTINGS.auth_interval, SETTINGS.ping_interval
 PER_HOUR = HOUR / PING  # scheduled pings

@@ -17,7 +17,7 @@ from monitor.monitoring.environment import Prober
 from monitor.monitoring.login import Logins
 from monitor.monitoring.negotiation import PAUSES
 from tests.reporting.test_metrics import SETTINGS
-from tests.support.day import CREDENTIALS, DAY, DOWN, HOUR, NO_RESPONSE, PONG, REJECTED, UNAUTHORIZED, WELL, Day
+from tests.support.virtual_time import CREDENTIALS, DAY, DOWN, HOUR, NO_RESPONSE, PONG, REJECTED, UNAUTHORIZED, WELL, Day
 
 DOCUMENTED, RFC6749 = FieldNames.DOCUMENTED, FieldNames.RFC6749
 AUTH, PING = SETTINGS.auth_interval, SETTINGS.ping_interval

@@ -13,7 +13,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from monitor.config.settings import Credentials, EnvironmentSettings
 from monitor.model import ClientAuth, Endpoint, LoginCause, Phase, Reason, Result, Token
 from monitor.reporting.metrics import BUCKETS, OUTCOMES, Metrics
-from tests.support.rig import series, value
+from tests.support.harness import series, value
 
 SETTINGS = EnvironmentSettings(
     name="prod",

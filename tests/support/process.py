@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.support.rig import value
+from tests.support.harness import value
 
 PATIENCE = 15.0  # seconds; a slow machine must not fail a test
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from monitor.model import Endpoint, LoginCause, Phase, Reason
 from monitor.simulator import Simulator
-from tests.support.rig import Rig, series
+from tests.support.harness import Rig, series
 
 OF_TARGETS = {"instance", "job"}  # what Prometheus adds to each series that it scrapes
 _OF_PROMETHEUS: Mapping[str, set[str]] = {

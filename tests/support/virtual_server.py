@@ -18,7 +18,7 @@ from monitor.simulator.message import Answer
 from monitor.simulator.personality import Personality
 from monitor.tigr.client import Api
 from tests.reporting.test_metrics import SETTINGS
-from tests.support.day import HOUR, Day
+from tests.support.virtual_time import HOUR, Day
 
 RIGHT = Credentials("c-4711", "s3cr3t-71", "u-0815", "pa55-w0rd-42")
 WRONG_PASSWORD = replace(RIGHT, password="pa55-0ther-43")

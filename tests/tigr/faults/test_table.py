@@ -16,7 +16,7 @@ from monitor.simulator import Host, Simulator
 from monitor.simulator.faults import Content, Status
 from monitor.simulator.switch import Faults
 from tests.support.canaries import CANARIES, leaks, simulator_with_canaries, values
-from tests.support.rig import Rig, value
+from tests.support.harness import Rig, value
 from tests.tigr.faults.table import REDIRECTS, TABLE, Row
 
 TIMEOUT = 0.4  # seconds

@@ -18,7 +18,7 @@ from monitor.simulator import Simulator
 from tests.simulator.proxy import Proxy
 from tests.support.canaries import CANARIES, leaks, simulator_with_canaries, values
 from tests.support.process import free_port
-from tests.support.rig import Rig
+from tests.support.harness import Rig
 
 TIMEOUT = 0.6  # seconds
 GRACE = 0.25

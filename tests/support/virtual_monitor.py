@@ -19,7 +19,7 @@ from monitor.model import Endpoint, FieldNames, HostCheck, Reason, Result, Token
 from monitor.monitoring.environment import Environment
 from monitor.monitoring.state import LoginKey, State
 from tests.reporting.test_metrics import SETTINGS
-from tests.support.day import CREDENTIALS, PONG, UNAUTHORIZED, WELL
+from tests.support.virtual_time import CREDENTIALS, PONG, UNAUTHORIZED, WELL
 from tests.support.login_ledger import Ledger
 
 EXCHANGE, DECISION = 0.05, 0.01  # seconds that an exchange takes, and a run without one
