@@ -91,9 +91,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(_options: argparse.Namespace) -> int:
     from monitor.service.daemon import CannotStartError, Daemon
-    from monitor.service.systemd import Notifier
+    from monitor.service.systemd import SystemdNotifier
 
-    notifier = Notifier(os.environ)
+    notifier = SystemdNotifier(os.environ)
     try:
         Daemon(load(os.environ), os.environ, notifier).run()
     except ConfigError as error:

@@ -146,7 +146,7 @@ class Result:
         return self.status is not None or Phase.PROCESSING in self.phases or self.reason is Reason.INTERNAL
 
     @property
-    def answered(self) -> bool:
+    def has_known_outcome(self) -> bool:
         """Whether a response came whose outcome is known: a 200 that breaks off may still be a refusal."""
         return self.status is not None and not (
             self.status == 200 and self.reason in (Reason.TIMEOUT, Reason.DISCONNECT)

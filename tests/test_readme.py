@@ -15,7 +15,7 @@ from monitor.config.schema import EnvironmentSchema, Schema
 from monitor.model import Endpoint, FieldNames, Phase, Reason, Result, Token
 from monitor.monitoring.negotiation import pause_after
 from monitor.reporting.metrics import Metrics
-from tests.reporting.test_metrics import PING, SETTINGS, Live
+from tests.reporting.test_metrics import PING, SETTINGS, FakeReadings
 from tests.support.checkout import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -36,7 +36,7 @@ JSON_TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", d
 
 def test_every_metric_is_in_the_table() -> None:
     """With its labels."""
-    live = Live()
+    live = FakeReadings()
     live.token = TOKEN
     metrics = Metrics()
     metrics.watch(SETTINGS, live)

@@ -1,6 +1,6 @@
 """One environment: its logins, its pings and the check of its token host, with settings that a reload replaces.
 
-Three jobs run here, each in a thread of its own. A run sends what is due through the `Prober` and hands every
+Three jobs run here, each in a thread of its own. A run sends what is due through the `ProbeClient` and hands every
 `Result` to the sink. Nothing here does I/O of its own or waits for time to pass.
 """
 
@@ -10,11 +10,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from monitor.clock import SYSTEM_CLOCK, Clock
-from monitor.model import Endpoint, HostCheck, Reason, Result, Token, internal_fault
-from monitor.monitoring import login, ping
-from monitor.monitoring.host_check import TokenHostCheck
-from monitor.monitoring.login import Logins
-from monitor.monitoring.ping import Pings
+from monitor.model import Endpoint, Reason, Result, Token, internal_fault
+from monitor.monitoring.host_check import HostCheckSink, HostConnector, TokenHostCheck
+from monitor.monitoring.login import Logins, LoginSender, ResultSink
+from monitor.monitoring.ping import Pings, PingSender
 
 if TYPE_CHECKING:
     from monitor.config.settings import EnvironmentSettings
@@ -23,35 +22,37 @@ if TYPE_CHECKING:
 EXPIRY_FETCH_INTERVAL = 3600.0  # seconds between two connections that read a certificate that did not verify
 
 
-class Prober(login.Sender, ping.Sender, Protocol):
+class ProbeClient(LoginSender, PingSender, HostConnector, Protocol):
     """Sends the requests of an environment."""
 
-    def check_token_host(self) -> HostCheck: ...
     def certificate_expiry(self, endpoint: Endpoint) -> float | None: ...
 
 
-class Sink(Protocol):
+class EnvironmentSink(ResultSink, HostCheckSink, Protocol):
     """Takes what an environment finds."""
 
-    def record(self, result: Result) -> None: ...
-    def token_host_checked(self, check: HostCheck) -> None: ...
     def certificate_seen(self, environment: str, endpoint: Endpoint, expiry: float) -> None: ...
 
 
-class Environment:
+class MonitoredEnvironment:
     """One environment. Safe to use from many threads at once."""
 
     def __init__(
-        self, settings: EnvironmentSettings, prober: Prober, sink: Sink, state: State, clock: Clock = SYSTEM_CLOCK
+        self,
+        settings: EnvironmentSettings,
+        client: ProbeClient,
+        sink: EnvironmentSink,
+        state: State,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.name = settings.name
-        self._prober = prober
+        self._client = client
         self._sink = sink
         self._clock = clock
         self._expiry_fetched: dict[Endpoint, float] = {}
-        self.logins = Logins(settings, prober, self, state, clock)
-        self._pings = Pings(settings, prober, self, self.logins, clock)
-        self._host_check = TokenHostCheck(settings, prober, sink, self.logins, clock)
+        self.logins = Logins(settings, client, self, state, clock)
+        self._pings = Pings(settings, client, self, self.logins, clock)
+        self._host_check = TokenHostCheck(settings, client, sink, self.logins, clock)
 
     # Read by the daemon, the metrics and the status line.
 
@@ -107,13 +108,13 @@ class Environment:
 
     # Everything else.
 
-    def use(self, settings: EnvironmentSettings, prober: Prober) -> None:
+    def use(self, settings: EnvironmentSettings, client: ProbeClient) -> None:
         """Take over new settings of the same environment, after a login that is in progress."""
         with self.logins.running:
-            self._prober = prober
-            self.logins.use(settings, prober)
-            self._pings.use(settings, prober)
-            self._host_check.use(settings, prober)
+            self._client = client
+            self.logins.use(settings, client)
+            self._pings.use(settings, client)
+            self._host_check.use(settings, client)
 
     def record(self, result: Result) -> None:
         """Hand a Result on; after a certificate that did not verify, fetch its expiry."""
@@ -127,7 +128,7 @@ class Environment:
         if now - self._expiry_fetched.get(endpoint, -EXPIRY_FETCH_INTERVAL) < EXPIRY_FETCH_INTERVAL:
             return
         self._expiry_fetched[endpoint] = now
-        expiry = self._prober.certificate_expiry(endpoint)
+        expiry = self._client.certificate_expiry(endpoint)
         if expiry is not None:
             self._sink.certificate_seen(self.name, endpoint, expiry)
 

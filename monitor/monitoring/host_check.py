@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 FAILURES_TO_LOG_IN = 2  # failed checks in a row that bring the next login forward
 
 
-class Prober(Protocol):
+class HostConnector(Protocol):
     """Connects to the token host."""
 
     def check_token_host(self) -> HostCheck: ...
 
 
-class Sink(Protocol):
+class HostCheckSink(Protocol):
     """Takes the outcome of a check."""
 
     def token_host_checked(self, check: HostCheck) -> None: ...
@@ -34,9 +34,11 @@ class Sink(Protocol):
 class TokenHostCheck:
     """The checks of one environment's token host. One run at a time."""
 
-    def __init__(self, settings: EnvironmentSettings, prober: Prober, sink: Sink, logins: Logins, clock: Clock) -> None:
+    def __init__(
+        self, settings: EnvironmentSettings, connector: HostConnector, sink: HostCheckSink, logins: Logins, clock: Clock
+    ) -> None:
         self._settings = settings
-        self._prober = prober
+        self._connector = connector
         self._sink = sink
         self._logins = logins
         self._clock = clock
@@ -45,7 +47,7 @@ class TokenHostCheck:
 
     def run(self) -> None:
         """Check the host once; after the second failure in a row, ask for a login, once per `auth_interval`."""
-        check = self._prober.check_token_host()
+        check = self._connector.check_token_host()
         self._sink.token_host_checked(check)
         if check.reason is Reason.INTERNAL:  # the state of the host is unknown
             return
@@ -55,8 +57,8 @@ class TokenHostCheck:
             self._requested_at = now
             self._logins.request_scheduled()
 
-    def use(self, settings: EnvironmentSettings, prober: Prober) -> None:
+    def use(self, settings: EnvironmentSettings, connector: HostConnector) -> None:
         """Take over new settings; failures of another host count no more."""
         if settings.token_url != self._settings.token_url:
             self._failures, self._requested_at = 0, NEVER
-        self._settings, self._prober = settings, prober
+        self._settings, self._connector = settings, connector

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 SIGNAL_INTERVAL = 300.0  # seconds between two logins that signals can ask for
 
 
-class Sender(Protocol):
+class LoginSender(Protocol):
     """Sends one login request; the Result holds whatever came of it."""
 
     def log_in(self, names: FieldNames) -> Result: ...
 
 
-class Sink(Protocol):
+class ResultSink(Protocol):
     """Takes Results."""
 
     def record(self, result: Result) -> None: ...
@@ -38,7 +38,9 @@ class Sink(Protocol):
 class Logins:
     """The logins of one environment. Safe to use from many threads at once."""
 
-    def __init__(self, settings: EnvironmentSettings, sender: Sender, sink: Sink, state: State, clock: Clock) -> None:
+    def __init__(
+        self, settings: EnvironmentSettings, sender: LoginSender, sink: ResultSink, state: State, clock: Clock
+    ) -> None:
         self._name = settings.name
         self._sink = sink
         self._state = state
@@ -170,7 +172,7 @@ class Logins:
             self._allow(replace(record, signalled_at=now))
             return True
 
-    def use(self, settings: EnvironmentSettings, sender: Sender) -> None:
+    def use(self, settings: EnvironmentSettings, sender: LoginSender) -> None:
         """Take over new settings of the same environment; the caller holds `running`.
 
         Changed credentials are tried at once. At another address the token is dropped: it is a secret of its host.
@@ -190,7 +192,7 @@ class Logins:
     def _record(self) -> LoginRecord:
         return self._state.record(self._key)
 
-    def _use(self, settings: EnvironmentSettings, sender: Sender) -> None:
+    def _use(self, settings: EnvironmentSettings, sender: LoginSender) -> None:
         self._settings = settings
         self._sender = sender
         self._key = LoginKey(settings.token_url, self._state.fingerprint(*settings.identity))

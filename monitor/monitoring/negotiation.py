@@ -108,9 +108,9 @@ def after_exchange(record: LoginRecord, names: FieldNames, result: Result) -> Lo
         return _refused(record, names, weight(result))
     if not record.any_refused:
         record = replace(record, counted=0)
-    elif result.sent and not result.answered:
+    elif result.sent and not result.has_known_outcome:
         return replace(record, counted=record.counted + 1)
-    if not result.answered:
+    if not result.has_known_outcome:
         return record
     name = record.names[names]
     return replace(record, names=_with(record, {names: replace(name, responses=name.responses + 1)}))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from monitor.clock import Clock
 from monitor.model import Endpoint, Reason, Result, Token
 from monitor.monitoring.backoff import Backoff
-from monitor.monitoring.login import Logins, Sink
+from monitor.monitoring.login import Logins, ResultSink
 
 if TYPE_CHECKING:
     from monitor.config.settings import EnvironmentSettings
@@ -18,7 +18,7 @@ YOUNG_TOKEN = 10.0  # seconds: servers with replicas or skewed clocks accept a n
 _NOT_CONFIRMED = frozenset({Reason.UNAUTHORIZED, Reason.FORBIDDEN, Reason.RATE_LIMITED, Reason.NO_TOKEN})
 
 
-class Sender(Protocol):
+class PingSender(Protocol):
     """Sends one ping, without a token if that is None; the Result holds whatever came of it."""
 
     def ping(self, token: Token | None) -> Result: ...
@@ -27,7 +27,9 @@ class Sender(Protocol):
 class Pings:
     """The pings of one environment. One run at a time; safe to read from many threads."""
 
-    def __init__(self, settings: EnvironmentSettings, sender: Sender, sink: Sink, logins: Logins, clock: Clock) -> None:
+    def __init__(
+        self, settings: EnvironmentSettings, sender: PingSender, sink: ResultSink, logins: Logins, clock: Clock
+    ) -> None:
         self._settings = settings
         self._sender = sender
         self._sink = sink
@@ -76,7 +78,7 @@ class Pings:
         if result.success:
             self._probe_unauthenticated_if_due()
 
-    def _sender_and_token(self) -> tuple[Sender, Token | None]:
+    def _sender_and_token(self) -> tuple[PingSender, Token | None]:
         """Return a sender and a token for the same host: a reload may replace both between two statements.
 
         A reload drops the token of another host before it replaces the sender, and no login runs meanwhile.
@@ -87,7 +89,7 @@ class Pings:
             if sender is self._sender:
                 return sender, token
 
-    def use(self, settings: EnvironmentSettings, sender: Sender) -> None:
+    def use(self, settings: EnvironmentSettings, sender: PingSender) -> None:
         """Take over new settings of the same environment."""
         if settings.api_url != self._settings.api_url:
             self._backoff.clear()
@@ -96,7 +98,7 @@ class Pings:
 
     # Rejected tokens.
 
-    def _after_rejection(self, sender: Sender, token: Token, refusal: Result) -> None:
+    def _after_rejection(self, sender: PingSender, token: Token, refusal: Result) -> None:
         """Ping once more with a newer token, if there is one or a login grants one; else the refusal is decisive."""
         if self._is_young(token):
             self._retry_young(token, refusal)

@@ -35,7 +35,7 @@ class _Told:
     open: bool = False
 
 
-class Narrator:
+class EventLog:
     """Writes the log lines of all environments. Safe to use from many threads at once."""
 
     def __init__(self) -> None:

@@ -40,7 +40,7 @@ Kept = TypeVar("Kept", bound=MetricWrapperBase)
 _log = logging.getLogger(__name__)
 
 
-class Live(Protocol):
+class EnvironmentReadings(Protocol):
     """State of an environment that is read at a scrape; `monitor.monitoring.environment` documents the members."""
 
     @property
@@ -60,7 +60,7 @@ class Metrics:
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._mutex = threading.Lock()
-        self._watched: dict[str, Live] = {}
+        self._watched: dict[str, EnvironmentReadings] = {}
         self._turn_began: dict[tuple[str, Endpoint], float] = {}  # of turns whose first request did not decide
         # What the series of a host say at the moment: only what a Result changes is touched.
         self._failing: dict[tuple[str, Endpoint], Reason] = {}
@@ -144,8 +144,8 @@ class Metrics:
     def _declare_live(self) -> None:
         """Declare what is computed at a scrape."""
 
-        def live(name: str, says: str, read: Callable[[Live], Reading], *labels: str) -> None:
-            self._registry.register(_Live(name, says, ("environment", *labels), lambda: self._watched, read))
+        def live(name: str, says: str, read: Callable[[EnvironmentReadings], Reading], *labels: str) -> None:
+            self._registry.register(_ReadAtScrape(name, says, ("environment", *labels), lambda: self._watched, read))
 
         live(
             "tigr_token_expiry_headroom_seconds",
@@ -174,7 +174,7 @@ class Metrics:
             "endpoint",
         )
 
-    def watch(self, settings: EnvironmentSettings, live: Live) -> None:
+    def watch(self, settings: EnvironmentSettings, live: EnvironmentReadings) -> None:
         """Export an environment, from now on or with new settings; what was counted stays."""
         name = settings.name
         with self._mutex:
@@ -324,7 +324,7 @@ class Metrics:
             return content_type, encode(self._registry)
 
 
-class _Live(Collector):
+class _ReadAtScrape(Collector):
     """A gauge that is read at the scrape. A reading that fails costs its own series, not the scrape."""
 
     def __init__(
@@ -332,8 +332,8 @@ class _Live(Collector):
         name: str,
         says: str,
         labels: tuple[str, ...],
-        watched: Callable[[], dict[str, Live]],
-        read: Callable[[Live], Reading],
+        watched: Callable[[], dict[str, EnvironmentReadings]],
+        read: Callable[[EnvironmentReadings], Reading],
     ) -> None:
         self._name = name
         self._says = says

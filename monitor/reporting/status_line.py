@@ -10,11 +10,11 @@ from typing import Protocol
 from monitor.clock import Clock
 from monitor.model import Endpoint, Reason, Result
 
-MOST = 8  # environments that are told one by one; of more, only those with trouble
+MAX_ENVIRONMENTS = 8  # environments that are told one by one; of more, only those with trouble
 _NAMES = {Endpoint.TOKEN: "LOGIN", Endpoint.PING: "PING"}
 
 
-class Live(Protocol):
+class EnvironmentStatus(Protocol):
     """What is asked of an environment at the moment. See `monitor.monitoring.environment` for the meanings."""
 
     @property
@@ -23,7 +23,7 @@ class Live(Protocol):
     def backoff(self, endpoint: Endpoint) -> float: ...
 
 
-class Summary:
+class StatusLine:
     """Remembers how each endpoint fared last. Safe to use from many threads at once."""
 
     def __init__(self, clock: Clock) -> None:
@@ -40,17 +40,17 @@ class Summary:
         for endpoint in Endpoint:
             self._newest.pop((environment, endpoint), None)
 
-    def text(self, environments: Mapping[str, Live]) -> str:
+    def text(self, environments: Mapping[str, EnvironmentStatus]) -> str:
         """Return how these environments are. Times of day are UTC."""
         troubles = {name: self._trouble(name, live) for name, live in environments.items()}
-        if len(environments) <= MOST:
+        if len(environments) <= MAX_ENVIRONMENTS:
             return "; ".join(self._told(name, live, troubles[name]) for name, live in environments.items())
         down = [name for name, trouble in troubles.items() if trouble]
-        told = [self._told(name, environments[name], troubles[name]) for name in down[:MOST]]
-        more = [f"{len(down) - MOST} more with trouble"] if len(down) > MOST else []
+        told = [self._told(name, environments[name], troubles[name]) for name in down[:MAX_ENVIRONMENTS]]
+        more = [f"{len(down) - MAX_ENVIRONMENTS} more with trouble"] if len(down) > MAX_ENVIRONMENTS else []
         return "; ".join([*told, *more, f"{len(environments) - len(down)} of {len(environments)} without"])
 
-    def _trouble(self, name: str, live: Live) -> list[str]:
+    def _trouble(self, name: str, live: EnvironmentStatus) -> list[str]:
         login, ping = (self._newest.get((name, endpoint)) for endpoint in (Endpoint.TOKEN, Endpoint.PING))
         told = []
         if live.credentials_rejected:
@@ -66,7 +66,7 @@ class Summary:
             return "logins stopped"
         return f"next try {datetime.fromtimestamp(self._clock.wall() + pause, UTC):%H:%M} UTC"
 
-    def _told(self, name: str, live: Live, trouble: list[str]) -> str:
+    def _told(self, name: str, live: EnvironmentStatus, trouble: list[str]) -> str:
         known = trouble or any((name, endpoint) in self._newest for endpoint in Endpoint)
         return f"{name} " + (", ".join([*(trouble or ["up"]), _token(live.headroom())]) if known else "starting")
 

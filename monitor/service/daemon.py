@@ -20,8 +20,8 @@ from monitor.hosts import bracketed
 from monitor.http.tls import has_roots
 from monitor.log import fields
 from monitor.monitoring.state import State, StateInUseError
-from monitor.service.supervisor import Monitoring
-from monitor.service.systemd import Notifier
+from monitor.service.supervisor import Supervisor
+from monitor.service.systemd import SystemdNotifier
 from monitor.service.trust import probing_context
 from monitor.service.warmup import warm_up
 from monitor.web.access import Guard, unprotected
@@ -53,7 +53,7 @@ _ORDERS = {
 class Daemon:
     """The monitor as a service."""
 
-    def __init__(self, loaded: Loaded, environ: Mapping[str, str], notifier: Notifier) -> None:
+    def __init__(self, loaded: Loaded, environ: Mapping[str, str], notifier: SystemdNotifier) -> None:
         self._loaded = loaded
         self._environ = environ
         self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
@@ -73,14 +73,14 @@ class Daemon:
         with ExitStack() as resources:
             state = _state(settings)
             resources.callback(state.close)
-            monitoring = Monitoring(settings, context, state)
+            supervisor = Supervisor(settings, context, state)
             guard = Guard(settings.web_config_file) if settings.web_config_file else None
-            server = _server(settings, monitoring, guard)
+            server = _server(settings, supervisor, guard)
             resources.callback(server.stop)
             server.start()
             for number, order in _ORDERS.items():
                 signal.signal(number, lambda *_, order=order: self._orders.put(order))
-            names = ", ".join(monitoring.index())
+            names = ", ".join(supervisor.index())
             _log.info("tigr-monitor %s watches %s", __version__, names, extra=fields(metrics=f"{server.url}/metrics"))
             if not has_roots(context):
                 _log.warning(
@@ -93,57 +93,57 @@ class Daemon:
                 _log.warning(
                     "TIGR_STATE_DIR is not set: a restart forgets that credentials were rejected, and tries them again"
                 )
-            monitoring.report_suppressed()
+            supervisor.report_suppressed()
             warm_up(server.url)
             _settle()
-            monitoring.start()
-            resources.callback(monitoring.stop)
+            supervisor.start()
+            resources.callback(supervisor.stop)
             self._notifier.ready()
-            self._notifier.report(monitoring.status, monitoring.stalled)
-            self._obey(monitoring)
+            self._notifier.report(supervisor.status, supervisor.stalled)
+            self._obey(supervisor)
             self._notifier.stopping()
             _log.info("stopping")
 
-    def _obey(self, monitoring: Monitoring) -> None:
+    def _obey(self, supervisor: Supervisor) -> None:
         tasks = {_Order.RELOAD: self._reload, _Order.LOG_IN: self._log_in}
         while (order := self._orders.get()) is not _Order.STOP:
             # In a thread of its own: it waits for logins in progress, for which the order to stop must not wait.
-            threading.Thread(target=tasks[order], args=(monitoring,), name=order.name.lower(), daemon=True).start()
+            threading.Thread(target=tasks[order], args=(supervisor,), name=order.name.lower(), daemon=True).start()
 
-    def _log_in(self, monitoring: Monitoring) -> None:
+    def _log_in(self, supervisor: Supervisor) -> None:
         """Allow a login that is delayed, because an operator asks for it."""
         with self._reloading:
-            allowed = monitoring.request_logins_after_signal()
+            allowed = supervisor.request_logins_after_signal()
         if allowed:
             _log.info("%s: one login, as SIGUSR1 asks", ", ".join(allowed))
         else:
             _log.info("SIGUSR1: no login is delayed, or a signal has asked for one in the last five minutes")
 
-    def _reload(self, monitoring: Monitoring) -> None:
+    def _reload(self, supervisor: Supervisor) -> None:
         """Read the settings again, and go over to them if they can be used."""
         with self._reloading:
             self._notifier.reloading()
             try:
-                self._read_again(monitoring)
+                self._read_again(supervisor)
             finally:
                 self._notifier.ready()
 
-    def _read_again(self, monitoring: Monitoring) -> None:
+    def _read_again(self, supervisor: Supervisor) -> None:
         old = self._loaded
         try:
             new = load(self._environ)
             context = probing_context(new.settings)
         except ConfigError as error:
-            monitoring.keep()
+            supervisor.keep()
             for problem in error.problems:
                 _log.error("reload: %s", problem)
             _log.error("reload failed: the old settings stay in force")
             return
         _warn_of_restart(old.settings, new.settings)
         self._configure_log(new.settings)
-        monitoring.adopt(new.settings, context)
+        supervisor.adopt(new.settings, context)
         self._loaded = new
-        asked = monitoring.request_logins_after_reload()
+        asked = supervisor.request_logins_after_reload()
         _log.info("reloaded: %s", _news(old, new))
         if asked:
             _log.info("%s: one login with the credentials that were rejected, as this reload asks", ", ".join(asked))
@@ -173,9 +173,9 @@ def _state(settings: Settings) -> State:
         ) from None
 
 
-def _server(settings: Settings, monitoring: Monitoring, guard: Guard | None) -> Server:
+def _server(settings: Settings, supervisor: Supervisor, guard: Guard | None) -> Server:
     try:
-        return Server(settings.listen_host, settings.listen_port, monitoring, guard)
+        return Server(settings.listen_host, settings.listen_port, supervisor, guard)
     except OSError as error:
         where = f"{bracketed(settings.listen_host)}:{settings.listen_port}"
         raise CannotStartError(

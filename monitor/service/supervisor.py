@@ -13,12 +13,12 @@ from monitor.config.settings import EnvironmentSettings, Settings
 from monitor.http.client import Wire
 from monitor.http.resolver import Resolver
 from monitor.model import Endpoint, HostCheck, Result
-from monitor.monitoring.environment import Environment
+from monitor.monitoring.environment import MonitoredEnvironment
 from monitor.monitoring.scheduler import Job, Schedule
 from monitor.monitoring.state import State
-from monitor.reporting.event_log import Narrator
+from monitor.reporting.event_log import EventLog
 from monitor.reporting.metrics import Metrics
-from monitor.reporting.status_line import Summary
+from monitor.reporting.status_line import StatusLine
 from monitor.tigr.client import Api
 
 _LONGEST_GAP = 1.0  # seconds between the first turns of two jobs
@@ -30,10 +30,10 @@ LOGIN, PING, HOST_CHECK = "login", "ping", "token host check"  # names of the jo
 @dataclass(frozen=True, slots=True)
 class _Watched:
     settings: EnvironmentSettings
-    environment: Environment
+    environment: MonitoredEnvironment
 
 
-class Monitoring:
+class Supervisor:
     """Everything between the settings and the metrics, from `start` to `stop`. Safe to use from many threads."""
 
     def __init__(
@@ -45,8 +45,8 @@ class Monitoring:
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._metrics = Metrics()
-        self._narrator = Narrator()
-        self._summary = Summary(clock)
+        self._event_log = EventLog()
+        self._status_line = StatusLine(clock)
         self._state = state
         self._clock = clock
         self._resolver = Resolver()
@@ -65,7 +65,7 @@ class Monitoring:
             logins = watched.environment.logins
             if (pause := logins.suppressed_for) > 0:
                 rejected, wall = logins.credentials_rejected, self._clock.wall()
-                self._narrator.suppressed_at_start(name, rejected=rejected, pause=pause, wall=wall)
+                self._event_log.suppressed_at_start(name, rejected=rejected, pause=pause, wall=wall)
 
     def start(self) -> None:
         """Start the scheduler."""
@@ -99,7 +99,7 @@ class Monitoring:
         """Allow one login wherever something delays it; return the environments where it is allowed."""
         return self._requested(lambda environment: environment.logins.request_after_signal())
 
-    def _requested(self, request: Callable[[Environment], bool]) -> list[str]:
+    def _requested(self, request: Callable[[MonitoredEnvironment], bool]) -> list[str]:
         allowed = [name for name, watched in list(self._watched.items()) if request(watched.environment)]
         self._schedule.wake()
         return allowed
@@ -113,7 +113,7 @@ class Monitoring:
             old = self._watched.get(own.name)
             api = Api(own, wire, self._clock)
             if old is None:
-                environment = Environment(own, api, self, self._state, self._clock)
+                environment = MonitoredEnvironment(own, api, self, self._state, self._clock)
             else:
                 environment = old.environment
                 environment.use(own, api)
@@ -123,7 +123,11 @@ class Monitoring:
         self._watched = watched
 
     def _put_jobs(
-        self, own: EnvironmentSettings, old: EnvironmentSettings | None, environment: Environment, delays: _Delays
+        self,
+        own: EnvironmentSettings,
+        old: EnvironmentSettings | None,
+        environment: MonitoredEnvironment,
+        delays: _Delays,
     ) -> None:
         """Give an environment its jobs; those whose times did not change keep their turns."""
         if old is None or (own.auth_interval, own.timeout) != (old.auth_interval, old.timeout):
@@ -155,8 +159,8 @@ class Monitoring:
         self._schedule.remove(name)
         del self._watched[name]
         self._metrics.forget(name)
-        self._narrator.forget(name)
-        self._summary.forget(name)
+        self._event_log.forget(name)
+        self._status_line.forget(name)
 
     # Where the Results go.
 
@@ -164,13 +168,13 @@ class Monitoring:
         """Take a Result in, unless its environment was taken away meanwhile."""
         if result.environment in self._watched:
             self._metrics.record(result)
-            self._narrator.record(result)
-            self._summary.record(result)
+            self._event_log.record(result)
+            self._status_line.record(result)
 
     def token_host_checked(self, check: HostCheck) -> None:
         """Take in the outcome of a connection to a token host."""
         self._metrics.token_host_checked(check)
-        self._narrator.token_host_checked(check)
+        self._event_log.token_host_checked(check)
 
     def certificate_seen(self, environment: str, endpoint: Endpoint, expiry: float) -> None:
         """Take in when a certificate ends that did not verify, in Unix seconds."""
@@ -199,7 +203,7 @@ class Monitoring:
         stalled = self.stalled()
         if stalled:
             return f"STALLED: {stalled[0]}" + (f", and {len(stalled) - 1} more" if len(stalled) > 1 else "")
-        return self._summary.text({name: watched.environment for name, watched in list(self._watched.items())})
+        return self._status_line.text({name: watched.environment for name, watched in list(self._watched.items())})
 
     def index(self) -> list[str]:
         """Return the names of the environments."""

@@ -13,7 +13,7 @@ _LONGEST = 1000  # characters of a status: a datagram that is too long would be 
 _LOOK = 1.0  # seconds between two looks at whether there is something to tell
 
 
-class Notifier:
+class SystemdNotifier:
     """The way to the service manager. Without NOTIFY_SOCKET nothing is done; what cannot be sent is dropped."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:

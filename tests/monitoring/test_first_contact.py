@@ -10,8 +10,8 @@ from monitor.model import Endpoint, FieldNames
 from monitor.simulator.message import Answer, json_answer
 from monitor.simulator.personalities import KEYCLOAK, PERSONALITIES
 from monitor.simulator.personality import VENDOR_SENTENCE, LoginRules, Personality
-from tests.support.virtual_time import HOUR
 from tests.support.virtual_server import MINUTE, Loss, ServerDay
+from tests.support.virtual_time import HOUR
 
 OUTAGE = 20 * MINUTE
 # The next login comes 5 minutes after the one before the outage, and the pause after its refusal is as long as the

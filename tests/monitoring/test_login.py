@@ -13,11 +13,22 @@ import pytest
 
 from monitor.config.settings import Credentials
 from monitor.model import Endpoint, FieldNames, HostCheck, LoginCause, Phase, Reason, Result, Token
-from monitor.monitoring.environment import Prober
+from monitor.monitoring.environment import ProbeClient
 from monitor.monitoring.login import Logins
 from monitor.monitoring.negotiation import PAUSES
 from tests.reporting.test_metrics import SETTINGS
-from tests.support.virtual_time import CREDENTIALS, DAY, DOWN, HOUR, NO_RESPONSE, PONG, REJECTED, UNAUTHORIZED, WELL, Day
+from tests.support.virtual_time import (
+    CREDENTIALS,
+    DAY,
+    DOWN,
+    HOUR,
+    NO_RESPONSE,
+    PONG,
+    REJECTED,
+    UNAUTHORIZED,
+    WELL,
+    Day,
+)
 
 DOCUMENTED, RFC6749 = FieldNames.DOCUMENTED, FieldNames.RFC6749
 AUTH, PING = SETTINGS.auth_interval, SETTINGS.ping_interval
@@ -515,7 +526,7 @@ def test_a_reload_in_the_middle_of_a_ping_sends_no_token_to_another_host(monkeyp
         token: Token | None = usable.__get__(logins)
         if day.settings.api_url != "https://elsewhere.example/ClientAPI":
             day.settings = replace(day.settings, api_url="https://elsewhere.example/ClientAPI")
-            day.environment.use(day.settings, cast("Prober", Host("new")))
+            day.environment.use(day.settings, cast("ProbeClient", Host("new")))
         return token
 
     monkeypatch.setattr(Logins, "usable_token", property(reload_meanwhile))

@@ -29,9 +29,9 @@ from hypothesis.stateful import (
 from monitor.model import FieldNames, Reason
 from monitor.monitoring import state
 from monitor.tigr.responses import parse_retry_after
-from tests.support.virtual_time import CREDENTIALS, DAY, HOUR
 from tests.support.login_responses import LOGIN_RESPONSES, PING_RESPONSES
 from tests.support.virtual_monitor import ADDRESSES, World, settings
+from tests.support.virtual_time import CREDENTIALS, DAY, HOUR
 
 EXAMPLES = int(os.environ.get("MACHINE_EXAMPLES", "0"))  # not named TIGR_…: the program rejects what it does not know
 CI_EXAMPLES, STEPS = 400, 30

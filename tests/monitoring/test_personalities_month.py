@@ -14,8 +14,8 @@ from monitor.monitoring import state
 from monitor.simulator.message import Answer
 from monitor.simulator.personalities import MISSING_FIELD_500, PERSONALITIES
 from monitor.simulator.personality import Check, Personality
-from tests.support.virtual_time import DAY
 from tests.support.virtual_server import MINUTE, WRONG_PASSWORD, WRONG_SECRET, ServerDay
+from tests.support.virtual_time import DAY
 
 LIMIT = 3  # the default of rejected_logins
 LOCK_AFTER = 5

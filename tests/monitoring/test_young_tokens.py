@@ -9,8 +9,8 @@ import pytest
 from monitor.model import Endpoint, Reason
 from monitor.simulator.personalities import PERSONALITIES
 from monitor.simulator.personality import Personality
-from tests.support.virtual_time import HOUR
 from tests.support.virtual_server import MINUTE, ServerDay
+from tests.support.virtual_time import HOUR
 
 SAYS_403 = "django-oauth-toolkit"  # and nothing else, for a token that it does not know
 by_token = pytest.mark.parametrize(

@@ -37,7 +37,7 @@ PING = Result(environment="prod", endpoint=Endpoint.PING, started_at=1000.0, dur
 PROD_PING = {"environment": "prod", "endpoint": "ping"}
 
 
-class Live:
+class FakeReadings:
     """An environment at the moment of a scrape."""
 
     def __init__(self) -> None:
@@ -54,13 +54,13 @@ class Live:
 
 
 @pytest.fixture
-def live() -> Live:
+def live() -> FakeReadings:
     """The environment that is watched."""
-    return Live()
+    return FakeReadings()
 
 
 @pytest.fixture
-def metrics(live: Live) -> Metrics:
+def metrics(live: FakeReadings) -> Metrics:
     """The metrics of `prod`, before its first turn."""
     metrics = Metrics()
     metrics.watch(SETTINGS, live)
@@ -188,7 +188,7 @@ def test_there_is_one_tls_version_at_a_time(metrics: Metrics) -> None:
     assert len(series(text(metrics), "^tigr_tls_info")) == 1
 
 
-def test_a_scrape_computes_what_depends_on_time(live: Live, metrics: Metrics) -> None:
+def test_a_scrape_computes_what_depends_on_time(live: FakeReadings, metrics: Metrics) -> None:
     """Headroom and backoff."""
     live.token = Token(value="x", lifetime=60.0, expires=0.0, expires_at=1060.0)
     live.credentials_rejected = True
@@ -203,7 +203,7 @@ def test_a_scrape_computes_what_depends_on_time(live: Live, metrics: Metrics) ->
 def test_a_reading_that_fails_costs_its_own_series(metrics: Metrics, caplog: pytest.LogCaptureFixture) -> None:
     """And one line in the log, without what the exception says."""
 
-    class Broken(Live):
+    class Broken(FakeReadings):
         def headroom(self) -> float | None:
             raise RuntimeError("secret words")
 
@@ -217,7 +217,7 @@ def test_a_reading_that_fails_costs_its_own_series(metrics: Metrics, caplog: pyt
     assert "secret words" not in caplog.text
 
 
-def test_an_environment_goes_with_all_its_series(metrics: Metrics, live: Live) -> None:
+def test_an_environment_goes_with_all_its_series(metrics: Metrics, live: FakeReadings) -> None:
     """And what comes too late for it does not bring it back."""
     metrics.record(PING)
     metrics.forget("prod")
@@ -230,7 +230,7 @@ def test_an_environment_goes_with_all_its_series(metrics: Metrics, live: Live) -
     assert value(text(metrics), "tigr_requests_total", outcome="success", **PROD_PING) == 0
 
 
-def test_new_settings_keep_what_was_counted(metrics: Metrics, live: Live) -> None:
+def test_new_settings_keep_what_was_counted(metrics: Metrics, live: FakeReadings) -> None:
     """Hosts and intervals change."""
     metrics.record(PING)
     metrics.watch(replace(SETTINGS, api_url="https://other.example/ClientAPI", ping_interval=10.0), live)
@@ -273,7 +273,7 @@ def test_openmetrics_is_served_to_whom_wants_it(metrics: Metrics) -> None:
 
 
 @pytest.mark.system
-def test_promtool_has_nothing_to_say(metrics: Metrics, live: Live) -> None:
+def test_promtool_has_nothing_to_say(metrics: Metrics, live: FakeReadings) -> None:
     """About names, types and help texts of every metric there is."""
     if shutil.which("promtool") is None:
         pytest.skip("promtool is not installed")

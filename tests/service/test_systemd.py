@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.service.systemd import Notifier
+from monitor.service.systemd import SystemdNotifier
 from monitor.simulator import Simulator
 from monitor.simulator.faults import Status
 from tests.support.process import Monitor, run, wait_for
@@ -55,7 +55,7 @@ def silent(manager: socket.socket) -> bool:
 
 def test_says_what_happens_in_the_words_of_the_protocol(manager: socket.socket) -> None:
     """Ready, reloading with the time of the monotonic clock, stopping."""
-    notifier = Notifier(environ(manager))
+    notifier = SystemdNotifier(environ(manager))
     notifier.ready()
     notifier.reloading()
     notifier.stopping()
@@ -72,14 +72,14 @@ def test_knows_abstract_addresses() -> None:
         name = f"tigr-monitor-test-{os.getpid()}"
         sock.bind(f"\0{name}")
         sock.settimeout(LIMIT)
-        Notifier({"NOTIFY_SOCKET": f"@{name}"}).ready()
+        SystemdNotifier({"NOTIFY_SOCKET": f"@{name}"}).ready()
         assert heard(sock) == "READY=1"
 
 
 @pytest.mark.parametrize("address", ["", "relative", "/nonexistent/socket"])
 def test_goes_on_where_nobody_listens(address: str) -> None:
     """Outside of systemd, or when its socket is gone, nothing is raised."""
-    Notifier({"NOTIFY_SOCKET": address} if address else {}).ready()
+    SystemdNotifier({"NOTIFY_SOCKET": address} if address else {}).ready()
 
 
 def test_answers_the_watchdog_while_nothing_stalls(manager: socket.socket) -> None:
@@ -92,7 +92,7 @@ def test_answers_the_watchdog_while_nothing_stalls(manager: socket.socket) -> No
         asked_since += bool(stalled)
         return stalled
 
-    notifier = Notifier(environ(manager, WATCHDOG_USEC="100000"))
+    notifier = SystemdNotifier(environ(manager, WATCHDOG_USEC="100000"))
     notifier.report(lambda: "fine", question)
     for _ in range(3):
         wait_to_hear(manager, "WATCHDOG=1")
@@ -117,7 +117,7 @@ def test_leaves_a_watchdog_alone_that_asks_another(manager: socket.socket, asked
         questions.append(1)
         return []
 
-    notifier = Notifier(environ(manager, **asked))
+    notifier = SystemdNotifier(environ(manager, **asked))
     notifier.report(lambda: "fine", question)
     assert heard(manager) == "STATUS=fine"
     notifier.stopping()
@@ -127,7 +127,7 @@ def test_leaves_a_watchdog_alone_that_asks_another(manager: socket.socket, asked
 
 def test_a_long_status_is_cut_and_stays_one_line(manager: socket.socket) -> None:
     """A second line would be an order of its own, and a datagram that is too long would be lost."""
-    Notifier(environ(manager)).refused("a setting is wrong:\nREADY=1 " + "x" * 100_000)
+    SystemdNotifier(environ(manager)).refused("a setting is wrong:\nREADY=1 " + "x" * 100_000)
     text = heard(manager)
     assert text.startswith("STATUS=a setting is wrong: READY=1 xxx")
     assert len(text) < 2000

@@ -15,9 +15,9 @@ from monitor.http.client import Wire
 from monitor.http.resolver import Resolver
 from monitor.http.tls import verifying_context
 from monitor.model import Endpoint, HostCheck, Result
-from monitor.monitoring.environment import Environment
+from monitor.monitoring.environment import MonitoredEnvironment
 from monitor.monitoring.state import State
-from monitor.reporting.event_log import Narrator
+from monitor.reporting.event_log import EventLog
 from monitor.reporting.metrics import Metrics
 from monitor.simulator import Simulator
 from monitor.tigr.client import Api
@@ -66,18 +66,18 @@ class Rig:
         self.time = MovableClock()
         self.results: list[Result] = []
         self.metrics = Metrics()
-        self._narrator = Narrator()
+        self._event_log = EventLog()
         self.wire = Wire(_context(simulator.ca_file), resolver, self.time.clock)
         self.api = Api(self.settings, self.wire, self.time.clock)
         self.state = State(state_dir)
-        self.environment = Environment(self.settings, self.api, self, self.state, self.time.clock)
+        self.environment = MonitoredEnvironment(self.settings, self.api, self, self.state, self.time.clock)
         self.metrics.watch(self.settings, self.environment)
 
     def record(self, result: Result) -> None:
         """Take a Result in, as the daemon does."""
         self.results.append(result)
         self.metrics.record(result)
-        self._narrator.record(result)
+        self._event_log.record(result)
 
     def token_host_checked(self, check: HostCheck) -> None:
         """As the daemon does."""

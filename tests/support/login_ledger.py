@@ -88,7 +88,7 @@ class Ledger:
             self._count(settings, account)
         elif not account.refused:
             account.counted = 0  # kills alone: the process did not die of this login
-        elif result.sent and not result.answered:
+        elif result.sent and not result.has_known_outcome:
             self._count(settings, account)
 
     def killed(self, settings: EnvironmentSettings) -> None:

@@ -16,11 +16,11 @@ from types import MappingProxyType
 from monitor.clock import Clock
 from monitor.config.settings import EnvironmentSettings
 from monitor.model import Endpoint, FieldNames, HostCheck, Reason, Result, Token
-from monitor.monitoring.environment import Environment
+from monitor.monitoring.environment import MonitoredEnvironment
 from monitor.monitoring.state import LoginKey, State
 from tests.reporting.test_metrics import SETTINGS
-from tests.support.virtual_time import CREDENTIALS, PONG, UNAUTHORIZED, WELL
 from tests.support.login_ledger import Ledger
+from tests.support.virtual_time import CREDENTIALS, PONG, UNAUTHORIZED, WELL
 
 EXCHANGE, DECISION = 0.05, 0.01  # seconds that an exchange takes, and a run without one
 MAX_RUNS_PER_SECOND = 30  # of one environment: above that, a run repeats without end
@@ -83,7 +83,7 @@ class Site:
         """Start the environment, for the first time or in a new process."""
         now, ping_interval = self.world.now, self.settings.ping_interval
         self.slots = {"login": now, "ping": now + FIRST_DELAY, "check": now + FIRST_DELAY + ping_interval / 2}
-        self.environment = Environment(self.settings, self, self, self.world.state, self.world.clock)
+        self.environment = MonitoredEnvironment(self.settings, self, self, self.world.state, self.world.clock)
         self.world.ledger.party(self.settings.name).asked = False  # it is not persisted
 
     def use(self, settings: EnvironmentSettings) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from monitor.clock import Clock
 from monitor.config.settings import Credentials, EnvironmentSettings
 from monitor.model import Endpoint, FieldNames, HostCheck, Phase, Reason, Result, Token
-from monitor.monitoring.environment import Environment
+from monitor.monitoring.environment import MonitoredEnvironment
 from monitor.monitoring.state import State
 from tests.reporting.test_metrics import SETTINGS
 
@@ -67,7 +67,7 @@ class Day:
         if not self.logins_only:
             self._next |= {"ping": self.now + 1, "check": self.now + 1 + self.settings.ping_interval / 2}
         self.state = State(self.state_dir, clock=self.clock)
-        self.environment = Environment(self.settings, self, self, self.state, self.clock)
+        self.environment = MonitoredEnvironment(self.settings, self, self, self.state, self.clock)
 
     def restart(self, pause: float = 1.0) -> None:
         """End the process, and start it again."""

@@ -17,8 +17,8 @@ from monitor.model import Endpoint, Phase, Reason
 from monitor.simulator import Simulator
 from tests.simulator.proxy import Proxy
 from tests.support.canaries import CANARIES, leaks, simulator_with_canaries, values
-from tests.support.process import free_port
 from tests.support.harness import Rig
+from tests.support.process import free_port
 
 TIMEOUT = 0.6  # seconds
 GRACE = 0.25
