@@ -46,7 +46,7 @@ class MovableClock:
         self._wall_ahead += seconds
 
 
-class Rig:
+class EnvironmentHarness:
     """A monitored environment of a simulator, from its settings to its metrics and log lines."""
 
     def __init__(
@@ -87,7 +87,7 @@ class Rig:
         """As the daemon does."""
         self.metrics.certificate_seen(environment, endpoint, expiry)
 
-    def turn(self, endpoint: Endpoint) -> Result:
+    def run(self, endpoint: Endpoint) -> Result:
         """Run one job, again while a young token is refused; return the decisive Result."""
         before = len(self.results)
         run = self.environment.run_login_now if endpoint is Endpoint.TOKEN else self.environment.run_ping

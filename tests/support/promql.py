@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from monitor.model import Endpoint, LoginCause, Phase, Reason
 from monitor.simulator import Simulator
-from tests.support.harness import Rig, series
+from tests.support.harness import EnvironmentHarness, series
 
 OF_TARGETS = {"instance", "job"}  # what Prometheus adds to each series that it scrapes
 _OF_PROMETHEUS: Mapping[str, set[str]] = {
@@ -33,13 +33,13 @@ _NO_METRICS = {"and", "or", "unless", "bool", "offset"}
 def exported() -> dict[str, set[str]]:
     """The names and labels of everything that a monitor exports once it has logged in and pinged."""
     with Simulator() as simulator:
-        rig = Rig(simulator)
-        assert rig.turn(Endpoint.TOKEN).success
-        assert rig.turn(Endpoint.PING).success
-        rig.metrics.run_started("prod", Endpoint.PING, 0.0)
-        rig.metrics.reloaded(1.0)
+        harness = EnvironmentHarness(simulator)
+        assert harness.run(Endpoint.TOKEN).success
+        assert harness.run(Endpoint.PING).success
+        harness.metrics.run_started("prod", Endpoint.PING, 0.0)
+        harness.metrics.reloaded(1.0)
         found: dict[str, set[str]] = {}
-        for text in series(rig.exposition(), ""):
+        for text in series(harness.exposition(), ""):
             name, _, labels = text.partition("{")
             found.setdefault(name, set()).update(re.findall(r'(\w+)="', labels))
         return found

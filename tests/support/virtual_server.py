@@ -18,7 +18,7 @@ from monitor.simulator.message import Answer
 from monitor.simulator.personality import Personality
 from monitor.tigr.client import Api
 from tests.reporting.test_metrics import SETTINGS
-from tests.support.virtual_time import HOUR, Day
+from tests.support.virtual_time import HOUR, VirtualTimeHarness
 
 RIGHT = Credentials("c-4711", "s3cr3t-71", "u-0815", "pa55-w0rd-42")
 WRONG_PASSWORD = replace(RIGHT, password="pa55-0ther-43")
@@ -42,7 +42,7 @@ class VirtualWire:
         self, server: registry.Registry, token_url: str, elapse: Callable[[float], None], wall: Callable[[], float]
     ) -> None:
         self.registry = server
-        self.login_script: list[Loss | Answer | None] = []  # for the next logins; None: the registry's own response
+        self.login_overrides: list[Loss | Answer | None] = []  # for the next logins; None: the registry's own response
         self._token_host = urlsplit(token_url).hostname
         self._elapse = elapse
         self._wall = wall
@@ -51,19 +51,19 @@ class VirtualWire:
         """Send `request` to the registry, or let it meet the next failure of the script."""
         started_at = self._wall()
         is_login = urlsplit(request.url).hostname == self._token_host
-        scripted = self.login_script.pop(0) if is_login and self.login_script else None
-        if isinstance(scripted, Loss):
-            return self._lost(scripted, request, started_at)
-        answer = scripted or self._response(request)
+        override = self.login_overrides.pop(0) if is_login and self.login_overrides else None
+        if isinstance(override, Loss):
+            return self._lost(override, request, started_at)
+        response = override or self._response(request)
         phases = self._phases(*Phase)
         return Exchange(
             started_at=started_at,
             duration=sum(phases.values()),
             phases=phases,
-            status=answer.status,
-            reason_phrase=_reason_phrase(answer),
-            headers=_headers(answer),
-            body=answer.body,
+            status=response.status,
+            reason_phrase=_reason_phrase(response),
+            headers=_headers(response),
+            body=response.body,
             address="192.0.2.1",
             tls_version="TLSv1.3",
         )
@@ -99,7 +99,7 @@ class VirtualWire:
         return dict.fromkeys(reached, _STEP)
 
 
-class ServerDay(Day):
+class VirtualServerHarness(VirtualTimeHarness):
     """A day with the real `Api` and a personality's `Registry`. The server's credentials are `RIGHT`."""
 
     def __init__(
@@ -116,8 +116,8 @@ class ServerDay(Day):
         self.registry.personality = personality
         self.wire = VirtualWire(self.registry, settings.token_url, self._elapse, self.unix_time)
         super().__init__(
-            login=lambda _day, names: self.api.log_in(names),
-            answer=lambda _day, token: self.api.ping(token),
+            login=lambda _harness, names: self.api.log_in(names),
+            ping_response=lambda _harness, token: self.api.ping(token),
             settings=replace(settings, credentials=credentials),
             state_dir=state_dir,
         )
@@ -174,10 +174,10 @@ class ServerDay(Day):
         self._next = {"login": moment, "ping": moment + 1, "check": moment + 1 + self.settings.ping_interval / 2}
 
 
-def _headers(answer: Answer) -> Mapping[str, str]:
-    content_type = {"content-type": answer.content_type} if answer.body else {}
-    return content_type | {name.lower(): value for name, value in answer.headers.items()}
+def _headers(response: Answer) -> Mapping[str, str]:
+    content_type = {"content-type": response.content_type} if response.body else {}
+    return content_type | {name.lower(): value for name, value in response.headers.items()}
 
 
-def _reason_phrase(answer: Answer) -> str:
-    return (answer.reason or HTTPStatus(answer.status).phrase)[:MAX_REASON_PHRASE]
+def _reason_phrase(response: Answer) -> str:
+    return (response.reason or HTTPStatus(response.status).phrase)[:MAX_REASON_PHRASE]

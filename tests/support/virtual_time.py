@@ -21,8 +21,8 @@ REJECTED = replace(WELL, reason=Reason.UNAUTHORIZED, status=401, refused=True)
 UNAUTHORIZED = replace(PONG, reason=Reason.UNAUTHORIZED, status=401, rejects_token=True)
 DOWN = replace(WELL, reason=Reason.CONNECT, status=None)
 NO_RESPONSE = replace(WELL, reason=Reason.TIMEOUT, status=None, phases={Phase.PROCESSING: 10.0})
-Login = Callable[["Day", FieldNames], Result]
-Ping = Callable[["Day", Token | None], Result]
+Login = Callable[["VirtualTimeHarness", FieldNames], Result]
+Ping = Callable[["VirtualTimeHarness", Token | None], Result]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +35,16 @@ class Sent:
     token: Token | None = None
 
 
-class ProcessKilledError(Exception):
-    """Ends the monitor's process while a request is in flight."""
+class ProcessKilledError(BaseException):
+    """Ends the monitor's process while a request is in flight; a handler of `Exception` does not catch it."""
 
 
 @dataclass
-class Day:
+class VirtualTimeHarness:
     """An environment, the responses to its requests, and what it has sent."""
 
     login: Login
-    answer: Ping = lambda _day, token: PONG if token else UNAUTHORIZED
+    ping_response: Ping = lambda _harness, token: PONG if token else UNAUTHORIZED
     settings: EnvironmentSettings = field(default_factory=lambda: replace(SETTINGS, credentials=CREDENTIALS))
     state_dir: Path | None = None
     host_reason: Reason | None = None  # of the checks of the token host
@@ -143,7 +143,7 @@ class Day:
     def ping(self, token: Token | None) -> Result:
         """As `Api` does."""
         self.sent.append(Sent(self.now - self._began, Endpoint.PING, token=token))
-        return self.answer(self, token)
+        return self.ping_response(self, token)
 
     def check_token_host(self) -> HostCheck:
         """As `Api` does."""
