@@ -10,15 +10,15 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
 
-Answering = Callable[[bytes], bytes]  # from the request to the answer
+Responder = Callable[[bytes], bytes]  # from the request to the answer
 
 
 class RawServer:
     """One port of 127.0.0.1, from `with` until its end; it keeps what it was sent."""
 
-    def __init__(self, answer: bytes | Answering) -> None:
+    def __init__(self, http_response: bytes | Responder) -> None:
         self.requests: list[bytes] = []
-        self._answer: Answering = (lambda _: answer) if isinstance(answer, bytes) else answer
+        self._respond: Responder = (lambda _: http_response) if isinstance(http_response, bytes) else http_response
         self._socket = socket.create_server(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._accept, daemon=True)
 
@@ -49,7 +49,7 @@ class RawServer:
             with connection, contextlib.suppress(OSError):
                 request = self._request(connection)
                 self.requests.append(request)
-                connection.sendall(self._answer(request))
+                connection.sendall(self._respond(request))
                 connection.shutdown(socket.SHUT_WR)
                 while connection.recv(65536):  # closing on what was not read would reset what was sent
                     pass
@@ -65,7 +65,7 @@ class RawServer:
         return received
 
 
-def answer(body: bytes, *headers: str, status: int = 200) -> bytes:
+def http_response(body: bytes, *headers: str, status: int = 200) -> bytes:
     """A well-framed answer."""
     head = "\r\n".join([f"HTTP/1.1 {status} X", f"Content-Length: {len(body)}", *headers, "", ""])
     return head.encode("latin-1") + body
