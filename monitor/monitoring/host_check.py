@@ -1,7 +1,8 @@
-"""Check of the token host between logins: a connection without a request, so that a dead host is seen in time.
+"""Check of the token host between logins: a connection without a request, which detects a dead host early.
 
-Logins are minutes apart. The check finds a host that does not resolve, refuses, hangs or shows a bad certificate; it
-cannot see a dead backend behind a load balancer, an HTTP error, or a client certificate that TLS 1.3 asks for.
+Logins are minutes apart. The check detects a host name that does not resolve, a refused or hanging connection, and an
+invalid certificate. It cannot detect a dead backend behind a load balancer, an HTTP error, or a client certificate that
+TLS 1.3 requests.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ class HostConnector(Protocol):
 
 
 class HostCheckSink(Protocol):
-    """Takes the outcome of a check."""
+    """Receives the outcome of a check."""
 
     def token_host_checked(self, check: HostCheck) -> None: ...
 
 
 class TokenHostCheck:
-    """The checks of one environment's token host. One run at a time."""
+    """Checks the token host of one environment. Only one run may be in progress."""
 
     def __init__(
         self, settings: EnvironmentSettings, connector: HostConnector, sink: HostCheckSink, logins: Logins, clock: Clock
@@ -43,10 +44,10 @@ class TokenHostCheck:
         self._logins = logins
         self._clock = clock
         self._failures = 0
-        self._requested_at = NEVER  # when a login was brought forward last
+        self._requested_at = NEVER  # last time at which a login was brought forward
 
     def run(self) -> None:
-        """Check the host once; after the second failure in a row, ask for a login, once per `auth_interval`."""
+        """Check the host once. After two failures in a row, request a login, at most once per `auth_interval`."""
         check = self._connector.check_token_host()
         self._sink.token_host_checked(check)
         if check.reason is Reason.INTERNAL:  # the state of the host is unknown
@@ -58,7 +59,7 @@ class TokenHostCheck:
             self._logins.request_scheduled()
 
     def use(self, settings: EnvironmentSettings, connector: HostConnector) -> None:
-        """Take over new settings; failures of another host count no more."""
+        """Apply new settings. If the token URL changed, reset the count of failures."""
         if settings.token_url != self._settings.token_url:
             self._failures, self._requested_at = 0, NEVER
         self._settings, self._connector = settings, connector

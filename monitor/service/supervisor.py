@@ -14,7 +14,7 @@ from monitor.http.client import Wire
 from monitor.http.resolver import Resolver
 from monitor.model import Endpoint, HostCheck, Result
 from monitor.monitoring.environment import MonitoredEnvironment
-from monitor.monitoring.scheduler import Job, Schedule
+from monitor.monitoring.scheduler import Job, Scheduler
 from monitor.monitoring.state import State
 from monitor.reporting.event_log import EventLog
 from monitor.reporting.metrics import Metrics
@@ -50,7 +50,7 @@ class Supervisor:
         self._state = state
         self._clock = clock
         self._resolver = Resolver()
-        self._schedule = Schedule(self._metrics, clock)
+        self._scheduler = Scheduler(self._metrics, clock)
         self._changing = threading.Lock()
         self._watched: dict[str, _Watched] = {}
         self._began = clock.now()
@@ -69,11 +69,11 @@ class Supervisor:
 
     def start(self) -> None:
         """Start the scheduler."""
-        self._schedule.start()
+        self._scheduler.start()
 
     def stop(self) -> None:
         """Let no further turn begin; those under way are not waited for."""
-        self._schedule.stop()
+        self._scheduler.stop()
 
     # A reload.
 
@@ -85,7 +85,7 @@ class Supervisor:
         with self._changing:
             self._adopt(settings, context)
             self._metrics.reloaded(self._clock.wall())
-        self._schedule.wake()
+        self._scheduler.wake()
 
     def keep(self) -> None:
         """Stay with the settings in force, because the new ones cannot be used."""
@@ -101,7 +101,7 @@ class Supervisor:
 
     def _requested(self, request: Callable[[MonitoredEnvironment], bool]) -> list[str]:
         allowed = [name for name, watched in list(self._watched.items()) if request(watched.environment)]
-        self._schedule.wake()
+        self._scheduler.wake()
         return allowed
 
     def _adopt(self, settings: Settings, context: ssl.SSLContext) -> None:
@@ -133,18 +133,18 @@ class Supervisor:
         if old is None or (own.auth_interval, own.timeout) != (old.auth_interval, old.timeout):
             times = own.auth_interval, own.timeout
             login = Job(own.name, LOGIN, Endpoint.TOKEN, *times, environment.run_login, environment.next_login)
-            self._schedule.put(login, delays.login)
+            self._scheduler.put(login, delays.login)
         if old is None or (own.ping_interval, own.timeout) != (old.ping_interval, old.timeout):
             times = own.ping_interval, own.timeout
             ping = Job(own.name, PING, Endpoint.PING, *times, environment.run_ping, environment.next_ping)
-            self._schedule.put(ping, delays.ping)
+            self._scheduler.put(ping, delays.ping)
             old = None  # the check lies half an interval off the ping
         if not own.token_host_check:
-            self._schedule.remove_job(own.name, HOST_CHECK)
+            self._scheduler.remove_job(own.name, HOST_CHECK)
         elif old is None or not old.token_host_check:
             times = own.ping_interval, own.timeout
             check = Job(own.name, HOST_CHECK, None, *times, environment.run_host_check, lambda: None)
-            self._schedule.put(check, delays.ping + own.ping_interval / 2)
+            self._scheduler.put(check, delays.ping + own.ping_interval / 2)
 
     def _delay(self, settings: Settings, position: int) -> _Delays:
         """Spread the jobs over the shortest interval, each at a place of its own, the ping after its login."""
@@ -156,7 +156,7 @@ class Supervisor:
         return _Delays(login, login + gap)
 
     def _remove(self, name: str) -> None:
-        self._schedule.remove(name)
+        self._scheduler.remove(name)
         del self._watched[name]
         self._metrics.forget(name)
         self._event_log.forget(name)
@@ -188,7 +188,7 @@ class Supervisor:
 
     def stalled(self) -> list[str]:
         """Say which jobs make no progress."""
-        return self._schedule.stalled()
+        return self._scheduler.stalled()
 
     def waiting(self) -> list[str]:
         """Say which environments have not made their first login attempt."""
