@@ -97,10 +97,10 @@ def _run(_options: argparse.Namespace) -> int:
     try:
         Daemon(load(os.environ), os.environ, notifier).run()
     except ConfigError as error:
-        notifier.refused(" ".join(_in_words(error)))
+        notifier.start_failed(" ".join(_in_words(error)))
         raise
     except CannotStartError as error:
-        notifier.refused(str(error))
+        notifier.start_failed(str(error))
         _complain(str(error))
         return NOT_WELL
     return WELL

@@ -39,7 +39,7 @@ def test_every_metric_is_in_the_table() -> None:
     live = FakeReadings()
     live.token = TOKEN
     metrics = Metrics()
-    metrics.watch(SETTINGS, live)
+    metrics.add(SETTINGS, live)
     families = {family.name: family.type for family in metrics._registry.collect()}
     exported = {
         f"{name}_total" if kind == "counter" else name for name, kind in families.items() if name[:5] == "tigr_"

@@ -134,7 +134,7 @@ def test_debug_tells_every_exchange(caplog: pytest.LogCaptureFixture) -> None:
 def test_what_was_taken_away_begins_anew(event_log: EventLog, caplog: pytest.LogCaptureFixture) -> None:
     """An environment that comes back is told from the start."""
     event_log.record(replace(PING, reason=Reason.TIMEOUT))
-    event_log.forget("prod")
+    event_log.remove("prod")
     said(caplog)
     event_log.record(PING)
     assert said(caplog) == ["prod: ping works"]

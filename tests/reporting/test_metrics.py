@@ -63,7 +63,7 @@ def live() -> FakeReadings:
 def metrics(live: FakeReadings) -> Metrics:
     """The metrics of `prod`, before its first turn."""
     metrics = Metrics()
-    metrics.watch(SETTINGS, live)
+    metrics.add(SETTINGS, live)
     return metrics
 
 
@@ -207,7 +207,7 @@ def test_a_reading_that_fails_costs_its_own_series(metrics: Metrics, caplog: pyt
         def headroom(self) -> float | None:
             raise RuntimeError("secret words")
 
-    metrics.watch(replace(SETTINGS, name="uat"), Broken())
+    metrics.add(replace(SETTINGS, name="uat"), Broken())
     with caplog.at_level(logging.ERROR):
         text(metrics)
         seen = text(metrics)
@@ -220,20 +220,20 @@ def test_a_reading_that_fails_costs_its_own_series(metrics: Metrics, caplog: pyt
 def test_an_environment_goes_with_all_its_series(metrics: Metrics, live: FakeReadings) -> None:
     """And what comes too late for it does not bring it back."""
     metrics.record(PING)
-    metrics.forget("prod")
+    metrics.remove("prod")
     metrics.record(PING)
     metrics.certificate_seen("prod", Endpoint.PING, 5.0)
     metrics.run_started("prod", Endpoint.PING, 0.1)
     metrics.runs_missed("prod", Endpoint.PING, 1)
     assert "prod" not in text(metrics)
-    metrics.watch(SETTINGS, live)
+    metrics.add(SETTINGS, live)
     assert value(text(metrics), "tigr_requests_total", outcome="success", **PROD_PING) == 0
 
 
 def test_new_settings_keep_what_was_counted(metrics: Metrics, live: FakeReadings) -> None:
     """Hosts and intervals change."""
     metrics.record(PING)
-    metrics.watch(replace(SETTINGS, api_url="https://other.example/ClientAPI", ping_interval=10.0), live)
+    metrics.add(replace(SETTINGS, api_url="https://other.example/ClientAPI", ping_interval=10.0), live)
     seen = text(metrics)
     assert value(seen, "tigr_requests_total", outcome="success", **PROD_PING) == 1
     assert value(seen, "tigr_interval_seconds", **PROD_PING) == 10

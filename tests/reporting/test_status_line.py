@@ -79,7 +79,7 @@ def test_what_does_not_decide_is_left_out(status_line: StatusLine) -> None:
 
 def test_an_environment_that_comes_back_begins_anew(status_line: StatusLine) -> None:
     """What was known of it is of another time."""
-    status_line.forget("prod")
+    status_line.remove("prod")
     assert status_line.text({"prod": FakeStatus()}) == "prod starting"
 
 
@@ -90,4 +90,4 @@ def test_of_many_only_those_with_trouble_are_told() -> None:
         status_line.record(replace(LOGIN, environment=f"e{number}", reason=Reason.DNS if number % 2 else None))
     text = status_line.text({f"e{number}": FakeStatus() for number in range(30)})
     assert text.count("LOGIN FAILING (dns)") == MAX_ENVIRONMENTS
-    assert text.endswith("; 7 more with trouble; 15 of 30 without")
+    assert text.endswith("; 7 more with failures; 15 of 30 without failures")

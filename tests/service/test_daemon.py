@@ -212,7 +212,7 @@ def test_wrong_settings_change_nothing(simulator: Simulator, tmp_path: Path) -> 
         files(simulator, tmp_path, log_format="json")
         monitor.process.send_signal(signal.SIGHUP)
         monitor.wait_for(1, "tigr_config_last_reload_successful")
-        monitor.wait_for_log("TIGR_LOG_FORMAT changed, which takes a restart")
+        monitor.wait_for_log("TIGR_LOG_FORMAT changed; restart the monitor to apply it")
 
 
 def test_a_rotated_password_is_tried_at_once(simulator: Simulator, tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ def test_a_rotated_password_is_tried_at_once(simulator: Simulator, tmp_path: Pat
         monitor.process.send_signal(signal.SIGHUP)
         monitor.wait_for(1, "tigr_token_renewals_total", environment="prod", cause="operator")
         monitor.process.send_signal(signal.SIGHUP)
-        wait_for(lambda: monitor.log().count("reloaded: nothing is new") == 2, "the second reload is done")
+        wait_for(lambda: monitor.log().count("reloaded: no changes") == 2, "the second reload is done")
         pings = len(simulator.log.records("prod", "api"))
         simulator.log.wait_for_requests(pings + 2, environment="prod", host="api")
         assert monitor.value("tigr_up", **PROD_PING) == 1

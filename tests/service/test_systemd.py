@@ -127,7 +127,7 @@ def test_leaves_a_watchdog_alone_that_asks_another(manager: socket.socket, asked
 
 def test_a_long_status_is_cut_and_stays_one_line(manager: socket.socket) -> None:
     """A second line would be an order of its own, and a datagram that is too long would be lost."""
-    SystemdNotifier(environ(manager)).refused("a setting is wrong:\nREADY=1 " + "x" * 100_000)
+    SystemdNotifier(environ(manager)).start_failed("a setting is wrong:\nREADY=1 " + "x" * 100_000)
     text = heard(manager)
     assert text.startswith("STATUS=a setting is wrong: READY=1 xxx")
     assert len(text) < 2000

@@ -57,7 +57,7 @@ def test_a_ca_file_that_was_spoilt_meanwhile_is_told_to_the_operator(settings: S
     """With the setting, the file, and what is wrong with it."""
     assert settings.ca_file
     settings.ca_file.write_bytes(content)
-    with pytest.raises(ConfigError, match=r"^TIGR_CA_FILE: .*ca\.pem cannot be used: it holds no certificate"):
+    with pytest.raises(ConfigError, match=r"^TIGR_CA_FILE: .*ca\.pem cannot be used: it contains no certificate"):
         probing_context(settings)
 
 

@@ -71,7 +71,7 @@ class EnvironmentHarness:
         self.api = Api(self.settings, self.wire, self.time.clock)
         self.state = State(state_dir)
         self.environment = MonitoredEnvironment(self.settings, self.api, self, self.state, self.time.clock)
-        self.metrics.watch(self.settings, self.environment)
+        self.metrics.add(self.settings, self.environment)
 
     def record(self, result: Result) -> None:
         """Take a Result in, as the daemon does."""
