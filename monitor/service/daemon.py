@@ -74,8 +74,8 @@ class Daemon:
             state = _state(settings)
             resources.callback(state.close)
             supervisor = Supervisor(settings, context, state)
-            guard = Guard(settings.web_config_file) if settings.web_config_file else None
-            server = _server(settings, supervisor, guard)
+            access = Guard(settings.web_config_file) if settings.web_config_file else None
+            server = _server(settings, supervisor, access)
             resources.callback(server.stop)
             server.start()
             for number, request in _SIGNALS.items():
@@ -87,7 +87,7 @@ class Daemon:
                     "no CA certificates: the system has none and TIGR_CA_FILE is not set, so every TLS handshake will "
                     "fail; install the package ca-certificates (Debian) or set TIGR_CA_FILE"
                 )
-            if warning := unprotected(settings.listen_host, guard):
+            if warning := unprotected(settings.listen_host, access):
                 _log.warning(warning)
             if settings.state_dir is None:
                 _log.warning(
@@ -172,9 +172,9 @@ def _state(settings: Settings) -> State:
         ) from None
 
 
-def _server(settings: Settings, supervisor: Supervisor, guard: Guard | None) -> Server:
+def _server(settings: Settings, supervisor: Supervisor, access: Guard | None) -> Server:
     try:
-        return Server(settings.listen_host, settings.listen_port, supervisor, guard)
+        return Server(settings.listen_host, settings.listen_port, supervisor, access)
     except OSError as error:
         address = f"{bracketed(settings.listen_host)}:{settings.listen_port}"
         raise CannotStartError(

@@ -145,7 +145,7 @@ def test_the_daemon_tells_from_its_start_to_its_end(manager: socket.socket, tmp_
         settings = simulator.settings() | {"TIGR_PING_INTERVAL": "1s", "TIGR_STATE_DIR": str(tmp_path)}
         with Monitor(settings | environ(manager, WATCHDOG_USEC="2000000"), tmp_path) as monitor:
             assert heard(manager) == "READY=1"
-            assert monitor.answers()
+            assert monitor.responds()
             wait_to_hear(manager, "STATUS=prod up, token ")
             wait_to_hear(manager, "WATCHDOG=1")
             simulator.environment("prod").api_faults.set(Status(500))

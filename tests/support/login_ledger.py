@@ -1,6 +1,6 @@
-"""Rules that every login must keep, checked request by request against a count of their own.
+"""Rules that every login request must follow, checked with an independent count of requests.
 
-The ledger sees what the servers see. It reads nothing that the monitor has computed, except the backoff that it shows.
+The ledger sees the same requests as the servers. Of the values that the monitor computes, it reads only the backoff.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ FIRST_CONTACT = 2  # requests of one run while no field names are settled
 
 @dataclass
 class CredentialsLedger:
-    """One set of credentials at one token URL, since its last grant."""
+    """Requests with one set of credentials at one token URL since the last grant."""
 
     counted: int = 0
     attempts: int = 0  # of operators
-    limit: int = 0  # the largest in force
+    limit: int = 0  # the largest limit that was configured
     refused: set[FieldNames] = field(default_factory=set)
 
 
@@ -39,17 +39,17 @@ class LoginRun:
 
 @dataclass
 class EnvironmentLedger:
-    """One environment, as the servers see it."""
+    """Requests of one environment."""
 
     last_start: float = -math.inf
-    attempt_open: bool = False  # an operator's attempt is open
-    generation: int = 0  # of its addresses
+    attempt_open: bool = False  # an operator has requested an attempt that was not sent yet
+    generation: int = 0  # number of changes of its addresses
     run: LoginRun | None = None
 
 
 @dataclass
 class Ledger:
-    """Every login request so far, and the rules that were broken."""
+    """All login requests and the rules that they broke."""
 
     broken: list[str] = field(default_factory=list)
     accounts: dict[tuple[str, ...], CredentialsLedger] = field(default_factory=dict)
@@ -58,17 +58,17 @@ class Ledger:
     tokens: dict[str, tuple[str, int]] = field(default_factory=dict)  # value: environment and generation
 
     def environment(self, name: str) -> EnvironmentLedger:
-        """Return the environment `name`."""
+        """Return the ledger of the environment `name`."""
         return self.environments.setdefault(name, EnvironmentLedger())
 
     def credentials(self, settings: EnvironmentSettings) -> CredentialsLedger:
-        """Return the count of the credentials in `settings`, under at least their limit."""
+        """Return the ledger of the credentials in `settings`; its limit is at least their limit."""
         credentials = self.accounts.setdefault((settings.token_url, *settings.identity), CredentialsLedger())
         credentials.limit = max(credentials.limit, settings.rejected_logins)
         return credentials
 
     def login(self, settings: EnvironmentSettings, names: FieldNames, now: float, backoff: float) -> None:
-        """Check a request that is about to leave; `backoff` is what the monitor shows at this moment, in seconds."""
+        """Check a request before it is sent; `backoff` is the current `tigr_backoff_seconds`."""
         environment = self.environment(settings.name)
         if environment.run is None:
             environment.run = self._begun(settings, environment, now, backoff)
@@ -77,7 +77,7 @@ class Ledger:
         environment.run.sent.append(names)
 
     def response(self, settings: EnvironmentSettings, names: FieldNames, result: Result) -> None:
-        """Count what came of the request: refusals, and after the first also requests without a response."""
+        """Count the outcome of a request: refusals, and after the first refusal also requests without a response."""
         credentials, environment = self.credentials(settings), self.environment(settings.name)
         if environment.run is not None:
             environment.run.refused = result.refused
@@ -87,32 +87,32 @@ class Ledger:
             credentials.refused.add(names)
             self._count(settings, credentials)
         elif not credentials.refused:
-            credentials.counted = 0  # kills alone: the process did not die of this login
+            credentials.counted = 0  # only kills were counted, and the process survived this login
         elif result.sent and not result.has_known_outcome:
             self._count(settings, credentials)
 
     def killed(self, settings: EnvironmentSettings) -> None:
-        """Count a request whose process ended before a response came.
+        """Count a request whose process ended before the response.
 
-        The first one delays nothing, not even under a limit of 1: an ordinary restart leaves it behind.
+        The first one causes no delay even with a limit of 1, because an ordinary restart can cause it.
         """
         credentials = self.credentials(settings)
         credentials.limit = max(credentials.limit, MIN_LIMIT_AFTER_KILL)
         self._count(settings, credentials)
 
     def operator(self, settings: EnvironmentSettings) -> None:
-        """Allow an operator's attempt."""
+        """Record that an operator requested an attempt."""
         self.environment(settings.name).attempt_open = True
         self.credentials(settings).attempts += 1
 
     def ping(self, name: str, token: Token | None) -> None:
-        """Check that a token goes only to the addresses that it was granted for."""
+        """Check that a token is sent only to the addresses for which it was granted."""
         self.environment(name).run = None
         if token is not None and self.tokens[token.value] != (name, self.environment(name).generation):
-            self.broken.append(f"(e) {name} sent a token to an address that it was not granted for")
+            self.broken.append(f"(e) {name} sent a token to an address for which it was not granted")
 
     def moved(self, name: str) -> None:
-        """Note that an address of the environment changed."""
+        """Record that an address of the environment changed."""
         self.environment(name).generation += 1
 
     def pause(self, settings: EnvironmentSettings, seconds: float) -> None:
@@ -134,7 +134,9 @@ class Ledger:
                 f"within its ping interval of {settings.ping_interval} s"
             )
         if backoff > 0 and not operator:
-            self.broken.append(f"(d) {settings.name} logged in unasked while logins were suppressed for {backoff} s")
+            self.broken.append(
+                f"(d) {settings.name} logged in without an operator while logins were suppressed for {backoff} s"
+            )
         open_names = settings.form_fields is None and settings.token_url not in self.granted
         return LoginRun(operator, open_names and not self.credentials(settings).refused)
 
@@ -155,7 +157,7 @@ class Ledger:
             )
 
     def _granted(self, settings: EnvironmentSettings, names: FieldNames, token: Token) -> None:
-        """Start a new count; attempts that are still open stay allowed."""
+        """Start a new count. Attempts that were requested and not sent yet stay allowed."""
         still_open = sum(environment.attempt_open for environment in self.environments.values())
         key = (settings.token_url, *settings.identity)
         self.accounts[key] = CredentialsLedger(attempts=still_open, limit=settings.rejected_logins)

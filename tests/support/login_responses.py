@@ -1,4 +1,4 @@
-"""Responses of the two servers, by short names that a failed example shows."""
+"""Responses of the two servers, by short names that hypothesis prints for a failed example."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server that answers each connection with the bytes that a test says: for what no well-kept server would send."""
+"""A server that sends the bytes of a test on each connection, for responses that a correct server never sends."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
 
-Responder = Callable[[bytes], bytes]  # from the request to the answer
+Responder = Callable[[bytes], bytes]  # returns the response to a request
 
 
 class RawServer:
-    """One port of 127.0.0.1, from `with` until its end; it keeps what it was sent."""
+    """A server on a port of 127.0.0.1 that runs inside `with` and stores the requests."""
 
     def __init__(self, http_response: bytes | Responder) -> None:
         self.requests: list[bytes] = []
@@ -27,7 +27,7 @@ class RawServer:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, exception: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
@@ -36,7 +36,7 @@ class RawServer:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The URL of the server."""
         return f"http://127.0.0.1:{self._socket.getsockname()[1]}"
 
     def _accept(self) -> None:
@@ -51,7 +51,7 @@ class RawServer:
                 self.requests.append(request)
                 connection.sendall(self._respond(request))
                 connection.shutdown(socket.SHUT_WR)
-                while connection.recv(65536):  # closing on what was not read would reset what was sent
+                while connection.recv(65536):  # to close with unread bytes would reset the connection
                     pass
 
     @staticmethod
@@ -66,14 +66,14 @@ class RawServer:
 
 
 def http_response(body: bytes, *headers: str, status: int = 200) -> bytes:
-    """A well-framed answer."""
-    head = "\r\n".join([f"HTTP/1.1 {status} X", f"Content-Length: {len(body)}", *headers, "", ""])
-    return head.encode("latin-1") + body
+    """Return a response with a correct header section and body."""
+    header_section = "\r\n".join([f"HTTP/1.1 {status} X", f"Content-Length: {len(body)}", *headers, "", ""])
+    return header_section.encode("latin-1") + body
 
 
 @contextlib.contextmanager
 def resetting_port(when: threading.Event) -> Iterator[int]:
-    """A port of 127.0.0.1 that resets the first connection then."""
+    """Yield a port of 127.0.0.1 that resets its first connection at the event `when`."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def reset() -> None:

@@ -1,6 +1,6 @@
 """Environments that share a state directory, on a clock that jumps from one run to the next.
 
-Every request passes the ledger. The exchanges take their time on the clock, and a process can end in one of them.
+The ledger checks every request. An exchange takes time on the clock, and the process can end during an exchange.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from tests.support.login_ledger import Ledger
 from tests.support.virtual_time import CREDENTIALS, PONG, UNAUTHORIZED, WELL, ProcessKilledError
 
 EXCHANGE, DECISION = 0.05, 0.01  # seconds that an exchange takes, and a run without one
-MAX_RUNS_PER_SECOND = 30  # of one environment: above that, a run repeats without end
-MAX_LOGINS_PER_STEP = 30  # a step ends early after so many: time is unlimited, the test's is not
-MAX_SCHEDULED_RUNS = 30  # of one job per step: a longer step leaves out some; logins that are due come all the same
+MAX_RUNS_PER_SECOND = 30  # of one environment; if there are more, a run repeats endlessly
+MAX_LOGINS_PER_STEP = 30  # a step ends early after this number of requests, to limit the duration of the test
+MAX_SCHEDULED_RUNS = 30  # of one job per step; a longer step omits some, but no login that is due
 RESTART_PAUSE = 5.0  # seconds until a process that was killed is started again
 FIRST_DELAY = 0.5  # seconds between the first runs of two jobs
 ADDRESSES = MappingProxyType(
@@ -38,7 +38,7 @@ ADDRESSES = MappingProxyType(
 
 
 class StormError(Exception):
-    """Runs repeat without end."""
+    """A run repeats endlessly."""
 
 
 @dataclass
@@ -50,16 +50,16 @@ class Servers:
     host_reason: Reason | None = None  # of the checks of the token host
     lifetime: float = 3600.0  # seconds, of tokens
     kills: int = 0  # the next logins in which the process is killed
-    revoked_before: float = -math.inf  # tokens that were granted earlier are rejected
+    revoked_before: float = -math.inf  # tokens granted before this time are rejected
 
 
 class RacingState(State):
-    """A state whose login lock lets the login of another environment go first."""
+    """A state whose login lock first runs the login of another environment."""
 
     rival: Callable[[], None] | None = None
 
     def login_lock(self, key: LoginKey) -> threading.Lock:
-        """Run the rival's login, once, before the lock is free."""
+        """Run the login of the rival once before returning the lock."""
         rival, self.rival = self.rival, None
         if rival is not None:
             rival()
@@ -67,7 +67,7 @@ class RacingState(State):
 
 
 class VirtualEnvironment:
-    """One environment, and where its requests and Results go."""
+    """One environment with its client and its sink."""
 
     def __init__(self, monitor: VirtualMonitor, settings: EnvironmentSettings) -> None:
         self.monitor = monitor
@@ -76,25 +76,27 @@ class VirtualEnvironment:
         self.begin()
 
     def begin(self) -> None:
-        """Start the environment, for the first time or in a new process."""
+        """Start the environment, also in a new process."""
         now, ping_interval = self.monitor.now, self.settings.ping_interval
         self.slots = {"login": now, "ping": now + FIRST_DELAY, "check": now + FIRST_DELAY + ping_interval / 2}
         self.environment = MonitoredEnvironment(self.settings, self, self, self.monitor.state, self.monitor.clock)
         self.monitor.ledger.environment(self.settings.name).attempt_open = False  # it is not persisted
 
     def use(self, settings: EnvironmentSettings) -> None:
-        """Take over changed settings."""
+        """Apply changed settings."""
         old, self.settings = self.settings, settings
         if (old.token_url, old.api_url) != (settings.token_url, settings.api_url):
             self.monitor.ledger.moved(settings.name)
         if (old.token_url, old.api_url, old.identity) != (settings.token_url, settings.api_url, settings.identity):
-            self.monitor.ledger.environment(settings.name).attempt_open = False  # the new credentials are tried unasked
+            self.monitor.ledger.environment(
+                settings.name
+            ).attempt_open = False  # the new credentials cause a login without an operator
         self.environment.use(settings, self)
         for job, interval in (("login", settings.auth_interval), ("ping", settings.ping_interval)):
             self.slots[job] = min(self.slots[job], self.monitor.now + interval)
 
     def due(self) -> dict[str, float]:
-        """Return when each job runs next."""
+        """Return the time of the next run of each job."""
         due, now = dict(self.slots), self.monitor.now
         for job, moment in (("login", self.environment.next_login()), ("ping", self.environment.next_ping())):
             if moment is not None:
@@ -102,7 +104,7 @@ class VirtualEnvironment:
         return due
 
     def run(self, job: str, shortest: float) -> None:
-        """Run a job, and plan its next scheduled run, at least `shortest` seconds later."""
+        """Run a job and schedule its next run, at least `shortest` seconds later."""
         if self.monitor.now >= self.slots[job]:
             interval = self.settings.auth_interval if job == "login" else self.settings.ping_interval
             self.slots[job] = self.monitor.now + max(interval, shortest)
@@ -118,7 +120,7 @@ class VirtualEnvironment:
         self.monitor.ledger.environment(self.settings.name).run = None
         self.environment.run_ping()
 
-    # Prober and sink of the environment.
+    # Implementation of `ProbeClient` and `EnvironmentSink`.
 
     def log_in(self, names: FieldNames) -> Result:
         """Check and count a login, and return its response."""
@@ -160,17 +162,17 @@ class VirtualEnvironment:
         return None
 
     def record(self, result: Result) -> None:
-        """Check the pause after a failed login, and that nothing failed inside the monitor."""
+        """Check the pause after a failed login, and that no internal error happened."""
         if result.reason is Reason.INTERNAL:
-            self.monitor.ledger.broken.append(f"(x) {self.settings.name} failed inside: {result.detail}")
+            self.monitor.ledger.broken.append(f"(x) {self.settings.name} had an internal error: {result.detail}")
         elif result.suppressed_until is not None and result.endpoint is Endpoint.TOKEN:
             self.monitor.ledger.pause(self.settings, result.suppressed_until - self.monitor.clock.wall())
 
     def token_host_checked(self, check: HostCheck) -> None:
-        """Ignore it."""
+        """Ignore the outcome of a check."""
 
     def certificate_seen(self, environment: str, endpoint: Endpoint, expiry: float) -> None:
-        """Ignore it."""
+        """Ignore the expiry of a certificate."""
 
 
 class VirtualMonitor:
@@ -181,33 +183,33 @@ class VirtualMonitor:
         self.ledger = Ledger()
         self.servers = Servers()
         self.now, self.wall = 1000.0, 1_800_000_000.0  # monotonic seconds; Unix seconds at monotonic 0
-        self.logins = 0  # requests so far
-        self.stepped = False  # the wall clock was stepped forward since a login was persisted
-        self.racing = False  # the last environment's login goes first, just before another one takes the login lock
+        self.logins = 0  # number of requests
+        self.stepped = False  # the wall clock was stepped forward after the last persisted login
+        self.racing = False  # the last environment logs in just before another one takes the login lock
         self.clock = Clock(now=lambda: self.now, wall=lambda: self.wall + self.now)
         self.state = RacingState(directory, clock=self.clock)
-        self.environments = [VirtualEnvironment(self, own) for own in settings]
+        self.environments = [VirtualEnvironment(self, each) for each in settings]
 
     def restart(self, pause: float = RESTART_PAUSE, step: float = 0.0) -> None:
-        """Start a new process after `pause` seconds, in which the wall clock was stepped by `step` seconds."""
+        """Start a new process after `pause` seconds, and step the wall clock by `step` seconds before."""
         self.state.close()
         self.step_clock(step)
         self.now += pause
         self.state = RacingState(self.directory, clock=self.clock)
         for environment in self.environments:
-            if self.stepped:  # the persisted start of the last login seems to be longer ago than it is
+            if self.stepped:  # the persisted start of the last login seems older than it is
                 self.ledger.environment(environment.settings.name).last_start = -math.inf
             environment.begin()
 
     def step_clock(self, step: float) -> None:
-        """Step the wall clock by so many seconds."""
+        """Step the wall clock by `step` seconds."""
         self.wall += step
         self.stepped = self.stepped or step > 0
 
     def run(self, seconds: float, until: Callable[[], bool] = lambda: False) -> None:
-        """Let the runs come, scheduled ones and those that the environments ask for."""
-        end, most = self.now + seconds, self.logins + MAX_LOGINS_PER_STEP
-        while self.logins < most and not until():
+        """Advance the clock by `seconds` and start the scheduled and additional runs."""
+        end, limit = self.now + seconds, self.logins + MAX_LOGINS_PER_STEP
+        while self.logins < limit and not until():
             moment, environment, job = min(
                 (
                     (moment, environment, job)
