@@ -89,7 +89,7 @@ def test_an_account_that_is_enabled_logs_in_after_a_reload(server: Personality) 
     assert len(harness.logins()) - sent <= 2
 
 
-def test_a_disabled_account_is_reported_in_the_words_of_keycloak() -> None:
+def test_a_disabled_account_is_reported_with_the_message_of_keycloak() -> None:
     """The decisive Result of the first contact has the message about the account."""
     harness = VirtualServerHarness(KEYCLOAK)
     harness.registry.disabled = True
@@ -99,8 +99,8 @@ def test_a_disabled_account_is_reported_in_the_words_of_keycloak() -> None:
 
 @every_server
 @pytest.mark.parametrize("offset", [0.0, 1.0, 150.0, 299.0])
-def test_an_outage_of_all_users_ends_within_five_minutes_of_its_end(server: Personality, offset: float) -> None:
-    """A server that refuses everybody for 20 minutes, from `offset` seconds after a login on, grants the next login."""
+def test_logins_recover_within_five_minutes_after_an_outage_of_all_users(server: Personality, offset: float) -> None:
+    """A server refuses everybody for 20 minutes, from `offset` seconds after a login; it grants the next login."""
     harness = VirtualServerHarness(server)
     harness.run(10 * MINUTE)
     harness.run(next_renewal(harness) - harness.now)
@@ -114,7 +114,7 @@ def test_an_outage_of_all_users_ends_within_five_minutes_of_its_end(server: Pers
 
 
 @pytest.mark.parametrize("server", [*RECOVERING, UNEQUAL_REFUSALS], ids=lambda server: server.name)
-def test_an_outage_at_first_contact_ends_within_five_minutes_of_its_end(server: Personality) -> None:
+def test_logins_recover_within_five_minutes_after_an_outage_at_first_contact(server: Personality) -> None:
     """The names of the refusal that reveals more, and of two equal ones `username`, are granted after the outage."""
     harness = VirtualServerHarness(server)
     refuse_everybody(harness)

@@ -78,13 +78,13 @@ def test_the_other_names_follow_any_refusal_in_the_same_run(refusal: Result) -> 
 
 
 @pytest.mark.parametrize("result", [DOWN, NO_RESPONSE, ERROR_500, failing(Reason.FORBIDDEN, 403)], ids=str)
-def test_nothing_but_a_refusal_makes_the_other_names_follow(result: Result) -> None:
+def test_only_a_refusal_makes_the_other_names_follow(result: Result) -> None:
     """A run that meets an outage sends one request, and the next run begins with the names that got fewer responses."""
     harness = VirtualTimeHarness(lambda *_: result)
     harness.run(10 * MINUTE)
     assert len(harness.runs) == len(harness.logins()) > 2
-    answered = result.status is not None
-    assert harness.names()[1] is (RFC6749 if answered else DOCUMENTED)
+    responded = result.status is not None
+    assert harness.names()[1] is (RFC6749 if responded else DOCUMENTED)
 
 
 @pytest.mark.parametrize("names", FieldNames)
@@ -139,17 +139,17 @@ def test_three_other_responses_settle_a_name_whose_other_was_refused() -> None:
         (BAD_REQUEST, BAD_REQUEST, RFC6749),
     ],
 )
-def test_the_refusal_that_reveals_more_decides(documented: Result, rfc6749: Result, preferred: FieldNames) -> None:
-    """It is the decisive Result, the other stands in it as text, and later runs send its names alone."""
-    answers = {DOCUMENTED: replace(documented, detail="the first"), RFC6749: replace(rfc6749, detail="the second")}
-    harness = VirtualTimeHarness(lambda _harness, names: answers[names], logins_only=True)
+def test_the_refusal_with_more_weight_is_decisive(documented: Result, rfc6749: Result, preferred: FieldNames) -> None:
+    """It is the decisive Result and contains the other as text, and later runs send only its names."""
+    responses = {DOCUMENTED: replace(documented, detail="the first"), RFC6749: replace(rfc6749, detail="the second")}
+    harness = VirtualTimeHarness(lambda _harness, names: responses[names], logins_only=True)
     harness.run(DAY)
     assert harness.names() == [DOCUMENTED, RFC6749, preferred]
     retried, decisive = [result for result in harness.results if result.endpoint is Endpoint.TOKEN][:2]
     assert (retried.retried, decisive.retried) == (True, False)
     assert decisive.field_names is preferred
     assert decisive.credentials_rejected
-    assert answers[FieldNames(retried.field_names or "")].detail in decisive.other_refusal
+    assert responses[FieldNames(retried.field_names or "")].detail in decisive.other_refusal
 
 
 def test_granted_names_are_kept_per_token_url_across_credentials(tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_granted_names_are_kept_per_token_url_across_credentials(tmp_path: Path)
 
 
 def test_a_rejected_password_is_sent_three_times() -> None:
-    """At once, after 20 minutes, after another hour; then logins stop."""
+    """It is sent at once, after 20 minutes and after another hour; then logins stop."""
     harness = VirtualTimeHarness(lambda *_: REJECTED, settings=PINNED, logins_only=True)
     harness.run(30 * DAY)
     assert [round(gap / MINUTE) for gap in gaps(harness.logins())] == [20, 60]
@@ -184,15 +184,15 @@ def test_a_rejected_password_is_sent_three_times() -> None:
 
 @pytest.mark.parametrize("limit,days", [(1, []), (2, [0]), (4, [0, 0, 1]), (5, [0, 0, 1, 1])])
 def test_the_limit_counts_requests(limit: int, days: list[int]) -> None:
-    """Above three, they go on daily until it is reached."""
+    """Above three, further requests follow daily until the limit is reached."""
     harness = VirtualTimeHarness(lambda *_: REJECTED, settings=replace(PINNED, rejected_logins=limit), logins_only=True)
     harness.run(30 * DAY)
     assert [round(gap / DAY) for gap in gaps(harness.logins())] == days
     assert len(harness.logins()) == limit
 
 
-def test_a_first_contact_may_spend_two_at_once() -> None:
-    """The third is sent 20 minutes later, and with a limit of two there is none."""
+def test_a_first_contact_sends_at_most_two_requests_at_once() -> None:
+    """The third follows 20 minutes later; with a limit of two there is none."""
     harness = VirtualTimeHarness(lambda *_: REJECTED, settings=SETTINGS, logins_only=True)
     harness.run(30 * DAY)
     assert [round(gap / MINUTE) for gap in gaps(harness.logins())] == [0, 20]
@@ -202,7 +202,7 @@ def test_a_first_contact_may_spend_two_at_once() -> None:
 
 
 def test_requests_without_a_response_count_after_the_first_refusal() -> None:
-    """The server may have counted them; those before it do not count."""
+    """The server may have counted them; requests before the refusal do not count."""
     harness = VirtualTimeHarness(
         ResponseSequence(*[NO_RESPONSE] * 5, REJECTED, NO_RESPONSE), settings=PINNED, logins_only=True
     )
@@ -227,7 +227,7 @@ def test_other_failures_neither_count_nor_shorten_the_pause(result: Result) -> N
 
 
 def test_a_grant_ends_the_rejection() -> None:
-    """The count begins again with the next refusal."""
+    """The count starts again with the next refusal."""
     harness = VirtualTimeHarness(
         ResponseSequence(REJECTED, REJECTED, None, REJECTED), settings=PINNED, logins_only=True
     )
@@ -246,7 +246,7 @@ def test_a_200_that_breaks_off_counts_as_no_response() -> None:
 
 
 def test_restarts_change_nothing(tmp_path: Path) -> None:
-    """Count and pause outlive the process, however often it starts."""
+    """Count and pause are persisted over any number of restarts."""
     harness = VirtualTimeHarness(lambda *_: REJECTED, settings=PINNED, state_dir=tmp_path)
     for _ in range(300):
         harness.run(290)
@@ -274,15 +274,15 @@ def test_a_process_that_ends_before_the_response_has_sent_the_password(tmp_path:
     assert len(harness.logins()) == 3
 
 
-def test_the_record_is_written_before_the_request_leaves(tmp_path: Path) -> None:
-    """What a kill at the worst moment finds on disk: a request in flight, and when it began."""
+def test_the_record_is_written_before_the_request_is_sent(tmp_path: Path) -> None:
+    """During the request, the file on disk has a request in flight and the start of its run."""
     stored = []
 
-    def look(harness: VirtualTimeHarness, _names: FieldNames) -> Result:
+    def read_state(harness: VirtualTimeHarness, _names: FieldNames) -> Result:
         stored.append(json.loads((tmp_path / "state.json").read_text()))
         return harness.granted()
 
-    harness = VirtualTimeHarness(look, state_dir=tmp_path)
+    harness = VirtualTimeHarness(read_state, state_dir=tmp_path)
     harness.run(1)
     (login,) = stored[0]["hosts"][SETTINGS.token_url]["logins"]
     assert login["in_flight"]
@@ -290,7 +290,7 @@ def test_the_record_is_written_before_the_request_leaves(tmp_path: Path) -> None
 
 
 def test_changed_credentials_are_tried_at_once_and_changed_back_resume_the_count() -> None:
-    """The last four credentials are remembered; a login waits for nothing but the ping interval."""
+    """The records of the last four credentials are kept, and a login waits only for the ping interval."""
     harness = VirtualTimeHarness(lambda *_: REJECTED, settings=PINNED, logins_only=True)
     harness.run(DAY)
     for password in ("second", "third", "fourth"):
@@ -323,7 +323,7 @@ def test_environments_with_the_same_credentials_share_the_count() -> None:
 
 
 def test_a_reload_grants_one_attempt_per_rejection(tmp_path: Path) -> None:
-    """With both field names; a second reload grants none, not even after a restart."""
+    """The attempt sends both field names; a second reload grants none, also after a restart."""
     harness = VirtualTimeHarness(lambda *_: REJECTED, state_dir=tmp_path, logins_only=True)
     harness.run(30 * DAY)
     before = len(harness.logins())
@@ -340,7 +340,7 @@ def test_a_reload_grants_one_attempt_per_rejection(tmp_path: Path) -> None:
 
 
 def test_an_attempt_that_never_reached_the_server_is_not_used_up() -> None:
-    """A reload in an outage may be repeated after it."""
+    """A reload during an outage may be repeated after it."""
     harness = VirtualTimeHarness(
         ResponseSequence(REJECTED, REJECTED, REJECTED, DOWN, None), settings=PINNED, logins_only=True
     )
@@ -354,7 +354,7 @@ def test_an_attempt_that_never_reached_the_server_is_not_used_up() -> None:
 
 
 def test_a_signal_grants_one_attempt_in_five_minutes() -> None:
-    """Also where a 403 delays the next login; if nothing delays it, there is nothing to grant."""
+    """It also allows a login that a 403 delays; if nothing delays a login, it allows none."""
     harness = VirtualTimeHarness(lambda *_: REJECTED, settings=PINNED, logins_only=True)
     harness.run(30 * DAY)
     assert harness.environment.logins.request_after_signal()
@@ -396,7 +396,7 @@ def test_an_account_that_was_disabled_at_first_contact_logs_in_after_a_reload() 
 @pytest.mark.parametrize("retry_after", [None, 0.0, 1.0, 29.0])
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_server_that_names_no_useful_time_gets_growing_pauses(status: int, retry_after: float | None) -> None:
-    """`Retry-After: 0` or a date in the past is no permission to log in again and again."""
+    """`Retry-After: 0` or a date in the past does not allow a login at once."""
     reason = Reason.RATE_LIMITED if status == 429 else Reason.SERVER_ERROR
     harness = VirtualTimeHarness(lambda *_: failing(reason, status, retry_after), logins_only=True)
     harness.run(DAY)
@@ -406,7 +406,7 @@ def test_a_server_that_names_no_useful_time_gets_growing_pauses(status: int, ret
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after_is_respected(status: int) -> None:
-    """The next login comes when the server asked for it."""
+    """The next login comes at the time that the server requested."""
     reason = Reason.RATE_LIMITED if status == 429 else Reason.SERVER_ERROR
     harness = VirtualTimeHarness(ResponseSequence(failing(reason, status, 700.0), None))
     harness.run(HOUR)
@@ -415,7 +415,7 @@ def test_retry_after_is_respected(status: int) -> None:
 
 @pytest.mark.parametrize("ping_interval,auth_interval", [(400.0, 300.0), (600.0, 300.0), (30.0, 300.0), (60.0, 60.0)])
 def test_a_login_is_due_one_interval_after_the_last(ping_interval: float, auth_interval: float) -> None:
-    """With a ping interval that is longer than the login interval, that is the distance."""
+    """If the ping interval is longer than the login interval, the ping interval counts."""
     settings = replace(SETTINGS, ping_interval=ping_interval, auth_interval=auth_interval)
     harness = VirtualTimeHarness(lambda harness, _: harness.granted(), settings=settings)
     harness.run(DAY / 4)
@@ -424,8 +424,8 @@ def test_a_login_is_due_one_interval_after_the_last(ping_interval: float, auth_i
     )
 
 
-def test_tokens_that_last_one_interval_cost_one_login_each() -> None:
-    """A renewal before the expiry moves the schedule along with it."""
+def test_tokens_that_last_one_interval_cause_one_login_each() -> None:
+    """A renewal before the expiry also moves the schedule."""
     harness = VirtualTimeHarness(lambda harness, _: harness.granted(AUTH))
     harness.run(DAY)
     assert gaps(harness.logins()) == pytest.approx([AUTH - 60] * (len(harness.logins()) - 1), abs=0.1)
@@ -433,7 +433,7 @@ def test_tokens_that_last_one_interval_cost_one_login_each() -> None:
 
 
 def test_a_reload_with_other_intervals_causes_no_login() -> None:
-    """It moves the next one."""
+    """The reload moves the next login."""
     harness = VirtualTimeHarness(lambda harness, _: harness.granted())
     harness.run(100)
     for interval in (200.0, 250.0, 300.0):
@@ -445,7 +445,7 @@ def test_a_reload_with_other_intervals_causes_no_login() -> None:
 
 
 def test_logins_keep_their_distance_over_restarts(tmp_path: Path) -> None:
-    """A ping waits for that login instead of failing for want of a token."""
+    """A ping waits for that login and does not fail for lack of a token."""
     harness = VirtualTimeHarness(lambda harness, _: harness.granted(), state_dir=tmp_path)
     harness.run(10)
     harness.restart()
@@ -455,7 +455,7 @@ def test_logins_keep_their_distance_over_restarts(tmp_path: Path) -> None:
 
 
 def test_a_failed_check_of_the_token_host_brings_the_next_login_forward() -> None:
-    """Two failures in a row do, once per login interval; a login then names the cause."""
+    """Two failures in a row cause a login, once per login interval, and its Result has the reason."""
     harness = VirtualTimeHarness(lambda harness, _: harness.granted() if harness.now < 1400 else DOWN)
     harness.run(400)
     harness.host_reason = Reason.CONNECT
@@ -470,10 +470,10 @@ def test_a_failed_check_of_the_token_host_brings_the_next_login_forward() -> Non
      (Reason.CERTIFICATE, 0.1)],
 )  # fmt: skip
 @pytest.mark.parametrize("offset", range(0, 61, 5))
-def test_a_dead_token_host_is_seen_within_two_intervals_and_two_timeouts(
+def test_a_dead_token_host_is_detected_within_two_intervals_and_two_timeouts(
     reason: Reason, seconds: float, offset: int
 ) -> None:
-    """At whatever moment it dies, with a login interval of an hour."""
+    """The time at which it fails does not matter; the login interval is an hour."""
     dead: list[float] = []
 
     def log_in(harness: VirtualTimeHarness, _names: FieldNames) -> Result:
@@ -498,7 +498,7 @@ def test_a_dead_token_host_is_seen_within_two_intervals_and_two_timeouts(
 
 
 def test_checks_of_a_token_host_cause_one_login_per_interval() -> None:
-    """A host that fails checks and grants logins is no reason to log in more often than twice."""
+    """A host that fails checks and grants logins at most doubles the logins."""
     harness = VirtualTimeHarness(lambda harness, _: harness.granted(), host_reason=Reason.TLS)
     harness.run(DAY)
     assert len(harness.logins()) <= 2 * DAY / AUTH
@@ -524,7 +524,7 @@ def test_a_reload_in_the_middle_of_a_ping_sends_no_token_to_another_host(monkeyp
             self.name = name
 
         def ping(self, token: Token | None) -> Result:
-            """Note which host gets the old token."""
+            """Record the host if it gets the old token."""
             sent_to.extend([self.name] if token is old else [])
             return harness.ping(token)
 
@@ -558,8 +558,8 @@ def test_a_token_that_the_api_accepts_late_fails_no_ping() -> None:
     assert max(lags) <= 2
 
 
-def test_a_401_decides_once_the_token_is_ten_seconds_old() -> None:
-    """Then it is a rejection."""
+def test_a_401_is_decisive_when_the_token_is_ten_seconds_old() -> None:
+    """Then the token is rejected."""
     harness = VirtualTimeHarness(lambda harness, _: harness.granted(), lambda *_: UNAUTHORIZED)
     harness.run(20)
     pings = [result for result in harness.results if result.endpoint is Endpoint.PING]
@@ -584,18 +584,18 @@ def test_a_403_that_names_the_token_is_a_rejection() -> None:
 
 @pytest.mark.parametrize("interval,probes", [(3600.0, 23), (600.0, 143), (None, 0)])
 def test_the_unauthenticated_probe_comes_at_its_interval(interval: float | None, probes: int) -> None:
-    """It follows a ping that succeeded, and `off` turns it off."""
+    """It follows a ping that succeeded, and `off` disables it."""
     harness = VirtualTimeHarness(
         lambda harness, _: harness.granted(), settings=replace(SETTINGS, unauthenticated_interval=interval)
     )
     harness.run(DAY)
-    found = [result for result in harness.results if result.unauthenticated]
-    assert len(found) == pytest.approx(probes, abs=4 if probes else 0)
-    assert {result.reason for result in found} <= {Reason.UNAUTHORIZED}
+    unauthenticated = [result for result in harness.results if result.unauthenticated]
+    assert len(unauthenticated) == pytest.approx(probes, abs=4 if probes else 0)
+    assert {result.reason for result in unauthenticated} <= {Reason.UNAUTHORIZED}
 
 
-def test_a_result_knows_whether_its_request_left() -> None:
-    """A connection that was never made sent nothing; an internal fault may have."""
+def test_a_result_shows_whether_its_request_was_sent() -> None:
+    """A connection that failed sent nothing; an internal error may have sent the request."""
     assert not DOWN.sent
     assert NO_RESPONSE.sent
     assert replace(DOWN, reason=Reason.INTERNAL).sent

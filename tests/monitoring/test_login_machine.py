@@ -33,7 +33,9 @@ from tests.support.login_responses import LOGIN_RESPONSES, PING_RESPONSES
 from tests.support.virtual_monitor import ADDRESSES, VirtualMonitor, settings
 from tests.support.virtual_time import CREDENTIALS, DAY, HOUR
 
-EXAMPLES = int(os.environ.get("MACHINE_EXAMPLES", "0"))  # not named TIGR_…: the program rejects what it does not know
+EXAMPLES = int(
+    os.environ.get("MACHINE_EXAMPLES", "0")
+)  # not TIGR_…: the program rejects unknown variables with that prefix
 CI_EXAMPLES, STEPS = 400, 30
 LONG_TIMEOUT = 3600  # seconds
 ATTEMPTS_BEFORE_RETRY = 2  # requests: the first login, and the operator's attempt
@@ -88,26 +90,26 @@ class LoginMachine(RuleBasedStateMachine):
     ) -> None:
         """Start the monitor, with servers whose first responses need not be grants."""
         common = settings(rejected_logins=limit[0], form_fields=limit[1], ping_interval=ping, auth_interval=auth)
-        own = [common, replace(common, name="uat")] if two else [common]
-        self.monitor = VirtualMonitor(self.directory, own)
+        settings_of_all = [common, replace(common, name="uat")] if two else [common]
+        self.monitor = VirtualMonitor(self.directory, settings_of_all)
         self.set_login_responses(documented, rfc6749, None)
 
     # Time.
 
     @rule(seconds=spans)
     def run(self, seconds: float) -> None:
-        """Let time pass."""
+        """Advance the clock."""
         self.monitor.run(seconds)
 
     @rule(runs=st.integers(1, 6))
     def run_until_login(self, runs: int) -> None:
-        """Let time pass until so many login requests were sent, or two days."""
+        """Advance the clock until `runs` more login requests were sent, or by two days."""
         before = self.monitor.logins
         self.monitor.run(2 * DAY, lambda: self.monitor.logins >= before + runs)
 
     @rule(pause=st.sampled_from([1.0, 1200.0, DAY]))
     def run_operators_attempt(self, pause: float) -> None:
-        """Let time pass, reload, and let the login come that it allows, and the next one."""
+        """Advance the clock, reload, and run the login that it allows and the next ones."""
         self.monitor.run(pause)
         self.reload()
         self.run_until_login(3)
@@ -133,7 +135,7 @@ class LoginMachine(RuleBasedStateMachine):
 
     @rule(response=responses, retry_after=retry_after)
     def set_both_login_responses(self, response: str, retry_after: float | None) -> None:
-        """Change the responses to logins, whatever their field names."""
+        """Change the responses to logins with any field names."""
         self.set_login_responses(response, response, retry_after)
 
     @rule(response=st.sampled_from(sorted(PING_RESPONSES)), retry_after=retry_after)
@@ -170,7 +172,7 @@ class LoginMachine(RuleBasedStateMachine):
 
     @rule()
     def race(self) -> None:
-        """Let another environment's login go first from now on."""
+        """Run the login of another environment first from now on."""
         self.monitor.racing = True
 
     @rule(environment=which)
@@ -222,20 +224,19 @@ class LoginMachine(RuleBasedStateMachine):
     @precondition(lambda self: not self.monitor.servers.kills)
     @rule()
     def recover(self) -> None:
-        """Let the servers work: each environment logs in again, unless its logins are stopped."""
+        """Repair the servers: each environment logs in again, unless its logins are stopped."""
         self.monitor.servers.login = dict.fromkeys(FieldNames, LOGIN_RESPONSES["grant"])
         for environment in self.monitor.environments:
-            logins, own, before = (
-                environment.environment.logins,
-                environment.settings,
-                self.monitor.ledger.environment(environment.settings.name),
-            )
-            start = before.last_start
+            logins, settings = environment.environment.logins, environment.settings
+            ledger = self.monitor.ledger.environment(settings.name)
+            start = ledger.last_start
             if logins.suppressed_for == float("inf"):
                 continue
-            deadline = logins.suppressed_for + max(own.auth_interval, GRANT_DEADLINE + own.ping_interval) + SLACK
-            self._run_until_start(before.last_start, environment.settings.name, deadline)
-            assert before.last_start > start, f"(f) {own.name} did not log in within {deadline} s"
+            deadline = (
+                logins.suppressed_for + max(settings.auth_interval, GRANT_DEADLINE + settings.ping_interval) + SLACK
+            )
+            self._run_until_start(ledger.last_start, environment.settings.name, deadline)
+            assert ledger.last_start > start, f"(f) {settings.name} did not log in within {deadline} s"
 
     def _run_until_start(self, start: float, name: str, deadline: float) -> None:
         """Run until the environment logs in; the other one may use up the logins of a step."""
@@ -264,8 +265,8 @@ PROFILE = hypothesis_settings(
 def test_no_sequence_of_events_breaks_a_rule_of_logins(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rate, limit of rejected credentials, requests per run, stops, secrecy of tokens and progress always hold."""
     monkeypatch.setattr(state, "_ROUNDS", 1)  # 30 ms each
-    monkeypatch.setattr("secrets.token_hex", lambda size: "5a" * size)  # one salt: what fails, fails again
-    monkeypatch.setattr("os.fsync", lambda _number: None)  # no machine fails here, only processes
+    monkeypatch.setattr("secrets.token_hex", lambda size: "5a" * size)  # one salt, so that failures are reproducible
+    monkeypatch.setattr("os.fsync", lambda _number: None)  # only processes fail here, and no machine
     sys.stdout.write(f"To search longer: MACHINE_EXAMPLES=5000 pytest {Path(__file__).name}\n")
     run_state_machine_as_test(LoginMachine, settings=PROFILE)
 

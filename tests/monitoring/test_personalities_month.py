@@ -75,7 +75,7 @@ def test_a_server_that_does_not_check_the_client_takes_a_wrong_client_secret() -
 
 
 @every_rejection
-def test_daily_restarts_with_a_state_directory_send_nothing_more(
+def test_daily_restarts_with_a_state_directory_add_no_request(
     server: Personality, credentials: Credentials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The login requests of a month are those of a month without restarts, and the rejection stays reported."""

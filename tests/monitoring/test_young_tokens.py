@@ -12,10 +12,10 @@ from monitor.simulator.personality import Personality
 from tests.support.virtual_server import MINUTE, VirtualServerHarness
 from tests.support.virtual_time import HOUR
 
-SAYS_403 = "django-oauth-toolkit"  # and nothing else, for a token that it does not know
+EMPTY_403 = "django-oauth-toolkit"  # its response to an unknown token has status 403 and no body
 by_token = pytest.mark.parametrize(
     "server",
-    [server for name, server in PERSONALITIES.items() if name != SAYS_403],
+    [server for name, server in PERSONALITIES.items() if name != EMPTY_403],
     ids=lambda server: server.name,
 )
 
@@ -49,6 +49,6 @@ def test_a_token_that_is_never_accepted_fails_the_run_after_ten_seconds(server: 
 
 def test_an_empty_403_to_a_young_token_fails_the_run() -> None:
     """A 403 without `invalid_token` may come from an allowlist as well, so the run is `forbidden` at once."""
-    harness = VirtualServerHarness(replace(PERSONALITIES[SAYS_403], token_delay=2.0))
+    harness = VirtualServerHarness(replace(PERSONALITIES[EMPTY_403], token_delay=2.0))
     harness.run(MINUTE)
     assert harness.outcomes(Endpoint.PING) == [Reason.FORBIDDEN, None]
