@@ -67,7 +67,7 @@ class LoginMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Remove the state directory."""
-        if hasattr(self, "world"):
+        if hasattr(self, "monitor"):
             self.monitor.state.close()
         shutil.rmtree(self.directory)
 
@@ -247,7 +247,7 @@ class LoginMachine(RuleBasedStateMachine):
     @invariant()
     def keeps_every_rule(self) -> None:
         """No request broke a rule of the ledger."""
-        broken = next(iter(self.monitor.ledger.broken), None) if hasattr(self, "world") else None
+        broken = next(iter(self.monitor.ledger.broken), None) if hasattr(self, "monitor") else None
         assert broken is None, broken
 
 
