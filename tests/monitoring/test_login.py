@@ -89,7 +89,7 @@ def test_only_a_refusal_makes_the_other_names_follow(result: Result) -> None:
 
 @pytest.mark.parametrize("names", FieldNames)
 def test_an_outage_at_first_contact_settles_no_name(names: FieldNames) -> None:
-    """After ten minutes of 500 the names that the server takes are found, whichever they are."""
+    """After ten minutes of status 500, a login with the names that the server accepts is granted."""
     harness = VirtualTimeHarness(
         lambda harness, sent: ERROR_500 if harness.now < 1600 else harness.granted() if sent is names else REJECTED
     )
@@ -218,7 +218,7 @@ def test_requests_without_a_response_count_after_the_first_refusal() -> None:
     ids=str,
 )  # fmt: skip
 def test_other_failures_neither_count_nor_shorten_the_pause(result: Result) -> None:
-    """After a refusal each of them repeats the pause."""
+    """Each of them repeats the pause that follows a refusal."""
     harness = VirtualTimeHarness(ResponseSequence(REJECTED, result), settings=PINNED, logins_only=True)
     harness.run(DAY)
     assert min(gaps(harness.logins())) >= PAUSES[0]
@@ -482,12 +482,12 @@ def test_a_dead_token_host_is_detected_within_two_intervals_and_two_timeouts(
         harness.now += seconds
         return failing(reason)
 
-    class Host(VirtualTimeHarness):
+    class SlowCheckHarness(VirtualTimeHarness):
         def check_token_host(self) -> HostCheck:
             self.now += seconds if dead else 0.0
             return super().check_token_host()
 
-    harness = Host(log_in, settings=replace(SETTINGS, auth_interval=HOUR))
+    harness = SlowCheckHarness(log_in, settings=replace(SETTINGS, auth_interval=HOUR))
     harness.run(600 + offset)
     dead.append(harness.now)
     harness.host_reason = reason
@@ -517,7 +517,7 @@ def test_a_reload_in_the_middle_of_a_ping_sends_no_token_to_another_host(monkeyp
     old = harness.environment.token
     usable, sent_to = Logins.usable_token, list[str]()
 
-    class Host:
+    class RecordingClient:
         """Sends pings to one host."""
 
         def __init__(self, name: str) -> None:
@@ -535,7 +535,7 @@ def test_a_reload_in_the_middle_of_a_ping_sends_no_token_to_another_host(monkeyp
         token: Token | None = usable.__get__(logins)
         if harness.settings.api_url != "https://elsewhere.example/ClientAPI":
             harness.settings = replace(harness.settings, api_url="https://elsewhere.example/ClientAPI")
-            harness.environment.use(harness.settings, cast("ProbeClient", Host("new")))
+            harness.environment.use(harness.settings, cast("ProbeClient", RecordingClient("new")))
         return token
 
     monkeypatch.setattr(Logins, "usable_token", property(reload_meanwhile))
@@ -559,7 +559,7 @@ def test_a_token_that_the_api_accepts_late_fails_no_ping() -> None:
 
 
 def test_a_401_is_decisive_when_the_token_is_ten_seconds_old() -> None:
-    """Then the token is rejected."""
+    """A token of that age is rejected by a 401; a younger one is retried."""
     harness = VirtualTimeHarness(lambda harness, _: harness.granted(), lambda *_: UNAUTHORIZED)
     harness.run(20)
     pings = [result for result in harness.results if result.endpoint is Endpoint.PING]

@@ -53,7 +53,7 @@ def test_a_retry_after_in_the_past_causes_no_burst_of_logins(
 
 
 def test_a_wrong_password_stops_logins_until_an_operator_acts(simulator: Simulator, tmp_path: Path) -> None:
-    """With a limit of two a first contact stops them; a reload and a signal allow one attempt each, a restart none."""
+    """With a limit of two, a first contact stops logins. A reload and a signal each allow one, a restart none."""
     prod = simulator.environment("prod")
     right = prod.credentials
     prod.change_password()
@@ -131,7 +131,7 @@ def test_a_dead_token_host_fails_a_login_soon(fault: Fault, reason: str, simulat
 
 
 def test_the_check_of_the_token_host_can_be_turned_off(simulator: Simulator, tmp_path: Path) -> None:
-    """Then the token host receives only logins."""
+    """Without the check the token host receives only logins."""
     settings = simulator.settings() | FAST | ONE | {"TIGR_AUTH_INTERVAL": "1h", "TIGR_TOKEN_HOST_CHECK": "off"}
     with Monitor(settings, tmp_path) as monitor:
         monitor.wait_for(1, "tigr_up", **PROD_PING)
