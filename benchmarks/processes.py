@@ -15,8 +15,8 @@ from pathlib import Path
 
 from benchmarks.target import Port, Target
 from tests.support.blackbox import PROGRAM, running
+from tests.support.harness import value
 from tests.support.process import Monitor, get, status
-from tests.support.rig import value
 
 _OFF = {"TIGR_ENVIRONMENTS__PROD__ENABLED": "false", "TIGR_ENVIRONMENTS__UAT__ENABLED": "false"}
 QUICK = {"TIGR_PING_INTERVAL": "1s", "TIGR_AUTH_INTERVAL": "1s", "TIGR_RENEW_MARGIN": "1s"}

@@ -1,4 +1,4 @@
-"""`python -m monitor` is the command `tigr-monitor`."""
+"""Run the command `tigr-monitor` as `python -m monitor`."""
 
 import sys
 

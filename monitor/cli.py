@@ -94,16 +94,16 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(_options: argparse.Namespace) -> int:
     from monitor.service.daemon import CannotStartError, Daemon
-    from monitor.service.systemd import Notifier
+    from monitor.service.systemd import SystemdNotifier
 
-    notifier = Notifier(os.environ)
+    notifier = SystemdNotifier(os.environ)
     try:
         Daemon(load(os.environ), os.environ, notifier).run()
     except ConfigError as error:
-        notifier.refused(" ".join(_error_lines(error)))
+        notifier.start_failed(" ".join(_error_lines(error)))
         raise
     except CannotStartError as error:
-        notifier.refused(str(error))
+        notifier.start_failed(str(error))
         _print_error(str(error))
         return EXIT_FAILED
     return EXIT_OK

@@ -1,6 +1,6 @@
-"""The values that flow through the monitor: what a probe found, and the names for it.
+"""Values that the packages exchange: endpoints, reasons, tokens and the results of probes.
 
-Everything a user sees is derived from `Result`; nothing in this module does anything.
+Metrics, log lines and reports are derived from `Result`. This module contains data and no logic beyond it.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ class Phase(StrEnum):
     """The parts of one exchange, in their order."""
 
     RESOLVE = "resolve"
-    CONNECT = "connect"  # with a proxy: until its tunnel stands
+    CONNECT = "connect"  # with a proxy: until the tunnel is established
     TLS = "tls"
-    PROCESSING = "processing"  # request sent until the first byte of the answer
+    PROCESSING = "processing"  # request sent until the status line of the final response
     TRANSFER = "transfer"  # until the last byte
 
 
 class Reason(StrEnum):
-    """Why a probe did not do its job; the first that applies, in this order."""
+    """Reasons why a probe failed. If several apply, the first one in this order is reported."""
 
     NO_TOKEN = "no_token"
     TIMEOUT = "timeout"
@@ -52,7 +52,7 @@ class Reason(StrEnum):
 
 
 class LoginCause(StrEnum):
-    """Why a login was attempted; a retry keeps the cause of what it repeats."""
+    """Causes of a login. A retry keeps the cause of the login that it repeats."""
 
     INITIAL = "initial"
     SCHEDULED = "scheduled"
@@ -78,12 +78,12 @@ class ClientAuth(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A granted token. Its value is a secret and is in no `repr`."""
+    """A granted token. Its value is a secret, so `repr` omits it."""
 
     value: str = field(repr=False)
-    lifetime: float  # seconds it was granted for, after capping by the JWT's own
-    expires: float  # seconds on the monotonic clock: for decisions
-    expires_at: float  # Unix seconds: for display
+    lifetime: float  # seconds for which it was granted, capped by the lifetime in the JWT
+    expires: float  # seconds on the monotonic clock, for decisions
+    expires_at: float  # Unix seconds, for display
 
     def age(self, now: float) -> float:
         """Return the seconds from the start of the login that was granted this token to `now` (monotonic clock)."""
@@ -92,62 +92,62 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one probe found. Every text in it has passed the redactor."""
+    """The outcome of one probe. The redactor has checked every text in it."""
 
     environment: str
     endpoint: Endpoint
     started_at: float  # Unix seconds
     duration: float  # seconds, from the start of name resolution to the last byte
-    phases: Mapping[Phase, float] = field(default_factory=lambda: MappingProxyType({}))  # seconds; only those reached
-    reason: Reason | None = None  # None: it did its job
-    failed_phase: Phase | None = None  # where the exchange was when it failed, if it failed in one
+    phases: Mapping[Phase, float] = field(default_factory=lambda: MappingProxyType({}))  # seconds; only reached phases
+    reason: Reason | None = None  # None: the probe succeeded
+    failed_phase: Phase | None = None  # the phase in which the exchange failed
     status: int | None = None  # HTTP status
-    detail: str = ""  # in words: what failed, with the server's own message
-    error_code: str | None = None  # the server's own code: RFC 6749's `error`, or the ErrorContainer's `code`
-    submission_id: str | None = None  # what the vendor's support asks for
-    address: str | None = None  # the address that answered
+    detail: str = ""  # description of the failure, with the server's message
+    error_code: str | None = None  # the server's code: `error` (RFC 6749) or the ErrorContainer's `code`
+    submission_id: str | None = None  # the vendor's support asks for it
+    address: str | None = None  # the address that the connection reached
     tls_version: str | None = None
     certificate_expiry: float | None = None  # Unix seconds, notAfter
     token: Token | None = None  # granted by this login
-    warnings: tuple[str, ...] = ()  # promises the answer did not keep, though it did its job
-    clock_offset: float | None = None  # seconds, the server's clock minus ours
-    retry_after: float | None = None  # seconds the server asked us to wait
+    warnings: tuple[str, ...] = ()  # deviations of a successful response from the documentation
+    clock_offset: float | None = None  # seconds, the server's clock minus the local clock
+    retry_after: float | None = None  # seconds that the server asked the client to wait
     refused: bool = False  # the authorization server refused this login (`monitor.tigr.responses.is_login_refusal`)
-    names_credentials: bool = False  # the refusal carries a code or a sentence that blames the credentials
+    names_credentials: bool = False  # the refusal contains a code or a sentence about the credentials
     rejects_token: bool = False  # a ping was refused because of its token: 401, or RFC 6750's `invalid_token`
-    other_client_auth: ClientAuth | None = None  # the setting that may help: the two forms differ for these credentials
+    other_client_auth: ClientAuth | None = None  # another value of CLIENT_AUTH that may help
     field_names: FieldNames | None = None  # the names that this login sent
 
     # Set by the run that the exchange belongs to:
-    retried: bool = False  # another exchange of the same run was decisive: count this one, no more
-    unauthenticated: bool = False  # sent to the Client API without a token, to see the state of the host alone
+    retried: bool = False  # another exchange of the run is decisive: this one is only counted
+    unauthenticated: bool = False  # sent without a token: it shows only the state of the API host
     cause: LoginCause | None = None  # why this login was attempted
-    field_names_settled: bool = False  # this login found out which field names the server takes
+    field_names_settled: bool = False  # this login determined which field names the server accepts
     other_refusal: str = ""  # the refusal of the same credentials with the other field names, as text
     token_rejected: bool = False  # a ping was refused although its token was current and had not expired
-    token_lag: float | None = None  # seconds after its login in which the API did not accept this token yet
-    credentials_rejected: bool = False  # every field name open to the monitor was refused
-    attempts_left: int | None = None  # further requests that may carry these rejected credentials
-    suppressed_until: float | None = None  # Unix seconds: no further attempt before; infinity: until an operator acts
+    token_lag: float | None = None  # seconds after the login during which the API did not accept the token
+    credentials_rejected: bool = False  # the server refused all field names that may be sent
+    attempts_left: int | None = None  # further requests that may contain these rejected credentials
+    suppressed_until: float | None = None  # Unix seconds: no attempt before then; infinity: none until an operator acts
 
     @property
     def reached(self) -> bool:
-        """Whether the host answered HTTP, whatever it said."""
+        """Whether the host sent an HTTP response, whatever its status."""
         return self.status is not None
 
     @property
     def success(self) -> bool:
-        """Whether the probe did its job."""
+        """Whether the probe succeeded."""
         return self.reason is None
 
     @property
     def sent(self) -> bool:
-        """Whether the request may have left: it did, or an internal fault hides whether it did."""
+        """Whether the request may have been sent. After an internal error this is unknown, so it counts as sent."""
         return self.status is not None or Phase.PROCESSING in self.phases or self.reason is Reason.INTERNAL
 
     @property
-    def answered(self) -> bool:
-        """Whether a response came whose outcome is known: a 200 that breaks off may still be a refusal."""
+    def has_known_outcome(self) -> bool:
+        """Whether a response with a known outcome arrived. An incomplete 200 may be a refusal, so it does not count."""
         return self.status is not None and not (
             self.status == 200 and self.reason in (Reason.TIMEOUT, Reason.DISCONNECT)
         )
@@ -155,7 +155,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class HostCheck:
-    """Outcome of one connection to the token host that carried no request."""
+    """The outcome of one connection to the token host without a request."""
 
     environment: str
     reason: Reason | None = None  # None: the host accepted the connection
@@ -165,14 +165,14 @@ class HostCheck:
 
     @property
     def reachable(self) -> bool:
-        """Whether the connection, with its TLS handshake, succeeded."""
+        """Whether the connection and its TLS handshake succeeded."""
         return self.reason is None
 
 
 def internal_fault(
     environment: str, endpoint: Endpoint, started_at: float, duration: float, error: BaseException
 ) -> Result:
-    """Return the Result of a probe that an exception has ended; times in Unix seconds and seconds."""
+    """Return the Result of a probe that an exception ended. `started_at` is in Unix seconds, `duration` in seconds."""
     return Result(
         environment=environment,
         endpoint=endpoint,

@@ -30,8 +30,8 @@ from monitor.simulator.faults import (
     Reset,
     Status,
 )
+from tests.support.harness import series
 from tests.support.process import Monitor, status
-from tests.support.rig import series
 
 ENVIRONMENTS = 40
 FAULTS: tuple[Fault, ...] = (

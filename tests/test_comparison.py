@@ -11,8 +11,8 @@ import pytest
 
 from monitor.simulator import Simulator
 from tests.support.blackbox import PROGRAM, running
+from tests.support.harness import series
 from tests.support.process import Monitor, get, wait_for
-from tests.support.rig import series
 
 pytestmark = pytest.mark.system
 PROBES = 3

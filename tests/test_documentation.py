@@ -15,7 +15,7 @@ from monitor.config.schema import EnvironmentSchema, Schema
 from monitor.model import Endpoint, FieldNames, Phase, Reason, Result, Token
 from monitor.monitoring.negotiation import pause_after
 from monitor.reporting.metrics import Metrics
-from tests.reporting.test_metrics import PING, SETTINGS, Live
+from tests.reporting.test_metrics import PING, SETTINGS, FakeReadings
 from tests.support import documents
 
 METRICS, CONFIGURATION, OPERATIONS = "docs/metrics.md", "docs/configuration.md", "docs/operations.md"
@@ -46,10 +46,10 @@ def table(name: str, heading: str) -> list[list[str]]:
 
 def test_every_metric_is_in_the_table() -> None:
     """The table has the metrics that are exported, under the names that Prometheus stores."""
-    live = Live()
+    live = FakeReadings()
     live.token = TOKEN
     metrics = Metrics()
-    metrics.watch(SETTINGS, live)
+    metrics.add(SETTINGS, live)
     families = {family.name: family.type for family in metrics._registry.collect()}
     exported = {
         f"{name}_total" if family_type == "counter" else name

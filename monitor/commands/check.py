@@ -16,7 +16,7 @@ from monitor.clock import SYSTEM_CLOCK
 from monitor.http.client import Wire
 from monitor.log import timestamp
 from monitor.model import Endpoint, FieldNames, HostCheck, Reason, Result
-from monitor.monitoring.environment import Environment
+from monitor.monitoring.environment import MonitoredEnvironment
 from monitor.monitoring.ping import YOUNG_TOKEN
 from monitor.tigr.client import PING_PATH, Api
 from monitor.tigr.remedies import explain, next_login
@@ -59,7 +59,7 @@ def check(settings: EnvironmentSettings, wire: Wire, state: State) -> CheckRepor
     is new is repeated until the token is ten seconds old.
     """
     exchanges = _ResultCollector()
-    environment = Environment(settings, Api(settings, wire), exchanges, state)
+    environment = MonitoredEnvironment(settings, Api(settings, wire), exchanges, state)
     if environment.logins.suppressed_for > 0:
         exchanges.record(_suppressed(environment))
     else:
@@ -121,7 +121,7 @@ class _ResultCollector:
         return sorted(self.results, key=lambda result: result.started_at)
 
 
-def _suppressed(environment: Environment) -> Result:
+def _suppressed(environment: MonitoredEnvironment) -> Result:
     now, pause = SYSTEM_CLOCK.wall(), environment.logins.suppressed_for
     rejected = environment.logins.refused
     cause = "these credentials were rejected before" if rejected else "earlier logins got no response"

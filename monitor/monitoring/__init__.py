@@ -1,1 +1,1 @@
-"""When to log in and ping, with which credentials and token, and when to wait."""
+"""Scheduling of logins and pings, choice of credentials and token, and backoff."""

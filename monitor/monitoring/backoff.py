@@ -1,7 +1,7 @@
 """Length of the pause before the next attempt, by the cause of the failure.
 
-Each cause has its own count: a rate limit in the middle of an outage begins with its own first pause. Rejected
-credentials are the subject of `monitor.monitoring.negotiation`.
+Each cause has its own count: a rate limit during an outage starts with its own first pause. The pauses after rejected
+credentials are computed in `monitor.monitoring.negotiation`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Callable
 from enum import Enum, auto
 
 FIRST_FORBIDDEN_PAUSE = 30.0  # seconds
-MAX_PAUSE = 900.0  # seconds, after a response that asks the monitor to stay away
-MAX_PING_THROTTLE = 120.0  # seconds, after a 429 to a ping that names no time: its end must be seen soon
-MAX_PAUSE_WITHOUT_TOKEN = 60.0  # seconds: without a token every ping is missed
-JITTER = 0.15  # share by which a doubled pause may be shorter, so that many clients do not return at one moment
+MAX_PAUSE = 900.0  # seconds, after a 403, a 429 or another 4xx
+MAX_PING_THROTTLE = 120.0  # seconds, after a 429 to a ping without Retry-After: short, so that its end is seen soon
+MAX_PAUSE_WITHOUT_TOKEN = 60.0  # seconds: without a token every ping fails
+JITTER = 0.15  # fraction by which a doubled pause may be shorter, so that clients do not all return at the same time
 
 
 class _Cause(Enum):
@@ -25,7 +25,7 @@ class _Cause(Enum):
 
 
 class Backoff:
-    """Delays one kind of request. Durations are seconds, moments are on the clock that it is given."""
+    """Delays one kind of request. Durations are in seconds, times are on the clock that `now` reads."""
 
     def __init__(self, now: Callable[[], float], uniform: Callable[[float, float], float] = random.uniform) -> None:
         self._now = now
@@ -35,44 +35,44 @@ class Backoff:
         self.until = float("-inf")
 
     def remaining(self) -> float:
-        """Return the seconds until the next attempt is allowed, 0 when it is."""
+        """Return the seconds until the next attempt is allowed; 0 if it is allowed now."""
         return max(0.0, self.until - self._now())
 
     def clear(self) -> None:
-        """Delay nothing and forget the count."""
+        """Remove the delay and reset the count."""
         self._cause, self._count, self.until = None, 0, float("-inf")
 
     def login_rate_limited(self, first: float, shortest: float, retry_after: float | None) -> None:
-        """Pause after a 429 to a login: as long as the server asks, else doubling from `first` to 15 minutes.
+        """Pause after a 429 to a login: for `retry_after`, else doubling from `first` to 15 minutes.
 
-        A server that asks for less than `shortest`, the ping interval, names no useful time: `Retry-After: 0` in
-        each response would be one login after another, with the password in each.
+        A `retry_after` below `shortest`, the ping interval, is ignored: with `Retry-After: 0` in each response, the
+        logins would follow each other without a pause, each with the password.
         """
         self._pause(_Cause.RATE_LIMITED, first, max(MAX_PAUSE, first), shortest)
         if retry_after is not None and retry_after >= shortest:
             self.until = self._now() + retry_after
 
     def ping_rate_limited(self, interval: float, retry_after: float | None) -> None:
-        """Pause after a 429 to a ping: as long as the server asks, else doubling from `interval` to two minutes."""
+        """Pause after a 429 to a ping: for `retry_after`, else doubling from `interval` to two minutes."""
         self._pause(_Cause.RATE_LIMITED, interval, max(MAX_PING_THROTTLE, interval), interval)
         if retry_after is not None:
             self.until = self._now() + max(retry_after, interval)
 
     def login_forbidden(self, shortest: float) -> None:
-        """Pause after a 403 to a login, 30 s doubling to 15 minutes: an allowlist has to change first."""
+        """Pause after a 403 to a login, doubling from 30 s to 15 minutes: an IP allowlist must change first."""
         self._pause(_Cause.FORBIDDEN, FIRST_FORBIDDEN_PAUSE, MAX_PAUSE, shortest)
 
     def login_not_accepted(self, interval: float) -> None:
-        """Pause after another 4xx to a login, doubling to 15 minutes: an earlier attempt would not help."""
+        """Pause after another 4xx to a login, doubling from `interval` to 15 minutes: a retry will not help soon."""
         self._pause(_Cause.NOT_ACCEPTED, interval, max(MAX_PAUSE, interval), interval)
 
     def login_failed(
         self, interval: float, longest: float, token_expires: float | None, retry_after: float | None = None
     ) -> None:
-        """Pause after a failure of network or server, doubling from `interval` to `longest`.
+        """Pause after a failure of the network or the server, doubling from `interval` to `longest`.
 
-        Without a valid token the pause is at most a minute, and never below `interval`. A server that asks for a
-        longer one (503 with Retry-After) gets it.
+        Without a valid token the pause is at most a minute, and never below `interval`. A longer `retry_after` (503
+        with Retry-After) is respected.
         """
         usable = 0.0 if token_expires is None else token_expires - self._now()
         longest = min(max(interval, longest), max(interval, MAX_PAUSE_WITHOUT_TOKEN, usable))

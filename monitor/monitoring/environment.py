@@ -1,7 +1,7 @@
 """One environment: its logins, its pings and the check of its token host, with settings that a reload replaces.
 
-Three jobs run here, each in a thread of its own. A run sends what is due through the `Prober` and hands every
-`Result` to the sink. Nothing here does I/O of its own or waits for time to pass.
+The scheduler runs three jobs of an environment, each in its own thread. A run sends the requests that are due through
+the `ProbeClient` and passes every `Result` to the sink. This module does no I/O and does not sleep.
 """
 
 from __future__ import annotations
@@ -10,54 +10,55 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from monitor.clock import SYSTEM_CLOCK, Clock
-from monitor.model import Endpoint, HostCheck, Reason, Result, Token, internal_fault
-from monitor.monitoring import login, ping
-from monitor.monitoring.host_check import TokenHostCheck
-from monitor.monitoring.login import Logins
-from monitor.monitoring.ping import Pings
+from monitor.model import Endpoint, Reason, Result, Token, internal_fault
+from monitor.monitoring.host_check import HostCheckSink, HostConnector, TokenHostCheck
+from monitor.monitoring.login import Logins, LoginSender, ResultSink
+from monitor.monitoring.ping import Pings, PingSender
 
 if TYPE_CHECKING:
     from monitor.config.settings import EnvironmentSettings
     from monitor.monitoring.state import State
 
-EXPIRY_FETCH_INTERVAL = 3600.0  # seconds between two connections that read a certificate that did not verify
+EXPIRY_FETCH_INTERVAL = 3600.0  # seconds between two connections that fetch a certificate that failed verification
 
 
-class Prober(login.Sender, ping.Sender, Protocol):
+class ProbeClient(LoginSender, PingSender, HostConnector, Protocol):
     """Sends the requests of an environment."""
 
-    def check_token_host(self) -> HostCheck: ...
     def certificate_expiry(self, endpoint: Endpoint) -> float | None: ...
 
 
-class Sink(Protocol):
-    """Takes what an environment finds."""
+class EnvironmentSink(ResultSink, HostCheckSink, Protocol):
+    """Receives the Results, host checks and certificates of an environment."""
 
-    def record(self, result: Result) -> None: ...
-    def token_host_checked(self, check: HostCheck) -> None: ...
     def certificate_seen(self, environment: str, endpoint: Endpoint, expiry: float) -> None: ...
 
 
-class Environment:
-    """One environment. Safe to use from many threads at once."""
+class MonitoredEnvironment:
+    """Runs the logins, pings and host checks of one environment. Thread-safe."""
 
     def __init__(
-        self, settings: EnvironmentSettings, prober: Prober, sink: Sink, state: State, clock: Clock = SYSTEM_CLOCK
+        self,
+        settings: EnvironmentSettings,
+        client: ProbeClient,
+        sink: EnvironmentSink,
+        state: State,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.name = settings.name
-        self._prober = prober
+        self._client = client
         self._sink = sink
         self._clock = clock
         self._expiry_fetched: dict[Endpoint, float] = {}
-        self.logins = Logins(settings, prober, self, state, clock)
-        self._pings = Pings(settings, prober, self, self.logins, clock)
-        self._host_check = TokenHostCheck(settings, prober, sink, self.logins, clock)
+        self.logins = Logins(settings, client, self, state, clock)
+        self._pings = Pings(settings, client, self, self.logins, clock)
+        self._host_check = TokenHostCheck(settings, client, sink, self.logins, clock)
 
-    # Read by the daemon, the metrics and the status line.
+    # State that the supervisor, the metrics and the status line read.
 
     @property
     def attempted(self) -> bool:
-        """Whether a login has been attempted, or is suppressed since before this process began."""
+        """Whether a login was attempted, or logins have been suppressed since before this process started."""
         return self.logins.attempted
 
     @property
@@ -67,7 +68,7 @@ class Environment:
 
     @property
     def token(self) -> Token | None:
-        """The current token, expired or not."""
+        """The current token, which may have expired."""
         return self.logins.token
 
     def headroom(self) -> float | None:
@@ -80,11 +81,11 @@ class Environment:
         return self.logins.remaining() if endpoint is Endpoint.TOKEN else self._pings.remaining()
 
     def next_login(self) -> float | None:
-        """Return when a login is due, on the monotonic clock; None before the first scheduled run."""
+        """Return the time of the next login on the monotonic clock; None before the first scheduled run."""
         return self.logins.next_run()
 
     def next_ping(self) -> float | None:
-        """Return when a ping is due in addition to the scheduled ones, on the monotonic clock; None: at no time."""
+        """Return the time of an additional, unscheduled ping on the monotonic clock; None if there is none."""
         return self._pings.next_run()
 
     # Runs of the three jobs.
@@ -98,25 +99,25 @@ class Environment:
         self._run(Endpoint.TOKEN, self.logins.run_now)
 
     def run_ping(self) -> None:
-        """Ping with the current token; the login that a rejected token causes belongs to the same run."""
+        """Ping with the current token. If the API rejects it, the run includes a login and a second ping."""
         self._run(Endpoint.PING, self._pings.run)
 
     def run_host_check(self) -> None:
-        """Connect to the token host without a request. It is no attempt, so it leaves no Result."""
+        """Connect to the token host without a request. The check produces a `HostCheck` and no Result."""
         self._host_check.run()
 
-    # Everything else.
+    # Changes of settings, and Results.
 
-    def use(self, settings: EnvironmentSettings, prober: Prober) -> None:
-        """Take over new settings of the same environment, after a login that is in progress."""
+    def use(self, settings: EnvironmentSettings, client: ProbeClient) -> None:
+        """Apply new settings of the same environment, after a login that is in progress."""
         with self.logins.running:
-            self._prober = prober
-            self.logins.use(settings, prober)
-            self._pings.use(settings, prober)
-            self._host_check.use(settings, prober)
+            self._client = client
+            self.logins.use(settings, client)
+            self._pings.use(settings, client)
+            self._host_check.use(settings, client)
 
     def record(self, result: Result) -> None:
-        """Hand a Result on; after a certificate that did not verify, fetch its expiry."""
+        """Pass a Result to the sink. If a certificate failed verification, also fetch its expiry."""
         self._sink.record(result)
         if result.reason is Reason.CERTIFICATE and not result.retried:
             self._fetch_expiry(result.endpoint)
@@ -127,12 +128,12 @@ class Environment:
         if now - self._expiry_fetched.get(endpoint, -EXPIRY_FETCH_INTERVAL) < EXPIRY_FETCH_INTERVAL:
             return
         self._expiry_fetched[endpoint] = now
-        expiry = self._prober.certificate_expiry(endpoint)
+        expiry = self._client.certificate_expiry(endpoint)
         if expiry is not None:
             self._sink.certificate_seen(self.name, endpoint, expiry)
 
     def _run(self, endpoint: Endpoint, run: Callable[[], None]) -> None:
-        """Run a job; an internal fault is a Result like any other, so that it is seen and the next run comes."""
+        """Run a job. An internal error becomes a Result, so that it is reported and the next run still happens."""
         started_at, started = self._clock.wall(), self._clock.now()
         try:
             run()

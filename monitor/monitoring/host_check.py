@@ -1,7 +1,8 @@
-"""Check of the token host between logins: a connection without a request, so that a dead host is seen in time.
+"""Check of the token host between logins: a connection without a request, which detects a dead host early.
 
-Logins are minutes apart. The check finds a host that does not resolve, refuses, hangs or shows a bad certificate; it
-cannot see a dead backend behind a load balancer, an HTTP error, or a client certificate that TLS 1.3 asks for.
+Logins are minutes apart. The check detects a host name that does not resolve, a refused or hanging connection, and an
+invalid certificate. It cannot detect a dead backend behind a load balancer, an HTTP error, or a client certificate that
+TLS 1.3 requests.
 """
 
 from __future__ import annotations
@@ -19,33 +20,35 @@ if TYPE_CHECKING:
 FAILURES_TO_LOG_IN = 2  # failed checks in a row that bring the next login forward
 
 
-class Prober(Protocol):
+class HostConnector(Protocol):
     """Connects to the token host."""
 
     def check_token_host(self) -> HostCheck: ...
 
 
-class Sink(Protocol):
-    """Takes the outcome of a check."""
+class HostCheckSink(Protocol):
+    """Receives the outcome of a check."""
 
     def token_host_checked(self, check: HostCheck) -> None: ...
 
 
 class TokenHostCheck:
-    """The checks of one environment's token host. One run at a time."""
+    """Checks the token host of one environment. Only one run may be in progress."""
 
-    def __init__(self, settings: EnvironmentSettings, prober: Prober, sink: Sink, logins: Logins, clock: Clock) -> None:
+    def __init__(
+        self, settings: EnvironmentSettings, connector: HostConnector, sink: HostCheckSink, logins: Logins, clock: Clock
+    ) -> None:
         self._settings = settings
-        self._prober = prober
+        self._connector = connector
         self._sink = sink
         self._logins = logins
         self._clock = clock
         self._failures = 0
-        self._requested_at = NEVER  # when a login was brought forward last
+        self._requested_at = NEVER  # last time at which a login was brought forward
 
     def run(self) -> None:
-        """Check the host once; after the second failure in a row, ask for a login, once per `auth_interval`."""
-        check = self._prober.check_token_host()
+        """Check the host once. After two failures in a row, request a login, at most once per `auth_interval`."""
+        check = self._connector.check_token_host()
         self._sink.token_host_checked(check)
         if check.reason is Reason.INTERNAL:  # the state of the host is unknown
             return
@@ -55,8 +58,8 @@ class TokenHostCheck:
             self._requested_at = now
             self._logins.request_scheduled()
 
-    def use(self, settings: EnvironmentSettings, prober: Prober) -> None:
-        """Take over new settings; failures of another host count no more."""
+    def use(self, settings: EnvironmentSettings, connector: HostConnector) -> None:
+        """Apply new settings. If the token URL changed, reset the count of failures."""
         if settings.token_url != self._settings.token_url:
             self._failures, self._requested_at = 0, NEVER
-        self._settings, self._prober = settings, prober
+        self._settings, self._connector = settings, connector

@@ -1,6 +1,6 @@
-"""Logins of one environment: when one is due, which requests its run sends, and what its response changes.
+"""Logins of one environment: their schedule, the requests of a run, and the changes after a response.
 
-`Logins` owns the current token, the backoff of failed logins and, through `State`, the record of rejected credentials.
+`Logins` owns the current token and the backoff of failed logins. `State` stores the record of rejected credentials.
 """
 
 from __future__ import annotations
@@ -20,56 +20,58 @@ if TYPE_CHECKING:
     from monitor.config.settings import EnvironmentSettings
     from monitor.monitoring.state import State
 
-SIGNAL_INTERVAL = 300.0  # seconds between two logins that signals can ask for
+SIGNAL_INTERVAL = 300.0  # seconds between two logins that SIGUSR1 can request
 
 
-class Sender(Protocol):
-    """Sends one login request; the Result holds whatever came of it."""
+class LoginSender(Protocol):
+    """Sends one login request and returns its Result, also after a failure."""
 
     def log_in(self, names: FieldNames) -> Result: ...
 
 
-class Sink(Protocol):
-    """Takes Results."""
+class ResultSink(Protocol):
+    """Receives Results."""
 
     def record(self, result: Result) -> None: ...
 
 
 class Logins:
-    """The logins of one environment. Safe to use from many threads at once."""
+    """Runs the logins of one environment. Thread-safe."""
 
-    def __init__(self, settings: EnvironmentSettings, sender: Sender, sink: Sink, state: State, clock: Clock) -> None:
+    def __init__(
+        self, settings: EnvironmentSettings, sender: LoginSender, sink: ResultSink, state: State, clock: Clock
+    ) -> None:
         self._name = settings.name
         self._sink = sink
         self._state = state
         self._clock = clock
-        self.running = threading.Lock()  # held for the length of a run: one login at a time, whichever job needs it
+        self.running = threading.Lock()  # held during a run: one login at a time, whichever job requires it
         self._token: Token | None = None
-        self._last_start = state.last_login(settings.name)  # of a run, also of an earlier process
+        self._last_start = state.last_login(settings.name)  # of the last run, possibly by an earlier process
         self._attempted = False
-        self._expected = False  # the first scheduled run has come
+        self._expected = False  # the first scheduled run has started
         self._failed = False
-        self._cause = LoginCause.INITIAL  # of the newest run; its retries keep it
-        self._requested: LoginCause | None = None  # a login that does not wait for the schedule
-        self._refusals: dict[FieldNames, str] = {}  # text of the newest refusal of each, since the last grant
+        self._cause = LoginCause.INITIAL  # of the most recent run; its retries keep it
+        self._requested: LoginCause | None = None  # cause of a login that does not wait for the schedule
+        self._refusals: dict[FieldNames, str] = {}  # text of the last refusal of each, since the last grant
         self._backoff = Backoff(clock.now)
-        self._rejection_login = NEVER  # start of the newest login that a rejected token caused
+        self._rejection_login = NEVER  # start of the last login that a rejected token caused
         self._use(settings, sender)
 
     @property
     def token(self) -> Token | None:
-        """The current token, expired or not."""
+        """The current token, which may have expired."""
         return self._token
 
     @property
     def usable_token(self) -> Token | None:
-        """The current token while it has not expired."""
+        """The current token, or None if it has expired."""
         token = self._token
         return token if token is not None and token.expires > self._clock.now() else None
 
     @property
     def attempted(self) -> bool:
-        """Whether this process has attempted a login, or an earlier one suppressed logins."""
+        """Whether this process has attempted a login, or logins are suppressed."""
         return self._attempted or self.suppressed_for > 0
 
     @property
@@ -84,7 +86,7 @@ class Logins:
 
     @property
     def failed(self) -> bool:
-        """Whether the newest login failed."""
+        """Whether the most recent login failed."""
         return self._failed
 
     @property
@@ -94,25 +96,25 @@ class Logins:
 
     @property
     def attempts_left(self) -> int:
-        """Requests that may still carry these credentials, without an operator."""
+        """Number of further requests that may contain these credentials without an operator's request."""
         return max(0, self._settings.rejected_logins - self._record.counted)
 
     @property
     def first_is_late(self) -> bool:
-        """Whether the first login of this process waits only because an earlier process has just logged in."""
+        """Whether the first login of this process waits only because an earlier process logged in a short time ago."""
         return not self.attempted and self._last_start + self._settings.ping_interval > self._clock.now()
 
     def remaining(self) -> float:
-        """Return the seconds until the next attempt is allowed; 0 when nothing delays it."""
+        """Return the seconds until the next attempt is allowed; 0 if nothing delays it."""
         return max(self.suppressed_for, self._backoff.remaining())
 
     def next_run(self) -> float | None:
-        """Return when the next login is due, on the monotonic clock; None before the first scheduled run."""
+        """Return the time of the next login on the monotonic clock; None before the first scheduled run."""
         moment = self._due()
         return None if moment is None else max(moment, self._last_start + self._settings.ping_interval)
 
     def run_if_due(self) -> None:
-        """Log in if it is time; called at least once per scheduled interval and whenever `next_run` has come."""
+        """Log in if a login is due. Call it at least once per scheduled interval, and at the time of `next_run`."""
         with self.running:
             self._expected = True
             moment = self.next_run()
@@ -120,7 +122,7 @@ class Logins:
                 self._run(self._next_cause())
 
     def run_now(self) -> None:
-        """Log in once for a person, whatever the schedule says, unless logins are suppressed or delayed."""
+        """Log in once for an operator, independent of the schedule, unless logins are suppressed or delayed."""
         with self.running:
             if self.remaining() <= 0:
                 self._run(self._next_cause())
@@ -137,11 +139,11 @@ class Logins:
     def token_after_rejection(self, rejected: Token) -> Token | None:
         """Return a newer token than `rejected`, after one login if that is allowed; None if there is none.
 
-        Rejected tokens cause one login per `auth_interval`, and never two runs within a ping interval: a login that
-        comes too early for that is requested instead.
+        Rejected tokens cause one login per `auth_interval`. Two runs start at least one ping interval apart, so a login
+        that would start earlier is only requested.
         """
         with self.running:
-            if self._token is not rejected:  # another thread was faster
+            if self._token is not rejected:  # another thread has replaced it
                 return self.usable_token
             now = self._clock.now()
             if now - self._rejection_login < self._settings.auth_interval or self.remaining() > 0:
@@ -153,7 +155,7 @@ class Logins:
             return self.usable_token if self._run(LoginCause.REJECTED) else None
 
     def request_scheduled(self) -> None:
-        """Bring the next scheduled login forward to now, unless logins fail or are suppressed already."""
+        """Bring the next scheduled login forward to now, unless the last login failed or another login is requested."""
         if not self._failed and self._requested is None:
             self._requested = LoginCause.SCHEDULED
 
@@ -167,7 +169,7 @@ class Logins:
             return True
 
     def request_after_signal(self) -> bool:
-        """Allow one login although something delays it, once in five minutes; return whether it is allowed."""
+        """Allow one login that is delayed, once in five minutes; return whether it is allowed."""
         with self.running, self._state.login_lock(self._key):
             record, now = self._record, self._clock.now()
             if self.remaining() <= 0 or now - record.signalled_at < SIGNAL_INTERVAL:
@@ -175,10 +177,11 @@ class Logins:
             self._allow(replace(record, signalled_at=now))
             return True
 
-    def use(self, settings: EnvironmentSettings, sender: Sender) -> None:
-        """Take over new settings of the same environment; the caller holds `running`.
+    def use(self, settings: EnvironmentSettings, sender: LoginSender) -> None:
+        """Apply new settings of the same environment. The caller must hold `running`.
 
-        Changed credentials are tried at once. At another address the token is dropped: it is a secret of its host.
+        Changed credentials cause a login at once. If an address changed, the token is dropped, because it must not be
+        sent to another host.
         """
         old, old_key = self._settings, self._key
         self._use(settings, sender)
@@ -195,7 +198,7 @@ class Logins:
     def _record(self) -> LoginRecord:
         return self._state.record(self._key)
 
-    def _use(self, settings: EnvironmentSettings, sender: Sender) -> None:
+    def _use(self, settings: EnvironmentSettings, sender: LoginSender) -> None:
         self._settings = settings
         self._sender = sender
         self._key = LoginKey(settings.token_url, self._state.fingerprint(*settings.identity))
@@ -217,7 +220,7 @@ class Logins:
     # The schedule.
 
     def _due(self) -> float | None:
-        """Return when a login is due, apart from the shortest distance between two runs."""
+        """Return the time of the next login, without the minimum interval between two runs."""
         if self._requested is LoginCause.OPERATOR:
             return NEVER
         allowed = max(self._record.resume_at, self._backoff.until)
@@ -228,7 +231,7 @@ class Logins:
         return max(allowed, min(self._last_start + self._settings.auth_interval, self._renewal_due(self._token)))
 
     def _renewal_due(self, token: Token) -> float:
-        """Return when `token` should be replaced so that it does not expire in use."""
+        """Return the time at which `token` should be replaced, so that it does not expire in use."""
         return token.expires - min(self._settings.renew_margin, token.lifetime / 5)
 
     def _next_cause(self) -> LoginCause:
@@ -245,11 +248,11 @@ class Logins:
     # A run.
 
     def _run(self, cause: LoginCause) -> bool:
-        """Send the login, with both field names in turn while they are unsettled; return whether it was granted."""
+        """Send the login, with both field names while they are unsettled; return whether it was granted."""
         with self._state.login_lock(self._key):
-            # Not by the cause alone: a scheduled retry of an operator's attempt keeps its cause.
+            # A scheduled retry of an operator's attempt keeps its cause, so the cause alone is not sufficient.
             operator = cause is self._requested is LoginCause.OPERATOR
-            if not operator and self._is_suppressed(self._record):  # for another environment, a moment ago
+            if not operator and self._is_suppressed(self._record):  # since a login of another environment
                 return False
             self._last_start, self._attempted = self._clock.now(), True
             self._cause, self._requested = cause, None
@@ -258,7 +261,7 @@ class Logins:
             return not self._failed
 
     def _exchanges(self, record: LoginRecord, *, operator: bool) -> list[Result]:
-        """Send one request, and after a refusal the other if it is open. Save each request before it leaves."""
+        """Send one request, and after a refusal the other if it is allowed. Save each request before it is sent."""
         settings, results = self._settings, list[Result]()
         granted = self._state.granted(settings.token_url)
         for names in negotiation.names_to_send(record, granted, settings.form_fields, operator=operator):
@@ -272,10 +275,10 @@ class Logins:
         return results
 
     def _decide(self, results: list[Result], cause: LoginCause) -> Result:
-        """Return the decisive Result of a run, and record the other: the refusal that reveals more, else the last."""
+        """Return the decisive Result of a run, the refusal with more weight or else the last; record the other."""
         for result in results:
             if result.refused and result.field_names is not None:
-                self._refusals[result.field_names] = _account(result)
+                self._refusals[result.field_names] = _refusal_text(result)
         decisive = results[-1]
         if len(results) > 1:
             first = results[0]
@@ -303,7 +306,7 @@ class Logins:
         if record.rejected or out_of_attempts or negotiation.is_rejected(record, granted, pinned):
             now, shortest = self._clock.now(), max(self._settings.ping_interval, decisive.retry_after or 0.0)
             current = negotiation.suppressed(record, before.counted, limit, now, shortest)
-            if operator and current.counted == before.counted:  # the attempt did not reach the server's judgement
+            if operator and current.counted == before.counted:  # the server did not judge the attempt
                 current = replace(current, reload_used=False)
             self._state.save(self._key, current)
             self._backoff.clear()
@@ -330,8 +333,8 @@ class Logins:
             self._backoff.login_failed(settings.ping_interval, settings.auth_interval, expires, retry_after)
 
 
-def _account(refusal: Result) -> str:
-    """Return one refusal as text, with the field names that it answered."""
+def _refusal_text(refusal: Result) -> str:
+    """Return one refusal as text, with the field names of its request."""
     shown = {FieldNames.DOCUMENTED: "Username/Password", FieldNames.RFC6749: "username/password"}
     names = shown[refusal.field_names] if refusal.field_names else "the other field names"
     return f"with the field names {names}: status {refusal.status}, {refusal.detail}"

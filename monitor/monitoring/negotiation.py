@@ -1,9 +1,9 @@
-"""Field names and rejected credentials: which login request may be sent next, given the responses so far.
+"""Field names and rejected credentials: the next login request that is allowed after the responses so far.
 
-Pure functions over `LoginRecord`, which is kept per token URL and credentials and outlives the process. Nobody has
-published which field names the vendor's server takes, whether it locks accounts, or how it reports a wrong password;
-nine real servers differ in all three. So both names are tried, each until a grant or a refusal settles it, and the
-number of requests that carry a refused password is limited.
+Pure functions of `LoginRecord`, which `State` persists per token URL and credentials. The vendor does not document
+which field names its server accepts, whether it locks accounts, or how it reports a wrong password; nine real servers
+differ in all three. So both names are tried, each until a grant or a refusal settles it, and the number of requests
+that contain a refused password is limited.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from monitor.model import FieldNames, Result
 
 PAUSES = (20 * 60.0, 60 * 60.0, 24 * 60 * 60.0)  # seconds after the first, the second, and each later rejected run
 RESPONSES_TO_SETTLE = 3  # responses that are no refusals settle a name whose other was refused
-NEVER = -math.inf  # a moment that has always passed
+NEVER = -math.inf  # a time before all others
 STOPPED = math.inf  # no login until the credentials change or an operator asks
 OTHER = MappingProxyType({FieldNames.DOCUMENTED: FieldNames.RFC6749, FieldNames.RFC6749: FieldNames.DOCUMENTED})
 
 
 class Weight(IntEnum):
-    """How much a refusal reveals about the credentials, as opposed to the form of the request."""
+    """Weight of a refusal: the degree to which it concerns the credentials and not the form of the request."""
 
     OTHER = 0
     UNAUTHORIZED = 1  # status 401
@@ -33,15 +33,15 @@ class Weight(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class NameRecord:
-    """Responses to one pair of field names."""
+    """Responses to requests with one pair of field names."""
 
-    refusal: Weight | None = None  # of its newest refusal; None: not refused
-    responses: int = 0  # responses that were no refusals; counted from 0 again when the other name is refused
+    refusal: Weight | None = None  # of the last refusal; None: not refused
+    responses: int = 0  # responses that were no refusals; reset to 0 when the other name is refused
 
 
 @dataclass(frozen=True, slots=True)
 class LoginRecord:
-    """Login state of one set of credentials at one token URL. Moments are seconds on the monotonic clock."""
+    """Login state of one set of credentials at one token URL. Times are seconds on the monotonic clock."""
 
     names: Mapping[FieldNames, NameRecord] = field(
         default_factory=lambda: MappingProxyType({names: NameRecord() for names in FieldNames})
@@ -49,10 +49,10 @@ class LoginRecord:
     counted: int = 0  # requests since the last grant that a server may have counted as failed logins
     pauses: int = 0  # runs since the last grant that ended rejected
     rejected: bool = False  # the credentials were rejected
-    resume_at: float = NEVER  # no login before this moment; STOPPED: none at all
+    resume_at: float = NEVER  # no login before this time; STOPPED: no login
     reload_used: bool = False  # a reload has granted its one attempt
-    signalled_at: float = NEVER  # the newest attempt that a signal granted
-    in_flight: bool = False  # a request has left and its response has not been recorded
+    signalled_at: float = NEVER  # time of the last attempt that a signal granted
+    in_flight: bool = False  # a request was sent and its response has not been recorded
 
     @property
     def any_refused(self) -> bool:
@@ -63,10 +63,10 @@ class LoginRecord:
 def names_to_send(
     record: LoginRecord, granted: FieldNames | None, pinned: FieldNames | None, *, operator: bool
 ) -> tuple[FieldNames, ...]:
-    """Return the field names of one run: one, or two of which the second follows only after a refusal.
+    """Return the field names of one run: one, or two if the second may follow a refusal of the first.
 
-    `granted` are the names that this token URL has taken before, `pinned` those that the settings demand. An attempt
-    that an `operator` asked for also sends the names that were refused with the lesser weight.
+    The token URL has accepted the `granted` names before; the settings require the `pinned` names. An attempt that an
+    `operator` requested also sends the names that were refused with less weight.
     """
     if pinned is not None:
         return (pinned,)
@@ -81,7 +81,7 @@ def names_to_send(
 
 
 def is_rejected(record: LoginRecord, granted: FieldNames | None, pinned: FieldNames | None) -> bool:
-    """Return whether the last field names that are open to the monitor were refused."""
+    """Return whether the server has refused all field names that may be sent."""
     only = pinned or granted
     if only is not None:
         return record.names[only].refusal is not None
@@ -89,17 +89,17 @@ def is_rejected(record: LoginRecord, granted: FieldNames | None, pinned: FieldNa
 
 
 def weight(result: Result) -> Weight:
-    """Return how much a refused login reveals about its credentials."""
+    """Return the weight of a refused login."""
     if result.names_credentials:
         return Weight.NAMES_CREDENTIALS
     return Weight.UNAUTHORIZED if result.status == 401 else Weight.OTHER
 
 
 def after_exchange(record: LoginRecord, names: FieldNames, result: Result) -> LoginRecord:
-    """Return the record after a login request with `names` had `result`.
+    """Return the record after `result` of a login request with `names`.
 
-    From the first refusal on, a request without a response counts like a refusal: the server may have counted it.
-    Before it, a request without a response counts only if the process ended meanwhile (`after_restart`).
+    After the first refusal, a request without a response counts as a refusal, because the server may have counted it.
+    Before the first refusal, it counts only if the process ended during the request (`after_restart`).
     """
     record = replace(record, in_flight=False)
     if result.success:
@@ -108,18 +108,18 @@ def after_exchange(record: LoginRecord, names: FieldNames, result: Result) -> Lo
         return _refused(record, names, weight(result))
     if not record.any_refused:
         record = replace(record, counted=0)
-    elif result.sent and not result.answered:
+    elif result.sent and not result.has_known_outcome:
         return replace(record, counted=record.counted + 1)
-    if not result.answered:
+    if not result.has_known_outcome:
         return record
     name = record.names[names]
     return replace(record, names=_with(record, {names: replace(name, responses=name.responses + 1)}))
 
 
 def after_restart(record: LoginRecord, limit: int, now: float) -> LoginRecord:
-    """Return the record as a new process finds it: a request whose response never arrived counts as refused.
+    """Return the record at the start of a process; a request without a response counts as refused.
 
-    A single one is what an ordinary restart leaves behind, and delays nothing. `limit` is a number of requests.
+    An ordinary restart can leave one such request, so a single one causes no delay. `limit` is a number of requests.
     """
     if not record.in_flight:
         return record
@@ -132,8 +132,8 @@ def after_restart(record: LoginRecord, limit: int, now: float) -> LoginRecord:
 def suppressed(record: LoginRecord, counted_before: int, limit: int, now: float, at_least: float = 0.0) -> LoginRecord:
     """Return the record after a run that ended rejected; `at_least` is the shortest pause, in seconds.
 
-    A run that counted nothing (429, 5xx, no connection) repeats the pause that preceded it instead of shortening it.
-    Requests that only restarts left without a response reject nothing until the limit stops logins.
+    A run that counted nothing (429, 5xx, no connection) repeats the previous pause and does not shorten it. Requests
+    that have no response because of restarts do not reject the credentials until the limit stops logins.
     """
     pauses = max(1, record.pauses + (record.counted > counted_before))
     resume_at = STOPPED if record.counted >= limit else now + max(pause_after(pauses), at_least)
@@ -142,21 +142,21 @@ def suppressed(record: LoginRecord, counted_before: int, limit: int, now: float,
 
 
 def pause_after(pauses: int) -> float:
-    """Return the length in seconds of the pause that follows so many rejected runs, at least one."""
+    """Return the length in seconds of the pause after the given number of rejected runs, at least one."""
     return PAUSES[min(max(1, pauses), len(PAUSES)) - 1]
 
 
 def with_limit(record: LoginRecord, limit: int, now: float) -> LoginRecord:
-    """Return the record under another limit: more attempts resume logins that had stopped, fewer stop them."""
+    """Return the record with another limit: a higher limit resumes stopped logins, a lower limit stops them."""
     if not record.rejected or (record.counted >= limit) == (record.resume_at == STOPPED):
         return record
     return suppressed(record, record.counted, limit, now)
 
 
 def _refused(record: LoginRecord, names: FieldNames, refusal: Weight) -> LoginRecord:
-    """Settle `names`, and begin to count the other name's responses if this refusal is the first.
+    """Settle `names`; if this refusal is the first, start to count the responses to the other names.
 
-    Responses from before it say nothing about the names: in an outage both get them.
+    Earlier responses do not depend on the names: in an outage both names get them.
     """
     changes = {names: replace(record.names[names], refusal=refusal)}
     other = record.names[OTHER[names]]

@@ -1,4 +1,4 @@
-"""Pings of one environment: which token a run uses, what follows a rejected token, when the next run is due."""
+"""Pings of one environment: the token of a run, the reaction to a rejected token, and additional runs."""
 
 from __future__ import annotations
 
@@ -8,50 +8,52 @@ from typing import TYPE_CHECKING, Protocol
 from monitor.clock import Clock
 from monitor.model import Endpoint, Reason, Result, Token
 from monitor.monitoring.backoff import Backoff
-from monitor.monitoring.login import Logins, Sink
+from monitor.monitoring.login import Logins, ResultSink
 
 if TYPE_CHECKING:
     from monitor.config.settings import EnvironmentSettings
 
 CONFIRMATIONS = 2  # pings that follow the first failure at the confirm interval
-YOUNG_TOKEN = 10.0  # seconds: servers with replicas or skewed clocks accept a new token after 1 to 3 s
+YOUNG_TOKEN = 10.0  # seconds: servers with replicas or skewed clocks accept a new token after 1 to 3 s (measured)
 MAX_UNDECIDED = 20.0  # seconds without a decisive ping: the time of two young tokens, one after the other
 _NOT_CONFIRMED = frozenset({Reason.UNAUTHORIZED, Reason.FORBIDDEN, Reason.RATE_LIMITED, Reason.NO_TOKEN})
 
 
-class Sender(Protocol):
-    """Sends one ping, without a token if that is None; the Result holds whatever came of it."""
+class PingSender(Protocol):
+    """Sends one ping, without a token if it is None, and returns its Result, also after a failure."""
 
     def ping(self, token: Token | None) -> Result: ...
 
 
 class Pings:
-    """The pings of one environment. One run at a time; safe to read from many threads."""
+    """Runs the pings of one environment. Only one run may be in progress; reading is thread-safe."""
 
-    def __init__(self, settings: EnvironmentSettings, sender: Sender, sink: Sink, logins: Logins, clock: Clock) -> None:
+    def __init__(
+        self, settings: EnvironmentSettings, sender: PingSender, sink: ResultSink, logins: Logins, clock: Clock
+    ) -> None:
         self._settings = settings
         self._sender = sender
         self._sink = sink
         self._logins = logins
         self._clock = clock
         self._backoff = Backoff(clock.now)
-        self._well = False
+        self._succeeded = False
         self._ended = 0.0
-        self._confirmations = 0  # runs that are still to come at the confirm interval
-        self._waits_for_token = False  # a run was put off until the first login, which comes a little later
-        self._young: Token | None = None  # a token that the API refused in the newest run, too early to decide
-        self._refused_young: Token | None = None  # the same, of the run before
-        self._lag = 0.0  # seconds after which the API had not accepted it yet
-        self._undecided_since: float | None = None  # the first such refusal since the newest decisive ping
+        self._confirmations = 0  # remaining runs at the confirm interval
+        self._waits_for_token = False  # a run was postponed until the first login, which follows within a ping interval
+        self._young: Token | None = None  # a young token that the API refused in the last run
+        self._refused_young: Token | None = None  # a young token that the API refused in the run before
+        self._lag = 0.0  # age of the young token, in seconds, at its last refusal
+        self._undecided_since: float | None = None  # the first such refusal since the last decisive ping
         self._unauthenticated_backoff = Backoff(clock.now)
-        self._unauthenticated_at = clock.now()  # of the newest unauthenticated probe, or of the start
+        self._unauthenticated_at = clock.now()  # of the last unauthenticated probe, or of the start
 
     def remaining(self) -> float:
-        """Return the seconds until the next ping is allowed; 0 when nothing delays it."""
+        """Return the seconds until the next ping is allowed; 0 if nothing delays it."""
         return self._backoff.remaining()
 
     def next_run(self) -> float | None:
-        """Return when a ping is due in addition to the scheduled ones, on the monotonic clock; None: at no time."""
+        """Return the time of an additional, unscheduled ping on the monotonic clock; None if there is none."""
         if self._waits_for_token:
             return self._clock.now() if self._logins.usable_token is not None else None
         if self._confirmations or self._young is not None:
@@ -59,7 +61,7 @@ class Pings:
         return None
 
     def run(self) -> None:
-        """Ping with the current token, and once more with a newer one if the first was rejected."""
+        """Ping with the current token. If the API rejects it, ping once more with a newer one."""
         if self._backoff.remaining() > 0:
             return
         sender, token = self._sender_and_token()
@@ -78,10 +80,10 @@ class Pings:
         if result.success:
             self._probe_unauthenticated_if_due()
 
-    def _sender_and_token(self) -> tuple[Sender, Token | None]:
-        """Return a sender and a token for the same host: a reload may replace both between two statements.
+    def _sender_and_token(self) -> tuple[PingSender, Token | None]:
+        """Return a sender and a token for the same host, although a reload may replace both at any time.
 
-        A reload drops the token of another host before it replaces the sender, and no login runs meanwhile.
+        A reload drops the token of another host before it replaces the sender, and no login runs during a reload.
         """
         while True:
             sender = self._sender
@@ -89,8 +91,8 @@ class Pings:
             if sender is self._sender:
                 return sender, token
 
-    def use(self, settings: EnvironmentSettings, sender: Sender) -> None:
-        """Take over new settings of the same environment."""
+    def use(self, settings: EnvironmentSettings, sender: PingSender) -> None:
+        """Apply new settings of the same environment."""
         if settings.api_url != self._settings.api_url:
             self._backoff.clear()
             self._unauthenticated_backoff.clear()
@@ -98,20 +100,20 @@ class Pings:
 
     # Rejected tokens.
 
-    def _after_rejection(self, sender: Sender, token: Token, refusal: Result) -> None:
-        """Ping once more with a newer token, if there is one or a login grants one; else the refusal is decisive."""
+    def _after_rejection(self, sender: PingSender, token: Token, refusal: Result) -> None:
+        """Ping once more if there is a newer token or a login grants one; else the refusal is decisive."""
         if self._is_too_early(token):
             self._retry_young(token, refusal)
             return
         current = self._logins.usable_token
-        if current is None:  # it expired while the ping was in progress: expiry, not rejection
+        if current is None:  # it expired during the ping, so this is no rejection
             newer = self._logins.token_after_login()
         elif current is not token:
             newer = current
         else:
             refusal = replace(refusal, token_rejected=True)
             newer = self._logins.token_after_rejection(token)
-        if newer is None or sender is not self._sender:  # after a reload, the newer token may be another host's
+        if newer is None or sender is not self._sender:  # after a reload, the newer token may be of another host
             self._finish(refusal)
             return
         self._sink.record(replace(refusal, retried=True))
@@ -134,7 +136,7 @@ class Pings:
         return token.expires > now + self._settings.confirm_interval and undecided < MAX_UNDECIDED
 
     def _retry_young(self, token: Token, refusal: Result) -> None:
-        """Record a refusal that decides nothing: the API may not know the token yet."""
+        """Record a refusal that is not decisive, because the API may not accept the token yet."""
         self._young, self._lag = token, token.age(self._clock.now())
         self._ended = self._clock.now()
         if self._undecided_since is None:
@@ -144,7 +146,7 @@ class Pings:
     def _with_lag(self, token: Token, result: Result) -> Result:
         return replace(result, token_lag=self._lag) if result.success and token is self._refused_young else result
 
-    # Probes without a token.
+    # Unauthenticated probes.
 
     def _run_without_token(self) -> None:
         """Record a ping that had no token, and probe the API without one to see whether it is reachable."""
@@ -186,11 +188,11 @@ class Pings:
             self._backoff.clear()
         if result.success or result.reason in _NOT_CONFIRMED:
             self._confirmations = 0
-        elif self._well:
+        elif self._succeeded:
             self._confirmations = CONFIRMATIONS
         else:
             self._confirmations = max(0, self._confirmations - 1)
-        self._well = result.success
+        self._succeeded = result.success
         self._undecided_since = None
         self._ended = self._clock.now()
         self._sink.record(result)

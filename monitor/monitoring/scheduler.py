@@ -1,9 +1,9 @@
-"""Whose turn it is: APScheduler, made to keep time by a clock that nobody steps.
+"""Job scheduling: APScheduler driven by the monotonic clock instead of the wall clock.
 
-APScheduler 3 decides by the wall clock. Here every job's turns lie on a grid of the monotonic clock, and before the
-scheduler looks at its jobs each next run time is laid anew on the wall clock as it stands at that moment. So a step
-of the wall clock moves nothing, no missed slots are walked through, and turns stay spread as they were laid out. What
-did not happen is counted here, because the scheduler's own events miss some of it.
+APScheduler 3 decides by the wall clock. Here the runs of a job lie on a grid of the monotonic clock. Before the
+scheduler checks its jobs, each next run time is converted to the current wall clock. So a step of the wall clock moves
+no run, causes no burst of missed runs, and keeps the distance between jobs. Missed runs are counted here, because
+events of APScheduler do not report all of them.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from monitor.log import fields
 from monitor.model import Endpoint
 from monitor.threads import Workers
 
-LONGEST_WAIT = 1.0  # seconds the scheduler sleeps at most: how soon a stepped or woken clock is noticed
-_FAR = 86400.0  # seconds: where a job waits while its turn is under way
-_AS_GOOD = 0.001  # seconds: a job that lies so near to its place is left there, which is what most of them do
+MAX_WAIT = 1.0  # seconds between two checks of the jobs: the time to notice a stepped clock or the end of a suspend
+_FAR = 86400.0  # seconds until the next run time of a job that is running
+_TOLERANCE = 0.001  # seconds: a next run time with a smaller difference is not updated, which saves most updates
 _log = logging.getLogger(__name__)
 
 
-class Observer(Protocol):
-    """Who is told about turns."""
+class RunObserver(Protocol):
+    """Receives the delay of each started run, and the number of missed runs."""
 
     def run_started(self, environment: str, endpoint: Endpoint, delay: float) -> None: ...
     def runs_missed(self, environment: str, endpoint: Endpoint, count: int) -> None: ...
@@ -48,86 +48,86 @@ class Job:
 
     environment: str
     name: str
-    endpoint: Endpoint | None  # whose schedule metrics it sets; None: it is no probe
-    interval: float  # seconds between regular turns
-    timeout: float  # seconds one exchange may take
+    endpoint: Endpoint | None  # the endpoint of its schedule metrics; None: the job is no probe
+    interval: float  # seconds between scheduled runs
+    timeout: float  # of one exchange, in seconds
     run: Callable[[], None]
-    wants: Callable[[], float | None]  # when it would like an extra turn: a moment of the monotonic clock
+    extra_run: Callable[[], float | None]  # time of an additional run on the monotonic clock; None: none is due
 
     @property
     def key(self) -> str:
-        """What the job is called, in the log too."""
+        """The name of the job, also in the log."""
         return f"{self.environment} {self.name}"
 
 
-class _Turns:
-    """The turns of one job: the next one, the one that is under way, and the last progress."""
+class _JobSchedule:
+    """The schedule of one job: its next run, the run in progress and the time of its last progress."""
 
-    def __init__(self, job: Job, first: float, clock: Clock, observer: Observer) -> None:
+    def __init__(self, job: Job, first: float, clock: Clock, observer: RunObserver) -> None:
         self.job = job
-        self._slot = first  # the next regular turn
+        self._slot = first  # time of the next scheduled run
         self._clock = clock
         self._observer = observer
         self._running = False
         self._progress = clock.now()
-        self._looked = self._progress
-        self._planned = first  # when the next turn is due
-        self.laid: float | None = None  # where it lies on the wall clock, in Unix seconds; None: nobody knows
+        self._checked = self._progress
+        self._planned = first  # time of the next run, scheduled or additional
+        self.wall_time: float | None = None  # next run time that APScheduler has, in Unix seconds; None: unknown
 
     def due(self, now: float) -> float:
-        """When the job should run next, after counting what can no longer be."""
-        looked, self._looked = self._looked, now
-        if now - looked > 2 * LONGEST_WAIT:  # the machine slept: nobody could make progress
+        """Return the time of the next run on the monotonic clock, after counting missed runs."""
+        checked, self._checked = self._checked, now
+        if now - checked > 2 * MAX_WAIT:  # the machine was suspended, so no job could make progress
             self._progress = now
-        if now - self._slot > self.job.interval / 2:  # back to the job's own slot, or all would run at once
-            self._miss(now)
+        if now - self._slot > self.job.interval / 2:  # skip to the next slot of the job, or all jobs would run at once
+            self._skip_missed(now)
         if self._running:
             return now + _FAR
-        wanted = self.job.wants()
-        # A moment that had passed at the look before was not due then: it counts from that look.
-        self._planned = self._slot if wanted is None else min(self._slot, max(wanted, looked))
+        extra = self.job.extra_run()
+        # A time before the last check was not due at that check, so its delay is measured from there.
+        self._planned = self._slot if extra is None else min(self._slot, max(extra, checked))
         return self._planned
 
     def begin(self) -> None:
-        """Note that a turn begins."""
+        """Record the start of a run."""
         now = self._clock.now()
         if now >= self._slot:
             self._slot = self._next_slot(now)
-        self._running, self._progress, self.laid = True, now, None
+        self._running, self._progress, self.wall_time = True, now, None
         if self.job.endpoint is not None:
             self._observer.run_started(self.job.environment, self.job.endpoint, max(0.0, now - self._planned))
 
     def end(self) -> None:
-        """Note that the turn has ended."""
+        """Record the end of the run."""
         self._running, self._progress = False, self._clock.now()
 
     def stalled_for(self, now: float) -> float | None:
-        """Seconds without progress, if they are too many; None while all is well."""
-        still = now - self._progress
-        return still if still > 3 * self.job.interval + 3 * self.job.timeout + 5 else None
+        """Return the seconds without progress if they exceed the limit, else None."""
+        idle = now - self._progress
+        return idle if idle > 3 * self.job.interval + 3 * self.job.timeout + 5 else None
 
-    def _miss(self, now: float) -> None:
+    def _skip_missed(self, now: float) -> None:
         following = self._next_slot(now)
         count = round((following - self._slot) / self.job.interval)
         self._slot = following
         if self.job.endpoint is not None:
             self._observer.runs_missed(self.job.environment, self.job.endpoint, count)
-        _log.warning("%s: %d %s missed", self.job.key, count, "turn" if count == 1 else "turns")
+        _log.warning("%s: %d scheduled %s skipped", self.job.key, count, "run" if count == 1 else "runs")
 
     def _next_slot(self, now: float) -> float:
         return self._slot + (math.floor((now - self._slot) / self.job.interval) + 1) * self.job.interval
 
 
-class _WhenDue(BaseTrigger):  # type: ignore[misc]  # APScheduler 3 is untyped
-    """Leaves every decision to the turns: the scheduler lays them on the wall clock before it looks."""
+class _PlaceholderTrigger(BaseTrigger):  # type: ignore[misc]  # APScheduler 3 is untyped
+    """Returns placeholder times: the scheduler replaces each of them before it checks the jobs."""
 
     def get_next_fire_time(self, _previous: datetime | None, now: datetime) -> datetime:
-        """Return a time that is replaced before it comes."""
+        """Return a time in the far future, which is replaced before it is reached."""
         return datetime.fromtimestamp(now.timestamp() + _FAR, UTC)
 
 
-class _ThreadPerTurn(BaseExecutor):  # type: ignore[misc]
-    """Runs each turn in a daemon thread of its own: one that hangs neither starves another nor holds up the exit."""
+class _ThreadPerRun(BaseExecutor):  # type: ignore[misc]
+    """Runs each run in its own daemon thread, so that a hanging run blocks neither other runs nor the exit."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -139,21 +139,23 @@ class _ThreadPerTurn(BaseExecutor):  # type: ignore[misc]
     def _run(self, job: ScheduledJob) -> None:
         try:
             job.func()
-        except Exception as error:  # noqa: BLE001 - what a thread lets through is printed with its text
-            _log.error("%s: a turn failed", job.id, extra=fields(fault=describe_exception(error)))
+        except Exception as error:  # noqa: BLE001 - the traceback of a thread would print the text of the exception
+            _log.error("%s: run failed with an internal error", job.id, extra=fields(fault=describe_exception(error)))
         finally:
             self._run_job_success(job.id, [])
             self._scheduler.wakeup()
 
 
 class _MonotonicScheduler(BackgroundScheduler):  # type: ignore[misc]
-    def __init__(self, turns: dict[str, _Turns], clock: Clock) -> None:
+    """Converts the next run time of each job to the wall clock before it checks the jobs."""
+
+    def __init__(self, schedules: dict[str, _JobSchedule], clock: Clock) -> None:
         super().__init__(
             timezone=UTC,
-            executors={"default": _ThreadPerTurn()},
+            executors={"default": _ThreadPerRun()},
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
         )
-        self._turns = turns
+        self._schedules = schedules
         self._clock = clock
 
     def _process_jobs(self) -> float:
@@ -161,78 +163,82 @@ class _MonotonicScheduler(BackgroundScheduler):  # type: ignore[misc]
             store = self._jobstores["default"]
             now, wall = self._clock.now(), self._clock.wall()
             for job in store.get_all_jobs():
-                turns = self._turns.get(job.id)
-                if turns is None:
+                schedule = self._schedules.get(job.id)
+                if schedule is None:
                     continue
                 try:
-                    due = turns.due(now)
-                except Exception as error:  # noqa: BLE001 - it would end the one thread that all jobs depend on
-                    _log.error("%s: its turn cannot be told", job.id, extra=fields(fault=describe_exception(error)))
+                    due = schedule.due(now)
+                except Exception as error:  # noqa: BLE001 - it would end the scheduler's thread
+                    _log.error(
+                        "%s: cannot compute the next run time", job.id, extra=fields(fault=describe_exception(error))
+                    )
                     continue
                 moment = wall + due - now
-                if turns.laid is not None and abs(moment - turns.laid) < _AS_GOOD:
+                if schedule.wall_time is not None and abs(moment - schedule.wall_time) < _TOLERANCE:
                     continue
-                turns.laid = moment
-                # As the scheduler itself does it; `modify` would wake the scheduler, which is us.
+                schedule.wall_time = moment
+                # `modify` would wake the scheduler, which is running this method.
                 job._modify(next_run_time=datetime.fromtimestamp(moment, UTC))  # noqa: SLF001
                 store.update_job(job)
         wait = super()._process_jobs()
-        return LONGEST_WAIT if wait is None else min(wait, LONGEST_WAIT)
+        return MAX_WAIT if wait is None else min(wait, MAX_WAIT)
 
 
-class Schedule:
-    """The jobs of all environments, from `start` to `stop`."""
+class Scheduler:
+    """Runs the jobs of all environments between `start` and `stop`."""
 
-    def __init__(self, observer: Observer, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, observer: RunObserver, clock: Clock = SYSTEM_CLOCK) -> None:
         self._observer = observer
         self._clock = clock
-        self._turns: dict[str, _Turns] = {}
-        self._scheduler = _MonotonicScheduler(self._turns, clock)
+        self._schedules: dict[str, _JobSchedule] = {}
+        self._scheduler = _MonotonicScheduler(self._schedules, clock)
 
     def start(self) -> None:
-        """Let the turns come."""
+        """Start the scheduler."""
         self._scheduler.start()
 
     def stop(self) -> None:
-        """Let no further turn begin; those under way are not waited for."""
+        """Start no further run. Runs in progress are not waited for."""
         self._scheduler.shutdown(wait=False)
 
     def put(self, job: Job, delay: float) -> None:
-        """Add `job`, or replace the one of the same key; its first turn comes in `delay` seconds."""
-        turns = _Turns(job, self._clock.now() + delay, self._clock, self._observer)
+        """Add `job`, or replace the job with the same key. Its first run starts in `delay` seconds."""
+        schedule = _JobSchedule(job, self._clock.now() + delay, self._clock, self._observer)
 
-        def turn() -> None:
-            turns.begin()
+        def run() -> None:
+            schedule.begin()
             try:
                 job.run()
             finally:
-                turns.end()
+                schedule.end()
 
-        self._turns[job.key] = turns
-        self._scheduler.add_job(turn, _WhenDue(), id=job.key, replace_existing=True, next_run_time=datetime.now(UTC))
+        self._schedules[job.key] = schedule
+        self._scheduler.add_job(
+            run, _PlaceholderTrigger(), id=job.key, replace_existing=True, next_run_time=datetime.now(UTC)
+        )
 
     def remove(self, environment: str) -> None:
-        """Take the jobs of `environment` away."""
-        for job in [turns.job for turns in self._turns.values() if turns.job.environment == environment]:
+        """Remove the jobs of `environment`."""
+        for job in [schedule.job for schedule in self._schedules.values() if schedule.job.environment == environment]:
             self.remove_job(environment, job.name)
 
     def remove_job(self, environment: str, name: str) -> None:
-        """Take one job of `environment` away, if it is there."""
+        """Remove one job of `environment`, if it exists."""
         key = f"{environment} {name}"
-        if self._turns.pop(key, None) is not None:
-            with contextlib.suppress(JobLookupError):  # the schedule has stopped
+        if self._schedules.pop(key, None) is not None:
+            with contextlib.suppress(JobLookupError):  # the scheduler has stopped
                 self._scheduler.remove_job(key)
 
     def wake(self) -> None:
-        """Look at the jobs now: one of them may want an extra turn."""
+        """Check the jobs now, because an additional run may be due."""
         self._scheduler.wakeup()
 
     def stalled(self) -> list[str]:
-        """Say which jobs have made no progress for too long, in words; empty while all is well."""
+        """Return one text per job that has made no progress for too long."""
         now = self._clock.now()
-        standstills = [(turns.job, turns.stalled_for(now)) for turns in list(self._turns.values())]
+        stalls = [(schedule.job, schedule.stalled_for(now)) for schedule in list(self._schedules.values())]
         return [
             f"the {job.name} job of {job.environment} has made no progress for {seconds:.0f} s"
-            for job, seconds in standstills
+            for job, seconds in stalls
             if seconds is not None
         ]

@@ -1,7 +1,7 @@
 """Persisted login state: field names, counted attempts, pauses and the start of the last login.
 
-One small JSON file in the state directory, replaced as a whole and written before each login leaves. It never stops
-the monitor: a file that cannot be read is replaced, a failure to write is logged once.
+The state is one small JSON file in the state directory, which is replaced as a whole before each login is sent. A
+problem with it never stops the monitor: an unreadable file is replaced, a failure to write is logged once.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from monitor.model import FieldNames
 from monitor.monitoring.negotiation import NEVER, STOPPED, LoginRecord, NameRecord, Weight, pause_after
 from monitor.monitoring.state_file import SALT_BYTES, StoredHost, StoredLogin, StoredName, StoredState, parse, read
 
-KEPT_CREDENTIALS = 4  # per token URL: changing credentials back must not begin a new count
+KEPT_CREDENTIALS = 4  # per token URL: a change back to earlier credentials must not start a new count
 _FINGERPRINT_BITS = 12
-_ROUNDS = 50_000  # of SHA-256 for a fingerprint that is written: about 30 ms
+_ROUNDS = 50_000  # of SHA-256 for a persisted fingerprint: about 30 ms
 _log = logging.getLogger(__name__)
 
 
@@ -38,17 +38,17 @@ class LoginKey(NamedTuple):
 
 
 class StateInUseError(Exception):
-    """Another monitor has this state directory."""
+    """Another monitor uses this state directory."""
 
 
 class State:
-    """The login state of one monitor, shared by its environments. Safe to use from many threads at once."""
+    """The login state of one monitor, shared by its environments. Thread-safe."""
 
     def __init__(self, directory: Path | None, *, shared: bool = False, clock: Clock = SYSTEM_CLOCK) -> None:
-        """Read the state in `directory`; without one, nothing outlives this process.
+        """Load the state from `directory`; if it is None, nothing is persisted.
 
-        With `shared`, a directory that another monitor has is read and left as it is; without, it
-        is a `StateInUseError`.
+        Raises `StateInUseError` if another monitor uses the directory, unless it is `shared`: then the state is loaded
+        and never saved.
         """
         self._path = directory / "state.json" if directory else None
         self._clock = clock
@@ -56,16 +56,16 @@ class State:
         self._login_locks: defaultdict[LoginKey, threading.Lock] = defaultdict(threading.Lock)
         self._lock_file: int | None = None
         self._writable = self._path is not None
-        self._complaint = ""  # the newest that was logged; empty since the file was written
+        self._problem = ""  # the last one that was logged; empty after a save succeeds
         if directory is not None:
             try:
-                self._take(directory / "lock")
+                self._lock(directory / "lock")
             except BlockingIOError:
                 if not shared:
                     raise StateInUseError(directory) from None
                 self._writable = False
             except OSError as error:
-                self._complain("cannot be locked: a second monitor could use it too", error)
+                self._warn_once("cannot be locked: a second monitor could use it too", error)
         self._salt = secrets.token_hex(SALT_BYTES)
         self._records: dict[LoginKey, LoginRecord] = {}  # the most recently used last
         self._granted: dict[str, FieldNames] = {}
@@ -75,64 +75,64 @@ class State:
 
     @property
     def why_not_persisted(self) -> str:
-        """Why nothing that is saved outlives this process, as text; empty if it does."""
+        """The reason why the state is not persisted, as text; empty if it is persisted."""
         if self._path is None:
             return "TIGR_STATE_DIR is not set"
         if not self._writable:
-            return "the monitor that runs has the state directory, and does not learn of it"
-        return "the state directory cannot be written" if self._complaint else ""
+            return "the running monitor uses the state directory and is not informed"
+        return "the state directory cannot be written" if self._problem else ""
 
     def fingerprint(self, *credentials: str) -> int:
-        """Tell one set of credentials from another, for storing.
+        """Return a fingerprint that distinguishes one set of credentials from another in the state file.
 
-        It does not help to guess a password. It is made of all credentials together, so the file alone lets nobody
-        try one. It is cut to 12 bits, so a reader who holds all others as well finds one in 4096 of all wrong
-        passwords to fit, and confirms none; and each that is tried costs the 50,000 rounds anew, because of the salt.
-        The salt never changes while the file lives: a second copy reveals no more than the first. The price: one
-        changed password in 4096 looks like the old one, and waits for the pause to end or for a reload.
+        The fingerprint does not help to guess a password. It depends on all credentials, so the file alone is not
+        sufficient to try one. It has 12 bits, so even with all other credentials known, one in 4096 wrong passwords
+        matches and no password is confirmed. The salt makes each try cost 50,000 rounds, and it never changes while the
+        file exists, so a second copy reveals nothing more. The cost: one in 4096 changed passwords matches the old one,
+        and then the login waits for the end of the pause or for a reload.
         """
         joined = "\0".join(credentials).encode()
-        rounds = 1 if self._path is None else _ROUNDS  # without a file nobody sees it
+        rounds = 1 if self._path is None else _ROUNDS  # without a file it is never stored
         digest = hashlib.pbkdf2_hmac("sha256", joined, bytes.fromhex(self._salt), rounds)
         return int.from_bytes(digest[:4], "big") >> (32 - _FINGERPRINT_BITS)
 
     def use(self, environment: str, key: LoginKey) -> None:
-        """Note that `environment` logs in with these credentials, so that their record is kept."""
+        """Register the credentials that `environment` uses, so that their record is kept."""
         with self._mutex:
             self._used[environment] = key
 
     def login_lock(self, key: LoginKey) -> threading.Lock:
-        """Return the lock to hold during a login: some servers refuse two logins of one user at the same moment."""
+        """Return the lock to hold during a login, because some servers refuse two simultaneous logins of one user."""
         with self._mutex:
             return self._login_locks[key]
 
     def record(self, key: LoginKey) -> LoginRecord:
-        """Return the record of these credentials, empty if there is none."""
+        """Return the record of these credentials, or an empty one."""
         return self._records.get(key) or LoginRecord()
 
     def granted(self, token_url: str) -> FieldNames | None:
-        """Return the field names that this token URL has taken, whatever the credentials."""
+        """Return the field names that this token URL has accepted, with any credentials."""
         return self._granted.get(token_url)
 
     def last_login(self, environment: str) -> float:
-        """Return when the newest login run of `environment` began, on the monotonic clock."""
+        """Return the start of the last login run of `environment` on the monotonic clock."""
         return self._last_logins.get(environment, NEVER)
 
     def begin_login(self, key: LoginKey, record: LoginRecord, environment: str, began: float) -> None:
-        """Save, before a login leaves, that it does; `began` is the start of its run on the monotonic clock."""
+        """Save that a login is about to be sent; `began` is the start of its run on the monotonic clock."""
         with self._mutex:
             self._last_logins[environment] = began
             self._save(key, record)
 
     def save(self, key: LoginKey, record: LoginRecord, granted: FieldNames | None = None) -> None:
-        """Save `record`, and the field names that were granted; on disk before this returns, if there is a file."""
+        """Save `record` and the field names that were granted. The file is on disk when this returns."""
         with self._mutex:
             if granted is not None:
                 self._granted[key.token_url] = granted
             self._save(key, record)
 
     def close(self) -> None:
-        """Let another monitor have the directory."""
+        """Release the directory for another monitor."""
         if self._lock_file is not None:
             os.close(self._lock_file)
             self._lock_file = None
@@ -145,18 +145,18 @@ class State:
             return
         try:
             self._write()
-            self._complaint = ""
+            self._problem = ""
         except OSError as error:
-            self._complain("cannot be written: a restart will forget the login state", error)
+            self._warn_once("cannot be written: the login state would be lost at a restart", error)
 
     def _prune(self, token_url: str) -> None:
-        """Keep the records of a token URL that are in use, and the newest of the others."""
+        """Delete the records of a token URL that are not in use, except the most recently used."""
         in_use = set(self._used.values())
         others = [key for key in self._records if key.token_url == token_url and key not in in_use]
         for key in others[:-KEPT_CREDENTIALS]:
             del self._records[key]
 
-    def _take(self, path: Path) -> None:
+    def _lock(self, path: Path) -> None:
         number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -173,15 +173,15 @@ class State:
         except FileNotFoundError:
             return
         except OSError as error:
-            self._complain("cannot be read: starting with an empty one", error)
+            self._warn_once("cannot be read: starting with an empty state", error)
             return
         except ValueError:
-            what = "the state file is damaged or of another version: starting with an empty one"
-            _log.warning(what, extra=fields(path=self._path))
+            message = "the state file is damaged or has an unknown version: starting with an empty state"
+            _log.warning(message, extra=fields(path=self._path))
             return
         now, wall = self._clock.now(), self._clock.wall()
         self._salt = stored.salt
-        # A moment that lies in the future is a wall clock that was wrong: it counts as now.
+        # A stored time in the future comes from a wrong wall clock, so it counts as now.
         self._last_logins = {name: now - max(0.0, wall - moment) for name, moment in stored.last_logins.items()}
         for token_url, host in stored.hosts.items():
             if host.granted is not None:
@@ -207,16 +207,16 @@ class State:
             os.fsync(file.fileno())
         temporary.replace(self._path)
 
-    def _complain(self, what: str, error: OSError) -> None:
-        if what != self._complaint:  # once, until it works again
-            _log.warning("the state directory %s", what, extra=fields(path=self._path, error=error.strerror))
-        self._complaint = what
+    def _warn_once(self, problem: str, error: OSError) -> None:
+        if problem != self._problem:  # once until a save succeeds
+            _log.warning("the state directory %s", problem, extra=fields(path=self._path, error=error.strerror))
+        self._problem = problem
 
 
 def _record(login: StoredLogin, now: float, wall: float) -> LoginRecord:
-    """Return the record that was stored, with its moments on the monotonic clock."""
+    """Return the stored record with its times converted to the monotonic clock."""
     resume_at = NEVER
-    if login.resume_at is not None:  # a pause longer than any comes from a wall clock that was wrong
+    if login.resume_at is not None:  # a longer pause than the maximum comes from a wrong wall clock
         resume_at = now + min(max(0.0, login.resume_at - wall), pause_after(login.pauses))
     return LoginRecord(
         names=_names(login.names),
@@ -232,17 +232,17 @@ def _record(login: StoredLogin, now: float, wall: float) -> LoginRecord:
 
 def _names(stored: Mapping[FieldNames, StoredName]) -> Mapping[FieldNames, NameRecord]:
     empty = StoredName()
-    found = {names: stored.get(names, empty) for names in FieldNames}
+    complete = {names: stored.get(names, empty) for names in FieldNames}
     return MappingProxyType(
         {
             names: NameRecord(None if name.refusal is None else Weight(name.refusal), name.responses)
-            for names, name in found.items()
+            for names, name in complete.items()
         }
     )
 
 
 def _stored(fingerprint: int, record: LoginRecord, offset: float) -> StoredLogin:
-    """Return the record for the file; `offset` is wall clock minus monotonic clock, in seconds."""
+    """Return the record in the format of the file; `offset` is wall clock minus monotonic clock, in seconds."""
     return StoredLogin(
         fingerprint=fingerprint,
         names={

@@ -1,4 +1,4 @@
-"""Format of the state file: JSON of version 2, with times as Unix seconds. Version 1 is converted."""
+"""Format of the state file: JSON, version 2, with times in Unix seconds. Version 1 is converted."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class _Stored(BaseModel):
 
 
 class StoredName(_Stored):
-    """Responses to one pair of field names."""
+    """Responses to requests with one pair of field names."""
 
     refusal: Annotated[int, Field(ge=0, le=max(Weight))] | None = None
     responses: Count = 0
 
 
 class StoredLogin(_Stored):
-    """`LoginRecord` of one set of credentials, which only the fingerprint identifies."""
+    """`LoginRecord` of one set of credentials, identified by a fingerprint."""
 
     fingerprint: Count
     names: dict[FieldNames, StoredName] = Field(default_factory=dict)
@@ -61,7 +61,7 @@ class StoredState(_Stored):
 
     version: Literal[2] = VERSION
     salt: Annotated[str, Field(pattern=rf"^[0-9a-f]{{{2 * SALT_BYTES}}}$")]
-    last_logins: dict[str, UnixSeconds] = Field(default_factory=dict)  # by environment: start of the newest run
+    last_logins: dict[str, UnixSeconds] = Field(default_factory=dict)  # by environment: start of the last run
     hosts: dict[str, StoredHost] = Field(default_factory=dict)  # by token URL
 
 
@@ -91,10 +91,10 @@ def parse(content: bytes) -> StoredState:
 
 
 def _converted(stored: Mapping[str, Any]) -> StoredState:
-    """Take over field names and pauses of version 1, which counted attempts without a limit.
+    """Convert the field names and pauses of version 1, which counted attempts without a limit.
 
-    Only one of its attempts is counted: it rejected right credentials on servers that take the other names.
-    Raises `ValueError`.
+    Only one of its attempts is counted, because version 1 also rejected correct credentials on servers that accept only
+    the other names. Raises `ValueError`.
     """
     state = StoredState(salt=stored.get("salt", ""))
     try:

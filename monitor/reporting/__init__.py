@@ -1,1 +1,1 @@
-"""What Results become: metrics, log lines and the status line."""
+"""Presentation of Results: metrics, event log and status line."""

@@ -1,4 +1,4 @@
-"""What the log tells of Results: one line per change of state, and every exchange at level debug."""
+"""Event log: one line per change of state, and every exchange at level debug."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from monitor.tigr.remedies import explain, next_login
 
 _log = logging.getLogger(__name__)
 _JOB = {Endpoint.TOKEN: "login", Endpoint.PING: "ping"}
-_WORTH_TELLING = frozenset(
-    {LoginCause.REJECTED, LoginCause.CREDENTIALS, LoginCause.OPERATOR}
-)  # the others are daily business
+# Causes of renewals that are logged; the others are routine.
+_LOGGED_CAUSES = frozenset({LoginCause.REJECTED, LoginCause.CREDENTIALS, LoginCause.OPERATOR})
 
 
 @dataclass(slots=True)
-class _Host:
-    """What was last told of one endpoint of one environment."""
+class _LoggedEndpoint:
+    """The logged state of one endpoint of one environment."""
 
     known: bool = False
     reason: Reason | None = None
@@ -30,48 +29,50 @@ class _Host:
 
 
 @dataclass(slots=True)
-class _Told:
-    hosts: dict[Endpoint, _Host] = field(default_factory=lambda: {endpoint: _Host() for endpoint in Endpoint})
+class _LoggedEnvironment:
+    endpoints: dict[Endpoint, _LoggedEndpoint] = field(
+        default_factory=lambda: {endpoint: _LoggedEndpoint() for endpoint in Endpoint}
+    )
     open: bool = False
 
 
-class Narrator:
-    """Writes the log lines of all environments. Safe to use from many threads at once."""
+class EventLog:
+    """Writes the log lines of all environments. Thread-safe."""
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
-        self._told: dict[str, _Told] = {}
+        self._logged: dict[str, _LoggedEnvironment] = {}
 
-    def forget(self, environment: str) -> None:
-        """Begin anew with an environment that was taken away, should it come back."""
+    def remove(self, environment: str) -> None:
+        """Discard the logged state of a removed environment."""
         with self._mutex:
-            self._told.pop(environment, None)
+            self._logged.pop(environment, None)
 
     def suppressed_at_start(self, name: str, *, rejected: bool, pause: float, wall: float) -> None:
-        """Log that logins are suppressed since before this start, for `pause` seconds; `wall` is the Unix time."""
-        cause = "these credentials were rejected" if rejected else "logins were sent whose responses never arrived"
+        """Log that logins were suppressed before this start; `pause` is in seconds, `wall` in Unix seconds."""
+        cause = "these credentials were rejected" if rejected else "earlier logins got no response"
         end = "logins have stopped" if math.isinf(pause) else f"logins are suppressed until {timestamp(wall + pause)}"
         _log.warning(
-            "%s: %s: %s before this start; changed credentials end this, and a reload (SIGHUP, once per rejection) or "
-            "SIGUSR1 allows one login",
+            "%s: %s: %s before this start; change the credentials to resume logins, or allow one login with a reload "
+            "(SIGHUP, once per rejection) or with SIGUSR1",
             name,
             end,
             cause,
         )
 
     def token_host_checked(self, check: HostCheck) -> None:
-        """Log the outcome of a connection to a token host, at level debug."""
+        """Log the outcome of a check of a token host at level debug."""
         reason = check.reason or "success"
         extra = fields(environment=check.environment, reason=check.reason, detail=check.detail or None)
         _log.debug("%s: token host check: %s", check.environment, reason, extra=extra)
 
     def record(self, result: Result) -> None:
-        """Tell what `result` changes."""
-        _tell_exchange(result)
+        """Log the changes of state that `result` causes."""
+        _log_exchange(result)
         with self._mutex:
-            told = self._told.setdefault(result.environment, _Told())
+            logged = self._logged.setdefault(result.environment, _LoggedEnvironment())
             if result.unauthenticated:
-                _tell_door(result, told)
+                _log_open_api(result, logged)
                 return
             if result.token_rejected:
                 _log.warning(
@@ -87,19 +88,19 @@ class Narrator:
                     result.environment,
                     result.token_lag,
                 )
-            _tell_state(result, told.hosts[result.endpoint])
-            _tell_login(result, told.hosts[result.endpoint])
+            _log_state(result, logged.endpoints[result.endpoint])
+            _log_login(result, logged.endpoints[result.endpoint])
 
 
-def _tell_exchange(result: Result) -> None:
+def _log_exchange(result: Result) -> None:
     if not _log.isEnabledFor(logging.DEBUG):
         return
-    what = "unauthenticated probe" if result.unauthenticated else _JOB[result.endpoint]
+    job = "unauthenticated probe" if result.unauthenticated else _JOB[result.endpoint]
     phases = {phase.value: round(seconds, 6) for phase, seconds in result.phases.items()}
     _log.debug(
         "%s: %s: %s",
         result.environment,
-        what,
+        job,
         result.reason or "success",
         extra=_fields(
             result,
@@ -114,34 +115,34 @@ def _tell_exchange(result: Result) -> None:
     )
 
 
-def _tell_door(result: Result, told: _Told) -> None:
+def _log_open_api(result: Result, logged: _LoggedEnvironment) -> None:
     is_open = result.success
-    if is_open and not told.open:
+    if is_open and not logged.open:
         _log.error("%s: the Client API accepts unauthenticated requests", result.environment, extra=_fields(result))
-    elif told.open and not is_open and result.reached:
+    elif logged.open and not is_open and result.reached:
         _log.info(
             "%s: the Client API no longer accepts unauthenticated requests", result.environment, extra=_fields(result)
         )
-    told.open = is_open if result.reached else told.open
+    logged.open = is_open if result.reached else logged.open
 
 
-def _tell_state(result: Result, host: _Host) -> None:
-    """Up, down and why, down for another reason, recovered after how long."""
+def _log_state(result: Result, endpoint: _LoggedEndpoint) -> None:
+    """Log the first success, each failure with a new reason, and each recovery with the duration of the outage."""
     job = _JOB[result.endpoint]
     if result.reason is None:
-        after = result.started_at + result.duration - host.failing_since
-        if host.reason is not None:
+        after = result.started_at + result.duration - endpoint.failing_since
+        if endpoint.reason is not None:
             _log.info(
                 "%s: %s works again",
                 result.environment,
                 job,
                 extra=_fields(result, after=durations.text(round(max(after, 0.0)))),
             )
-        elif not host.known:
+        elif not endpoint.known:
             _log.info("%s: %s works", result.environment, job, extra=_fields(result))
-    elif result.reason is not host.reason or result.credentials_rejected:  # of those, each begins a pause
-        if host.reason is None:
-            host.failing_since = result.started_at
+    elif result.reason is not endpoint.reason or result.credentials_rejected:  # each rejection starts a pause
+        if endpoint.reason is None:
+            endpoint.failing_since = result.started_at
         explanation = explain(result)
         _log.warning(
             "%s: %s failed: %s%s",
@@ -151,25 +152,25 @@ def _tell_state(result: Result, host: _Host) -> None:
             _pause(result),
             extra=_fields(result, means=explanation.means, next=explanation.next_step),
         )
-    host.known, host.reason = True, result.reason
+    endpoint.known, endpoint.reason = True, result.reason
 
 
 def _pause(result: Result) -> str:
     return f": credentials rejected, {next_login(result)}" if result.credentials_rejected else ""
 
 
-def _tell_login(result: Result, host: _Host) -> None:
+def _log_login(result: Result, endpoint: _LoggedEndpoint) -> None:
     name = result.environment
-    if result.success and result.cause in _WORTH_TELLING:
+    if result.success and result.cause in _LOGGED_CAUSES:
         _log.info("%s: token renewed", name, extra=_fields(result, cause=result.cause))
     if result.field_names_settled and result.field_names is not None:
         setting = f"TIGR_ENVIRONMENTS__{name.upper()}__FORM_FIELDS={result.field_names}"
         names = {FieldNames.DOCUMENTED: "Username and Password", FieldNames.RFC6749: "username and password"}
-        _log.info("%s: the server takes the form fields %s; %s pins them", name, names[result.field_names], setting)
-    if result.success and result.warnings != host.warnings:
-        for warning in set(result.warnings) - set(host.warnings):
+        _log.info("%s: the server accepts the form fields %s; %s pins them", name, names[result.field_names], setting)
+    if result.success and result.warnings != endpoint.warnings:
+        for warning in set(result.warnings) - set(endpoint.warnings):
             _log.warning("%s: %s", name, warning, extra=_fields(result))
-        host.warnings = result.warnings
+        endpoint.warnings = result.warnings
 
 
 def _fields(result: Result, **more: object) -> dict[str, dict[str, object]]:

@@ -1,4 +1,4 @@
-"""Every metric, declared once, and what a Result means for each: the public interface, as the README's table has it."""
+"""Metrics: their declaration, and the changes that a Result causes. They are a public interface (README, Metrics)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from monitor.model import Endpoint, HostCheck, LoginCause, Phase, Reason, Result
 if TYPE_CHECKING:
     from monitor.config.settings import EnvironmentSettings
 
-# Seconds; fixed for ever, or histograms of two versions could not be added up.
+# Seconds. They never change, because histograms with different buckets cannot be added up.
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30)
 OUTCOMES = ("success", *Reason)
 _HOST = ("environment", "endpoint")
@@ -40,8 +40,8 @@ Kept = TypeVar("Kept", bound=MetricWrapperBase)
 _log = logging.getLogger(__name__)
 
 
-class Live(Protocol):
-    """State of an environment that is read at a scrape; `monitor.monitoring.environment` documents the members."""
+class EnvironmentReadings(Protocol):
+    """State of an environment at a scrape; `monitor.monitoring.environment` documents the members."""
 
     @property
     def token(self) -> Token | None: ...
@@ -51,88 +51,111 @@ class Live(Protocol):
     def backoff(self, endpoint: Endpoint) -> float: ...
 
 
-Reading = Iterable[tuple[tuple[str, ...], float]]  # further label values, and the value
+Reading = Iterable[tuple[tuple[str, ...], float]]  # further label values and the value, per series
 
 
 class Metrics:
-    """The metrics of one monitor. Safe to use from many threads at once: a scrape sees each Result whole or not."""
+    """The metrics of one monitor. Thread-safe: a scrape sees each Result completely or not at all."""
 
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._mutex = threading.Lock()
-        self._watched: dict[str, Live] = {}
-        self._turn_began: dict[tuple[str, Endpoint], float] = {}  # of turns whose first request did not decide
-        # What the series of a host say at the moment: only what a Result changes is touched.
+        self._readings: dict[str, EnvironmentReadings] = {}
+        self._run_began: dict[tuple[str, Endpoint], float] = {}  # Unix seconds, of runs whose first request was retried
+        # Current label values of each endpoint, so that a Result updates only the series that change.
         self._failing: dict[tuple[str, Endpoint], Reason] = {}
         self._tls_version: dict[tuple[str, Endpoint], str] = {}
         self._registry = registry = CollectorRegistry(auto_describe=False)
         self._of_environments: list[MetricWrapperBase] = []
 
-        def gauge(name: str, says: str, *labels: str) -> Gauge:
-            return self._keep(Gauge(name, says, labels, registry=registry))
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return self._keep(Gauge(name, text, labels, registry=registry))
 
-        def counter(name: str, says: str, *labels: str) -> Counter:
-            return self._keep(Counter(name, says, labels, registry=registry))
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return self._keep(Counter(name, text, labels, registry=registry))
 
-        self._up = gauge("tigr_up", "Whether the newest turn did its job: 1 it did, 0 it did not.", *_HOST)
+        self._up = gauge("tigr_up", "Whether the most recent probe succeeded (1) or failed (0).", *_HOST)
         self._duration = self._keep(
             Histogram(
                 "tigr_request_duration_seconds",
-                "Duration of the requests that did their job, from name resolution to the last byte of the body.",
+                "Duration of successful requests, from the start of name resolution to the last byte of the body.",
                 _HOST,
                 buckets=BUCKETS,
                 registry=registry,
             )
         )
-        self._unauthorized = counter("tigr_unauthorized", "Answers 401.", *_HOST)
-        self._requests = counter("tigr_requests", "Requests by outcome: success, or why not.", *_HOST, "outcome")
+        self._unauthorized = counter("tigr_unauthorized", "Responses with status 401.", *_HOST)
+        self._requests = counter("tigr_requests", "Requests by outcome: success or a reason.", *_HOST, "outcome")
         self._failure = gauge(
-            "tigr_failure", "1 for the reason of the newest failure while it lasts.", *_HOST, "reason"
+            "tigr_failure", "1 for the reason of the current failure, 0 for every other reason.", *_HOST, "reason"
         )
-        self._phase = gauge("tigr_request_phase_seconds", "Phases of the newest request.", *_HOST, "phase")
-        self._consecutive = gauge("tigr_consecutive_failures", "Failures in a row; 0 after a success.", *_HOST)
-        self._interval = gauge("tigr_interval_seconds", "The configured interval of these turns.", *_HOST)
-        self._attempt = gauge("tigr_last_attempt_timestamp_seconds", "When the newest turn began.", *_HOST)
-        self._last_success = gauge("tigr_last_success_timestamp_seconds", "When the newest success ended.", *_HOST)
+        self._phase = gauge("tigr_request_phase_seconds", "Phases of the most recent request.", *_HOST, "phase")
+        self._consecutive = gauge("tigr_consecutive_failures", "Consecutive failures; 0 after a success.", *_HOST)
+        self._interval = gauge("tigr_interval_seconds", "The configured probe interval.", *_HOST)
+        self._attempt = gauge("tigr_last_attempt_timestamp_seconds", "Start of the most recent probe.", *_HOST)
+        self._last_success = gauge("tigr_last_success_timestamp_seconds", "End of the most recent success.", *_HOST)
         self._token_rejected = counter(
             "tigr_token_rejected",
-            "Pings answered 401 with the newest token while it had not expired by our clock.",
+            "Pings refused with 401 although the token was the current one and had not expired by our clock.",
             "environment",
         )
         self._renewals = counter("tigr_token_renewals", "Logins attempted, by cause.", "environment", "cause")
         self._reachable = gauge(
-            "tigr_api_reachable", "Whether the Client API host answered HTTP in its newest turn.", "environment"
+            "tigr_api_reachable",
+            "Whether the Client API host sent an HTTP response to its most recent probe (1) or not (0).",
+            "environment",
         )
         self._token_host = gauge(
             "tigr_token_host_reachable",
-            "Whether the most recent TLS connection to the token host (login or connection check) succeeded.",
+            "Whether the most recent TLS connection to the token host (login or connection check) succeeded (1) "
+            "or failed (0).",
             "environment",
         )
         self._open = gauge(
             "tigr_api_open",
-            "Whether the API responded to the most recent probe without a token with a well-formed pong.",
+            "Whether the most recent unauthenticated probe got a 200 with a well-formed pong (1) or not (0).",
             "environment",
         )
         self._certificate = gauge(
-            "tigr_certificate_expiry_timestamp_seconds", "When the host's certificate ends, as last seen.", *_HOST
+            "tigr_certificate_expiry_timestamp_seconds",
+            "Expiry (notAfter) of the host's certificate, as last seen.",
+            *_HOST,
         )
-        self._tls = gauge("tigr_tls_info", "TLS version of the newest handshake.", *_HOST, "version")
-        self._offset = gauge("tigr_clock_offset_seconds", "The server's clock minus ours.", "environment")
-        self._delay = gauge("tigr_schedule_delay_seconds", "How late the newest turn started.", *_HOST)
-        self._missed = counter("tigr_schedule_missed", "Turns that did not happen.", *_HOST)
-        self._info = gauge("tigr_environment_info", "The hosts.", "environment", "token_host", "api_host")
-        self._declare_live()
+        self._tls = gauge(
+            "tigr_tls_info",
+            "Protocol version of the most recent TLS handshake; the value is always 1.",
+            *_HOST,
+            "version",
+        )
+        self._offset = gauge(
+            "tigr_clock_offset_seconds", "Server clock minus local clock at the middle of the request.", "environment"
+        )
+        self._delay = gauge("tigr_schedule_delay_seconds", "Delay of the start of the most recent run.", *_HOST)
+        self._missed = counter("tigr_schedule_missed", "Scheduled probes that were skipped.", *_HOST)
+        self._info = gauge(
+            "tigr_environment_info",
+            "Hosts of the environment; the value is always 1.",
+            "environment",
+            "token_host",
+            "api_host",
+        )
+        self._declare_computed()
         self._reload_successful = Gauge(
             "tigr_config_last_reload_successful",
-            "Whether the settings were last read without error.",
+            "Whether the last configuration reload attempt was successful.",
             registry=registry,
         )
         self._reload_time = Gauge(
             "tigr_config_last_reload_success_timestamp_seconds",
-            "When the settings were last read without error.",
+            "Timestamp of the last successful configuration reload.",
             registry=registry,
         )
-        build = Gauge("tigr_build_info", "Version of the monitor.", ("version", "python"), registry=registry)
+        build = Gauge(
+            "tigr_build_info",
+            "Versions of the monitor and of Python; the value is always 1.",
+            ("version", "python"),
+            registry=registry,
+        )
         build.labels(__version__, platform.python_version()).set(1)
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
@@ -141,44 +164,44 @@ class Metrics:
         self._of_environments.append(metric)
         return metric
 
-    def _declare_live(self) -> None:
-        """Declare what is computed at a scrape."""
+    def _declare_computed(self) -> None:
+        """Declare the gauges that are computed at a scrape."""
 
-        def live(name: str, says: str, read: Callable[[Live], Reading], *labels: str) -> None:
-            self._registry.register(_Live(name, says, ("environment", *labels), lambda: self._watched, read))
+        def at_scrape(name: str, text: str, read: Callable[[EnvironmentReadings], Reading], *labels: str) -> None:
+            self._registry.register(_ComputedGauge(name, text, ("environment", *labels), lambda: self._readings, read))
 
-        live(
+        at_scrape(
             "tigr_token_expiry_headroom_seconds",
-            "Seconds until the token in hand expires, negative once it has.",
+            "Seconds until the current token expires, negative after expiry.",
             lambda environment: _unlabelled(environment.headroom()),
         )
-        live(
+        at_scrape(
             "tigr_token_expiry_timestamp_seconds",
-            "When the token in hand expires.",
+            "Expiry of the current token.",
             lambda environment: _unlabelled(environment.token.expires_at if environment.token else None),
         )
-        live(
+        at_scrape(
             "tigr_token_lifetime_seconds",
-            "The lifetime that the token in hand was granted with.",
+            "Lifetime with which the current token was granted, capped by the JWT's own.",
             lambda environment: _unlabelled(environment.token.lifetime if environment.token else None),
         )
-        live(
+        at_scrape(
             "tigr_credentials_rejected",
-            "Whether the authorization server has rejected these credentials and logins are suppressed.",
+            "1 while the authorization server has rejected these credentials and logins are suppressed, else 0.",
             lambda environment: _unlabelled(float(environment.credentials_rejected)),
         )
-        live(
+        at_scrape(
             "tigr_backoff_seconds",
             "Seconds until the next attempt is allowed; 0 when nothing delays it, +Inf while logins are stopped.",
             lambda environment: [((endpoint,), environment.backoff(endpoint)) for endpoint in Endpoint],
             "endpoint",
         )
 
-    def watch(self, settings: EnvironmentSettings, live: Live) -> None:
-        """Export an environment, from now on or with new settings; what was counted stays."""
+    def add(self, settings: EnvironmentSettings, readings: EnvironmentReadings) -> None:
+        """Export an environment, or replace its settings. Counters keep their values."""
         name = settings.name
         with self._mutex:
-            self._watched[name] = live
+            self._readings[name] = readings
             intervals = {Endpoint.TOKEN: settings.auth_interval, Endpoint.PING: settings.ping_interval}
             for endpoint, interval in intervals.items():
                 self._interval.labels(name, endpoint).set(interval)
@@ -196,20 +219,20 @@ class Metrics:
             self._info.remove_by_labels({"environment": name})
             self._info.labels(name, _host(settings.token_url), _host(settings.api_url)).set(1)
 
-    def forget(self, environment: str) -> None:
-        """Export nothing of an environment any more."""
+    def remove(self, environment: str) -> None:
+        """Remove all series of an environment."""
         with self._mutex:
-            self._watched.pop(environment, None)
+            self._readings.pop(environment, None)
             for metric in self._of_environments:
                 metric.remove_by_labels({"environment": environment})
             for endpoint in Endpoint:
-                for known in (self._turn_began, self._failing, self._tls_version):
+                for known in (self._run_began, self._failing, self._tls_version):
                     known.pop((environment, endpoint), None)
 
     def record(self, result: Result) -> None:
-        """Take a Result over into the metrics; one that comes too late for its environment is dropped."""
+        """Update the metrics from a Result. A Result of a removed environment is dropped."""
         with self._mutex:
-            if result.environment in self._watched:
+            if result.environment in self._readings:
                 self._record(result)
 
     def _record(self, result: Result) -> None:
@@ -218,12 +241,12 @@ class Metrics:
             self._open.labels(result.environment).set(result.success)
             return
         self._count(result)
-        self._record_newest(result)
+        self._record_last(result)
         if not result.retried:
-            self._record_turn(result)
+            self._record_decisive(result)
 
     def _record_host(self, result: Result) -> None:
-        """What an answer tells of the host, whatever was asked."""
+        """Update the state of the host, which does not depend on the kind of request."""
         name, endpoint = result.environment, result.endpoint
         if result.certificate_expiry is not None:
             self._certificate.labels(name, endpoint).set(result.certificate_expiry)
@@ -252,7 +275,7 @@ class Metrics:
         if result.cause is not None:
             self._renewals.labels(name, result.cause).inc()
 
-    def _record_newest(self, result: Result) -> None:
+    def _record_last(self, result: Result) -> None:
         name, endpoint = result.environment, result.endpoint
         if result.clock_offset is not None:
             self._offset.labels(name).set(result.clock_offset)
@@ -261,12 +284,12 @@ class Metrics:
                 self._phase.labels(name, endpoint, phase).set(result.phases[phase])
             else:
                 self._phase.remove(name, endpoint, phase)
-        began = min(self._turn_began.pop((name, endpoint), result.started_at), result.started_at)
+        began = min(self._run_began.pop((name, endpoint), result.started_at), result.started_at)
         self._attempt.labels(name, endpoint).set(began)
         if result.retried:
-            self._turn_began[name, endpoint] = began
+            self._run_began[name, endpoint] = began
 
-    def _record_turn(self, result: Result) -> None:
+    def _record_decisive(self, result: Result) -> None:
         host = result.environment, result.endpoint
         before = self._failing.pop(host, None)
         if before is not None:
@@ -283,9 +306,9 @@ class Metrics:
             self._consecutive.labels(*host).inc()
 
     def token_host_checked(self, check: HostCheck) -> None:
-        """Export the outcome of a connection to a token host; an internal fault leaves its state unknown."""
+        """Export the outcome of a check of a token host. After an internal error its state is unknown."""
         with self._mutex:
-            if check.environment not in self._watched or check.reason is Reason.INTERNAL:
+            if check.environment not in self._readings or check.reason is Reason.INTERNAL:
                 return
             self._token_host.labels(check.environment).set(check.reachable)
             self._record_tls_version(check.environment, Endpoint.TOKEN, check.tls_version)
@@ -293,66 +316,66 @@ class Metrics:
                 self._certificate.labels(check.environment, Endpoint.TOKEN).set(check.certificate_expiry)
 
     def certificate_seen(self, environment: str, endpoint: Endpoint, expiry: float) -> None:
-        """Export when a certificate ends that did not verify, in Unix seconds."""
+        """Export the expiry (Unix seconds) of a certificate that failed verification."""
         with self._mutex:
-            if environment in self._watched:
+            if environment in self._readings:
                 self._certificate.labels(environment, endpoint).set(expiry)
 
     def run_started(self, environment: str, endpoint: Endpoint, delay: float) -> None:
-        """Export that a turn began, `delay` seconds late."""
+        """Export the delay of a run that started `delay` seconds late."""
         with self._mutex:
-            if environment in self._watched:
+            if environment in self._readings:
                 self._delay.labels(environment, endpoint).set(delay)
 
     def runs_missed(self, environment: str, endpoint: Endpoint, count: int) -> None:
-        """Count turns that did not happen."""
+        """Count scheduled runs that were skipped."""
         with self._mutex:
-            if environment in self._watched:
+            if environment in self._readings:
                 self._missed.labels(environment, endpoint).inc(count)
 
     def reloaded(self, moment: float | None) -> None:
-        """Export that the settings were read at `moment`, in Unix seconds; None: that they could not be."""
+        """Export the time of a successful reload in Unix seconds; None for a failed reload."""
         with self._mutex:
             self._reload_successful.set(moment is not None)
             if moment is not None:
                 self._reload_time.set(moment)
 
     def render(self, accept: str) -> tuple[str, bytes]:
-        """Return content type and body for a scraper that accepts `accept`."""
+        """Return the content type and the body for the value `accept` of the Accept header."""
         encode, content_type = choose_encoder(accept)
         with self._mutex:
             return content_type, encode(self._registry)
 
 
-class _Live(Collector):
-    """A gauge that is read at the scrape. A reading that fails costs its own series, not the scrape."""
+class _ComputedGauge(Collector):
+    """A gauge that is computed at a scrape. If that fails, its series are missing and the scrape succeeds."""
 
     def __init__(
         self,
         name: str,
-        says: str,
+        text: str,
         labels: tuple[str, ...],
-        watched: Callable[[], dict[str, Live]],
-        read: Callable[[Live], Reading],
+        readings: Callable[[], dict[str, EnvironmentReadings]],
+        read: Callable[[EnvironmentReadings], Reading],
     ) -> None:
         self._name = name
-        self._says = says
+        self._text = text
         self._labels = labels
-        self._watched = watched
+        self._readings = readings
         self._read = read
         self._failing = False
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the gauge with what can be read."""
-        family = GaugeMetricFamily(self._name, self._says, labels=self._labels)
-        for environment, live in self._watched().items():
+        """Yield the gauge with the series that can be computed."""
+        family = GaugeMetricFamily(self._name, self._text, labels=self._labels)
+        for environment, readings in self._readings().items():
             try:
-                for labels, value in self._read(live):
+                for labels, value in self._read(readings):
                     family.add_metric((environment, *labels), value)
-            except Exception as error:  # noqa: BLE001 - whatever it is: see above
+            except Exception as error:  # noqa: BLE001 - any exception: the class states why
                 if not self._failing:
                     _log.error(
-                        "a metric cannot be read", extra=fields(metric=self._name, fault=describe_exception(error))
+                        "cannot compute a metric", extra=fields(metric=self._name, fault=describe_exception(error))
                     )
                 self._failing = True
         yield family

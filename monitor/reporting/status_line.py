@@ -1,4 +1,4 @@
-"""One line in words about every environment: what `systemctl status` shows."""
+"""Status line: the state of every environment in one line, for `systemctl status`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Protocol
 from monitor.clock import Clock
 from monitor.model import Endpoint, Reason, Result
 
-MOST = 8  # environments that are told one by one; of more, only those with trouble
+MAX_ENVIRONMENTS = 8  # environments that are listed; of more, only those with failures are listed
 _NAMES = {Endpoint.TOKEN: "LOGIN", Endpoint.PING: "PING"}
 
 
-class Live(Protocol):
-    """What is asked of an environment at the moment. See `monitor.monitoring.environment` for the meanings."""
+class EnvironmentStatus(Protocol):
+    """Current state of an environment; `monitor.monitoring.environment` documents the members."""
 
     @property
     def credentials_rejected(self) -> bool: ...
@@ -23,52 +23,52 @@ class Live(Protocol):
     def backoff(self, endpoint: Endpoint) -> float: ...
 
 
-class Summary:
-    """Remembers how each endpoint fared last. Safe to use from many threads at once."""
+class StatusLine:
+    """Keeps the most recent outcome of each endpoint. Thread-safe."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._newest: dict[tuple[str, Endpoint], Reason | None] = {}
+        self._outcomes: dict[tuple[str, Endpoint], Reason | None] = {}
 
     def record(self, result: Result) -> None:
-        """Take in what decides how an endpoint is."""
+        """Store the outcome of a decisive Result."""
         if not (result.retried or result.unauthenticated):
-            self._newest[result.environment, result.endpoint] = result.reason
+            self._outcomes[result.environment, result.endpoint] = result.reason
 
-    def forget(self, environment: str) -> None:
-        """Drop what is known of an environment that was taken away."""
+    def remove(self, environment: str) -> None:
+        """Discard the outcomes of a removed environment."""
         for endpoint in Endpoint:
-            self._newest.pop((environment, endpoint), None)
+            self._outcomes.pop((environment, endpoint), None)
 
-    def text(self, environments: Mapping[str, Live]) -> str:
-        """Return how these environments are. Times of day are UTC."""
-        troubles = {name: self._trouble(name, live) for name, live in environments.items()}
-        if len(environments) <= MOST:
-            return "; ".join(self._told(name, live, troubles[name]) for name, live in environments.items())
-        down = [name for name, trouble in troubles.items() if trouble]
-        told = [self._told(name, environments[name], troubles[name]) for name in down[:MOST]]
-        more = [f"{len(down) - MOST} more with trouble"] if len(down) > MOST else []
-        return "; ".join([*told, *more, f"{len(environments) - len(down)} of {len(environments)} without"])
+    def text(self, environments: Mapping[str, EnvironmentStatus]) -> str:
+        """Return the state of these environments as text. Times are in UTC."""
+        failures = {name: self._failures(name, status) for name, status in environments.items()}
+        if len(environments) <= MAX_ENVIRONMENTS:
+            return "; ".join(self._state(name, status, failures[name]) for name, status in environments.items())
+        down = [name for name, failing in failures.items() if failing]
+        listed = [self._state(name, environments[name], failures[name]) for name in down[:MAX_ENVIRONMENTS]]
+        more = [f"{len(down) - MAX_ENVIRONMENTS} more with failures"] if len(down) > MAX_ENVIRONMENTS else []
+        return "; ".join([*listed, *more, f"{len(environments) - len(down)} of {len(environments)} without failures"])
 
-    def _trouble(self, name: str, live: Live) -> list[str]:
-        login, ping = (self._newest.get((name, endpoint)) for endpoint in (Endpoint.TOKEN, Endpoint.PING))
-        told = []
-        if live.credentials_rejected:
-            told.append(f"LOGIN REJECTED, {self._next_login(live.backoff(Endpoint.TOKEN))}")
+    def _failures(self, name: str, status: EnvironmentStatus) -> list[str]:
+        login, ping = (self._outcomes.get((name, endpoint)) for endpoint in (Endpoint.TOKEN, Endpoint.PING))
+        failures = []
+        if status.credentials_rejected:
+            failures.append(f"LOGIN REJECTED, {self._next_login(status.backoff(Endpoint.TOKEN))}")
         elif login:
-            told.append(f"LOGIN FAILING ({login})")
-        if ping and (ping is not Reason.NO_TOKEN or not told):  # a missing token is the login's trouble, if it has one
-            told.append(f"PING FAILING ({ping})")
-        return told
+            failures.append(f"LOGIN FAILING ({login})")
+        if ping and (ping is not Reason.NO_TOKEN or not failures):  # a failed login explains a missing token
+            failures.append(f"PING FAILING ({ping})")
+        return failures
 
     def _next_login(self, pause: float) -> str:
         if math.isinf(pause):
             return "logins stopped"
         return f"next try {datetime.fromtimestamp(self._clock.wall() + pause, UTC):%H:%M} UTC"
 
-    def _told(self, name: str, live: Live, trouble: list[str]) -> str:
-        known = trouble or any((name, endpoint) in self._newest for endpoint in Endpoint)
-        return f"{name} " + (", ".join([*(trouble or ["up"]), _token(live.headroom())]) if known else "starting")
+    def _state(self, name: str, status: EnvironmentStatus, failures: list[str]) -> str:
+        known = failures or any((name, endpoint) in self._outcomes for endpoint in Endpoint)
+        return f"{name} " + (", ".join([*(failures or ["up"]), _token(status.headroom())]) if known else "starting")
 
 
 def _token(headroom: float | None) -> str:

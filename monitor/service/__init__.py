@@ -1,1 +1,1 @@
-"""The daemon: start, reload, stop, and the objects that it joins."""
+"""The daemon: start, reload, stop, and the supervisor that connects monitoring with reporting."""

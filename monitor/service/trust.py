@@ -1,4 +1,4 @@
-"""The TLS context that the settings ask for."""
+"""TLS client context for the probes, from the settings."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from monitor.http.tls import verifying_context
 
 
 def probing_context(settings: Settings) -> ssl.SSLContext:
-    """Return `verifying_context` for `settings`; a CA file that cannot be used is a `ConfigError`."""
-    why: str | None = "it holds no certificate in PEM form"
+    """Return `verifying_context` for `settings`. Raises `ConfigError` if the CA file cannot be used."""
+    reason: str | None = "it contains no certificate in PEM format"
     try:
         return verifying_context(settings.ca_file)
     except (ssl.SSLError, ValueError):
         pass
     except OSError as error:
-        why = error.strerror
-    raise ConfigError((f"TIGR_CA_FILE: {settings.ca_file} cannot be used: {why}",))
+        reason = error.strerror
+    raise ConfigError((f"TIGR_CA_FILE: {settings.ca_file} cannot be used: {reason}",))

@@ -1,4 +1,4 @@
-"""The first exchange of a process, spent on ourselves: it costs tens of milliseconds more than those that follow."""
+"""Warm-up: a first exchange with the own web server, because it takes tens of milliseconds longer than later ones."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import ssl
 from monitor.http.client import Request, Wire
 from monitor.http.tls import unverifying_context
 
-_LIMIT = 1.0  # seconds
+_TIMEOUT = 1.0  # seconds
 
 
 def warm_up(url: str) -> None:
-    """Load and run once what an exchange needs, over an exchange with our own web server at `url`."""
+    """Load the code of an exchange and run it once, with the daemon's own web server at `url`."""
     context = unverifying_context()
-    Wire(context).exchange(Request(method="GET", url=f"{url}/-/healthy", headers={}, timeout=_LIMIT))
+    Wire(context).exchange(Request(method="GET", url=f"{url}/-/healthy", headers={}, timeout=_TIMEOUT))
     hello = context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost")
-    with contextlib.suppress(ssl.SSLWantReadError):  # nobody answers
+    with contextlib.suppress(ssl.SSLWantReadError):  # there is no server
         hello.do_handshake()

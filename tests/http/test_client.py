@@ -22,7 +22,8 @@ from monitor.model import Phase
 from monitor.simulator import CertificateKind, Host, Simulator
 from monitor.simulator.faults import Certificate, Hang, TlsMax, TlsVersion
 from tests.simulator.proxy import Proxy
-from tests.support.raw_server import RawServer, answer, resetting_port
+from tests.support.raw_server import RawServer, resetting_port
+from tests.support.raw_server import http_response as answer
 
 TIMEOUT = 0.6  # seconds
 GRACE = 0.25

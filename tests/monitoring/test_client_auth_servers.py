@@ -9,7 +9,7 @@ import pytest
 from monitor.model import ClientAuth
 from monitor.simulator.personalities import PERSONALITIES
 from tests.reporting.test_metrics import SETTINGS
-from tests.support.virtual_server import MINUTE, RIGHT, ServerDay
+from tests.support.virtual_server import MINUTE, RIGHT, VirtualServerHarness
 
 RAW, FORM_ENCODED = ClientAuth.RAW, ClientAuth.FORM_ENCODED
 BOTH, ONLY_RAW, ONLY_ENCODED = {RAW, FORM_ENCODED}, {RAW}, {FORM_ENCODED}
@@ -39,24 +39,24 @@ def test_a_form_of_the_client_secret_logs_in_or_the_other_is_named(
     name: str, secret: str, form: ClientAuth, *, accepted: bool
 ) -> None:
     """A server grants the forms that it decodes; a login that it refuses names the other setting of CLIENT_AUTH."""
-    day = first_minute(name, secret, form)
-    assert bool(day.granted_at()) is accepted
-    refused = [result for result in day.login_runs() if result.refused]
+    harness = first_minute(name, secret, form)
+    assert bool(harness.granted_at()) is accepted
+    refused = [result for result in harness.login_runs() if result.refused]
     other = RAW if form is FORM_ENCODED else FORM_ENCODED
     assert {result.other_client_auth for result in refused} == (set() if accepted else {other})
 
 
 def test_a_server_that_fails_on_a_percent_sign_names_no_setting() -> None:
     """Authlib responds with 500 to a `%` that begins no escape, and a server error is not read as a refusal."""
-    day = first_minute("authlib", "s3%cr3t", RAW)
-    assert {result.status for result in day.login_results()} == {500}
-    assert {result.other_client_auth for result in day.login_results()} == {None}
+    harness = first_minute("authlib", "s3%cr3t", RAW)
+    assert {result.status for result in harness.login_results()} == {500}
+    assert {result.other_client_auth for result in harness.login_results()} == {None}
 
 
-def first_minute(name: str, secret: str, form: ClientAuth) -> ServerDay:
+def first_minute(name: str, secret: str, form: ClientAuth) -> VirtualServerHarness:
     """Return the first minute with a server whose client has this secret, sent in this form."""
     credentials = replace(RIGHT, client_secret=secret)
     settings = replace(SETTINGS, client_auth=form)
-    day = ServerDay(PERSONALITIES[name], credentials, server_credentials=credentials, settings=settings)
-    day.run(MINUTE)
-    return day
+    harness = VirtualServerHarness(PERSONALITIES[name], credentials, server_credentials=credentials, settings=settings)
+    harness.run(MINUTE)
+    return harness

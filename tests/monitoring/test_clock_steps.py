@@ -1,4 +1,4 @@
-"""The wall clock is stepped under the running daemon: nothing bursts, nothing stops, no token dies early."""
+"""Steps of the wall clock under the running daemon."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ FAST = {"TIGR_PING_INTERVAL": "1s", "TIGR_AUTH_INTERVAL": "1h", "TIGR_TIMEOUT": 
 
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
-    """One environment, whose tokens live for an hour."""
+    """Yield a simulator of one environment, with tokens that last one hour."""
     with Simulator(("prod",)) as running:
         running.environment("prod").latency = 0.0
         yield running
 
 
 def library() -> str:
-    """Where the library is that `faketime` preloads: the command itself would fix the offset for ever."""
+    """Return the path of the library that `faketime` preloads; the command itself would fix the offset."""
     if shutil.which("faketime") is None:
         pytest.skip("faketime is not installed")
-    told = subprocess.run(["faketime", "-f", "+0", "env"], capture_output=True, text=True, check=True)
-    return next(line.partition("=")[2] for line in told.stdout.splitlines() if line.startswith("LD_PRELOAD="))
+    printed = subprocess.run(["faketime", "-f", "+0", "env"], capture_output=True, text=True, check=True)
+    return next(line.partition("=")[2] for line in printed.stdout.splitlines() if line.startswith("LD_PRELOAD="))
 
 
 @pytest.mark.parametrize("step", [HOUR, -HOUR, DAY, -DAY])
-def test_a_step_of_the_wall_clock_changes_what_is_shown_alone(step: int, simulator: Simulator, tmp_path: Path) -> None:
-    """The next ping comes within an interval, none in a burst, no login; the offset shows the step."""
+def test_a_step_of_the_wall_clock_changes_only_the_offset(step: int, simulator: Simulator, tmp_path: Path) -> None:
+    """The next ping comes within an interval, without a burst and without a login, and the offset shows the step."""
     offset = tmp_path / "offset"
     offset.write_text("+0")
     fake = {
@@ -51,7 +51,7 @@ def test_a_step_of_the_wall_clock_changes_what_is_shown_alone(step: int, simulat
         pings = simulator.log.requests("prod", "api")
         headroom = monitor.value("tigr_token_expiry_headroom_seconds", environment="prod")
         assert headroom is not None
-        missed = monitor.value("tigr_schedule_missed_total", **PING)  # a slow start may have cost one
+        missed = monitor.value("tigr_schedule_missed_total", **PING)  # a slow start may have skipped one
         began = time.monotonic()
         offset.write_text(f"{step:+d}")
         simulator.log.wait_for_requests(pings + 1, 2.5, environment="prod", host="api")

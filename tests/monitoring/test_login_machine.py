@@ -29,11 +29,13 @@ from hypothesis.stateful import (
 from monitor.model import FieldNames, Reason
 from monitor.monitoring import state
 from monitor.tigr.responses import parse_retry_after
-from tests.support.day import CREDENTIALS, DAY, HOUR
 from tests.support.login_responses import LOGIN_RESPONSES, PING_RESPONSES
-from tests.support.login_world import ADDRESSES, World, settings
+from tests.support.virtual_monitor import ADDRESSES, VirtualMonitor, settings
+from tests.support.virtual_time import CREDENTIALS, DAY, HOUR
 
-EXAMPLES = int(os.environ.get("MACHINE_EXAMPLES", "0"))  # not named TIGR_…: the program rejects what it does not know
+EXAMPLES = int(
+    os.environ.get("MACHINE_EXAMPLES", "0")
+)  # not TIGR_…: the program rejects unknown variables with that prefix
 CI_EXAMPLES, STEPS = 400, 30
 LONG_TIMEOUT = 3600  # seconds
 ATTEMPTS_BEFORE_RETRY = 2  # requests: the first login, and the operator's attempt
@@ -61,12 +63,12 @@ class LoginMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.directory = Path(tempfile.mkdtemp())
-        self.world: World
+        self.monitor: VirtualMonitor
 
     def teardown(self) -> None:
         """Remove the state directory."""
-        if hasattr(self, "world"):
-            self.world.state.close()
+        if hasattr(self, "monitor"):
+            self.monitor.state.close()
         shutil.rmtree(self.directory)
 
     @initialize(
@@ -88,39 +90,39 @@ class LoginMachine(RuleBasedStateMachine):
     ) -> None:
         """Start the monitor, with servers whose first responses need not be grants."""
         common = settings(rejected_logins=limit[0], form_fields=limit[1], ping_interval=ping, auth_interval=auth)
-        own = [common, replace(common, name="uat")] if two else [common]
-        self.world = World(self.directory, own)
+        settings_of_all = [common, replace(common, name="uat")] if two else [common]
+        self.monitor = VirtualMonitor(self.directory, settings_of_all)
         self.set_login_responses(documented, rfc6749, None)
 
     # Time.
 
     @rule(seconds=spans)
     def run(self, seconds: float) -> None:
-        """Let time pass."""
-        self.world.run(seconds)
+        """Advance the clock."""
+        self.monitor.run(seconds)
 
     @rule(runs=st.integers(1, 6))
     def run_until_login(self, runs: int) -> None:
-        """Let time pass until so many login requests were sent, or two days."""
-        before = self.world.logins
-        self.world.run(2 * DAY, lambda: self.world.logins >= before + runs)
+        """Advance the clock until `runs` more login requests were sent, or by two days."""
+        before = self.monitor.logins
+        self.monitor.run(2 * DAY, lambda: self.monitor.logins >= before + runs)
 
     @rule(pause=st.sampled_from([1.0, 1200.0, DAY]))
     def run_operators_attempt(self, pause: float) -> None:
-        """Let time pass, reload, and let the login come that it allows, and the next one."""
-        self.world.run(pause)
+        """Advance the clock, reload, and run the login that it allows and the next ones."""
+        self.monitor.run(pause)
         self.reload()
         self.run_until_login(3)
 
     @rule(seconds=spans)
     def suspend(self, seconds: float) -> None:
         """Suspend the machine: no run comes."""
-        self.world.now += seconds
+        self.monitor.now += seconds
 
     @rule(step=steps_of_clock)
     def step_clock(self, step: float) -> None:
         """Step the wall clock while the monitor runs."""
-        self.world.step_clock(step)
+        self.monitor.step_clock(step)
 
     # Servers.
 
@@ -129,120 +131,123 @@ class LoginMachine(RuleBasedStateMachine):
         """Change the responses to logins, for each of the field names."""
         chosen = {FieldNames.DOCUMENTED: documented, FieldNames.RFC6749: rfc6749}
         for names, response in chosen.items():
-            self.world.servers.login[names] = replace(LOGIN_RESPONSES[response], retry_after=retry_after)
+            self.monitor.servers.login[names] = replace(LOGIN_RESPONSES[response], retry_after=retry_after)
 
     @rule(response=responses, retry_after=retry_after)
     def set_both_login_responses(self, response: str, retry_after: float | None) -> None:
-        """Change the responses to logins, whatever their field names."""
+        """Change the responses to logins with any field names."""
         self.set_login_responses(response, response, retry_after)
 
     @rule(response=st.sampled_from(sorted(PING_RESPONSES)), retry_after=retry_after)
     def set_ping_response(self, response: str, retry_after: float | None) -> None:
         """Change the response to pings."""
-        self.world.servers.ping = replace(PING_RESPONSES[response], retry_after=retry_after)
+        self.monitor.servers.ping = replace(PING_RESPONSES[response], retry_after=retry_after)
 
     @rule(seconds=st.sampled_from([1.0, 30.0, 300.0, HOUR, DAY]))
     def set_lifetime(self, seconds: float) -> None:
         """Change the lifetime of tokens."""
-        self.world.servers.lifetime = seconds
+        self.monitor.servers.lifetime = seconds
 
     @rule()
     def revoke_tokens(self) -> None:
         """Reject every token that has been granted."""
-        self.world.servers.revoked_before = self.world.now
+        self.monitor.servers.revoked_before = self.monitor.now
 
     @rule(reachable=st.booleans())
     def set_token_host(self, reachable: bool) -> None:  # noqa: FBT001
         """Let the checks of the token host fail, or succeed."""
-        self.world.servers.host_reason = None if reachable else Reason.CONNECT
+        self.monitor.servers.host_reason = None if reachable else Reason.CONNECT
 
     # Process and operator.
 
     @rule(pause=st.sampled_from([0.0, 1.0, 60.0, DAY]), step=st.just(0.0) | steps_of_clock)
     def restart(self, pause: float, step: float) -> None:
         """Restart the monitor, with a step of the wall clock meanwhile."""
-        self.world.restart(pause, step)
+        self.monitor.restart(pause, step)
 
     @rule(times=st.integers(1, 6))
     def kill_in_next_logins(self, times: int) -> None:
         """Kill the process in its next logins; each time it is started again."""
-        self.world.servers.kills = times
+        self.monitor.servers.kills = times
 
     @rule()
     def race(self) -> None:
-        """Let another environment's login go first from now on."""
-        self.world.racing = True
+        """Run the login of another environment first from now on."""
+        self.monitor.racing = True
 
-    @rule(site=which)
-    def signal(self, site: int) -> None:
+    @rule(environment=which)
+    def signal(self, environment: int) -> None:
         """Ask for a login, as SIGUSR1 does."""
-        chosen = self.world.sites[site]
+        chosen = self.monitor.environments[environment]
         if chosen.environment.logins.request_after_signal():
-            self.world.ledger.operator(chosen.settings)
+            self.monitor.ledger.operator(chosen.settings)
 
     @rule()
     def reload(self) -> None:
         """Reload the settings, whether or not they changed, as SIGHUP does."""
-        for site in self.world.sites:
-            site.use(site.settings)
-        for site in self.world.sites:
-            if site.environment.logins.request_after_reload():
-                self.world.ledger.operator(site.settings)
+        for environment in self.monitor.environments:
+            environment.use(environment.settings)
+        for environment in self.monitor.environments:
+            if environment.environment.logins.request_after_reload():
+                self.monitor.ledger.operator(environment.settings)
 
-    @rule(site=which, password=st.sampled_from(PASSWORDS))
-    def change_password(self, site: int, password: str) -> None:
+    @rule(environment=which, password=st.sampled_from(PASSWORDS))
+    def change_password(self, environment: int, password: str) -> None:
         """Reload with other credentials of one environment."""
-        self._change(site, credentials=replace(CREDENTIALS, password=password))
+        self._change(environment, credentials=replace(CREDENTIALS, password=password))
 
-    @rule(site=which, address=st.sampled_from(sorted(ADDRESSES)))
-    def move(self, site: int, address: str) -> None:
+    @rule(environment=which, address=st.sampled_from(sorted(ADDRESSES)))
+    def move(self, environment: int, address: str) -> None:
         """Reload with another address of one environment."""
         token_url, api_url = ADDRESSES[address]
-        self._change(site, token_url=token_url, api_url=api_url)
+        self._change(environment, token_url=token_url, api_url=api_url)
 
-    @rule(site=which, ping=ping_intervals, auth=auth_intervals)
-    def change_intervals(self, site: int, ping: float, auth: float) -> None:
+    @rule(environment=which, ping=ping_intervals, auth=auth_intervals)
+    def change_intervals(self, environment: int, ping: float, auth: float) -> None:
         """Reload with other intervals of one environment."""
-        self._change(site, ping_interval=ping, auth_interval=auth)
+        self._change(environment, ping_interval=ping, auth_interval=auth)
 
     @rule(limit=limits)
     def change_limit(self, limit: tuple[int, FieldNames | None]) -> None:
         """Reload with another limit of rejected logins, and other pinned field names."""
-        for site in self.world.sites:
-            site.settings = replace(site.settings, rejected_logins=limit[0], form_fields=limit[1])
+        for environment in self.monitor.environments:
+            environment.settings = replace(environment.settings, rejected_logins=limit[0], form_fields=limit[1])
         self.reload()
 
-    def _change(self, site: int, **changes: object) -> None:
-        chosen = self.world.sites[site]
+    def _change(self, environment: int, **changes: object) -> None:
+        chosen = self.monitor.environments[environment]
         chosen.use(replace(chosen.settings, **changes))  # type: ignore[arg-type]
         self.reload()
 
     # Progress.
 
-    @precondition(lambda self: not self.world.servers.kills)
+    @precondition(lambda self: not self.monitor.servers.kills)
     @rule()
     def recover(self) -> None:
-        """Let the servers work: each environment logs in again, unless its logins are stopped."""
-        self.world.servers.login = dict.fromkeys(FieldNames, LOGIN_RESPONSES["grant"])
-        for site in self.world.sites:
-            logins, own, before = site.environment.logins, site.settings, self.world.ledger.party(site.settings.name)
-            start = before.last_start
+        """Repair the servers: each environment logs in again, unless its logins are stopped."""
+        self.monitor.servers.login = dict.fromkeys(FieldNames, LOGIN_RESPONSES["grant"])
+        for environment in self.monitor.environments:
+            logins, settings = environment.environment.logins, environment.settings
+            ledger = self.monitor.ledger.environment(settings.name)
+            start = ledger.last_start
             if logins.suppressed_for == float("inf"):
                 continue
-            deadline = logins.suppressed_for + max(own.auth_interval, GRANT_DEADLINE + own.ping_interval) + SLACK
-            self._run_until_start(before.last_start, site.settings.name, deadline)
-            assert before.last_start > start, f"(f) {own.name} did not log in within {deadline} s"
+            deadline = (
+                logins.suppressed_for + max(settings.auth_interval, GRANT_DEADLINE + settings.ping_interval) + SLACK
+            )
+            self._run_until_start(ledger.last_start, environment.settings.name, deadline)
+            assert ledger.last_start > start, f"(f) {settings.name} did not log in within {deadline} s"
 
     def _run_until_start(self, start: float, name: str, deadline: float) -> None:
         """Run until the environment logs in; the other one may use up the logins of a step."""
-        end = self.world.now + deadline
-        while self.world.now < end and self.world.ledger.party(name).last_start == start:
-            self.world.run(end - self.world.now, lambda: self.world.ledger.party(name).last_start != start)
+        end = self.monitor.now + deadline
+        while self.monitor.now < end and self.monitor.ledger.environment(name).last_start == start:
+            self.monitor.run(end - self.monitor.now, lambda: self.monitor.ledger.environment(name).last_start != start)
 
     @invariant()
     def keeps_every_rule(self) -> None:
         """No request broke a rule of the ledger."""
-        broken = next(iter(self.world.ledger.broken), None) if hasattr(self, "world") else None
+        broken = next(iter(self.monitor.ledger.broken), None) if hasattr(self, "monitor") else None
         assert broken is None, broken
 
 
@@ -260,8 +265,8 @@ PROFILE = hypothesis_settings(
 def test_no_sequence_of_events_breaks_a_rule_of_logins(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rate, limit of rejected credentials, requests per run, stops, secrecy of tokens and progress always hold."""
     monkeypatch.setattr(state, "_ROUNDS", 1)  # 30 ms each
-    monkeypatch.setattr("secrets.token_hex", lambda size: "5a" * size)  # one salt: what fails, fails again
-    monkeypatch.setattr("os.fsync", lambda _number: None)  # no machine fails here, only processes
+    monkeypatch.setattr("secrets.token_hex", lambda size: "5a" * size)  # one salt, so that failures are reproducible
+    monkeypatch.setattr("os.fsync", lambda _number: None)  # only processes fail here, and no machine
     sys.stdout.write(f"To search longer: MACHINE_EXAMPLES=5000 pytest {Path(__file__).name}\n")
     run_state_machine_as_test(LoginMachine, settings=PROFILE)
 
@@ -275,7 +280,7 @@ def test_a_retry_of_an_operators_attempt_is_no_attempt(monkeypatch: pytest.Monke
         machine.run(60.0)
         machine.change_limit(limit=(4, None))
         machine.run(DAY)
-        assert machine.world.logins > ATTEMPTS_BEFORE_RETRY
+        assert machine.monitor.logins > ATTEMPTS_BEFORE_RETRY
         machine.keeps_every_rule()
     finally:
         machine.teardown()

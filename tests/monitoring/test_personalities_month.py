@@ -14,8 +14,8 @@ from monitor.monitoring import state
 from monitor.simulator.message import Answer
 from monitor.simulator.personalities import MISSING_FIELD_500, PERSONALITIES
 from monitor.simulator.personality import Check, Personality
-from tests.support.day import DAY
-from tests.support.virtual_server import MINUTE, WRONG_PASSWORD, WRONG_SECRET, ServerDay
+from tests.support.virtual_server import MINUTE, WRONG_PASSWORD, WRONG_SECRET, VirtualServerHarness
+from tests.support.virtual_time import DAY
 
 LIMIT = 3  # the default of rejected_logins
 LOCK_AFTER = 5
@@ -35,60 +35,60 @@ every_rejection = pytest.mark.parametrize(
 @every_server
 def test_right_credentials_log_in_at_first_contact_and_stay_logged_in_for_a_day(server: Personality) -> None:
     """The first run is granted, or the second if its first request had no refusal, and no later login or ping fails."""
-    day = ServerDay(server)
-    day.run(DAY)
-    first = day.granted_at()[0]
+    harness = VirtualServerHarness(server)
+    harness.run(DAY)
+    first = harness.granted_at()[0]
     assert first < (MINUTE if server is MISSING_FIELD_500 else 1)
-    assert len([sent for sent in day.logins() if sent <= first]) <= 2
-    assert all(result.success for result in day.login_results() if result.started_at > day.wall + 1000 + first)
-    assert set(day.outcomes(Endpoint.PING)[1:]) == {None}
-    assert len(day.granted_at()) == pytest.approx(DAY / day.settings.auth_interval, abs=1)
-    assert not day.environment.credentials_rejected
+    assert len([sent for sent in harness.logins() if sent <= first]) <= 2
+    assert all(result.success for result in harness.login_results() if result.started_at > harness.wall + 1000 + first)
+    assert set(harness.outcomes(Endpoint.PING)[1:]) == {None}
+    assert len(harness.granted_at()) == pytest.approx(DAY / harness.settings.auth_interval, abs=1)
+    assert not harness.environment.credentials_rejected
 
 
 @every_server
 def test_a_wrong_password_is_rejected_soon_and_sent_three_times_in_a_month(server: Personality) -> None:
     """The server's message is reported within five minutes, and the account is not locked after the month."""
-    day = contact(server, WRONG_PASSWORD)
-    assert_rejected(day, server.wrong_password)
-    day.run_sparsely(MONTH)
-    assert_stopped(day)
-    assert day.right_password_is_granted()
+    harness = contact(server, WRONG_PASSWORD)
+    assert_rejected(harness, server.wrong_password)
+    harness.run_sparsely(MONTH)
+    assert_stopped(harness)
+    assert harness.right_password_is_granted()
 
 
 @every_server_that_checks_the_client
 def test_a_wrong_client_secret_is_rejected_soon_and_sent_three_times_in_a_month(server: Personality) -> None:
     """The server's message is reported within five minutes, and the user has no failed login after the month."""
-    day = contact(server, WRONG_SECRET)
-    assert_rejected(day, server.wrong_secret)
-    day.run_sparsely(MONTH)
-    assert_stopped(day)
-    assert day.registry.failed_logins == 0
-    assert day.right_password_is_granted()
+    harness = contact(server, WRONG_SECRET)
+    assert_rejected(harness, server.wrong_secret)
+    harness.run_sparsely(MONTH)
+    assert_stopped(harness)
+    assert harness.registry.failed_logins == 0
+    assert harness.right_password_is_granted()
 
 
 def test_a_server_that_does_not_check_the_client_takes_a_wrong_client_secret() -> None:
     """FastAPI's form reads the user only, so there is nothing to reject."""
-    day = contact(PERSONALITIES["fastapi"], WRONG_SECRET)
-    assert day.granted_at()
-    assert not day.environment.credentials_rejected
+    harness = contact(PERSONALITIES["fastapi"], WRONG_SECRET)
+    assert harness.granted_at()
+    assert not harness.environment.credentials_rejected
 
 
 @every_rejection
-def test_daily_restarts_with_a_state_directory_send_nothing_more(
+def test_daily_restarts_with_a_state_directory_add_no_request(
     server: Personality, credentials: EnvironmentCredentials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The login requests of a month are those of a month without restarts, and the rejection stays reported."""
     cheap_fingerprints(monkeypatch)
-    day, steady = contact(server, credentials, tmp_path), contact(server, credentials)
+    harness, steady = contact(server, credentials, tmp_path), contact(server, credentials)
     for _ in range(MONTH):
-        day.run_sparsely(1)
-        day.restart()
-        day.run(MINUTE)
+        harness.run_sparsely(1)
+        harness.restart()
+        harness.run(MINUTE)
     steady.run_sparsely(1)
-    assert day.names() == steady.names()
-    assert_stopped(day)
-    assert day.right_password_is_granted()
+    assert harness.names() == steady.names()
+    assert_stopped(harness)
+    assert harness.right_password_is_granted()
 
 
 @every_server
@@ -97,54 +97,56 @@ def test_restarts_during_the_attempts_add_no_attempt(
 ) -> None:
     """A wrong password is counted at most three times too if the process restarts between the attempts."""
     cheap_fingerprints(monkeypatch)
-    day = ServerDay(server, WRONG_PASSWORD, state_dir=tmp_path)
-    day.registry.lock_after = LOCK_AFTER
+    harness = VirtualServerHarness(server, WRONG_PASSWORD, state_dir=tmp_path)
+    harness.registry.lock_after = LOCK_AFTER
     for pause in (1, 40, 100, 1000, 100, 1000, 3000):
-        day.run(pause)
-        day.restart()
-    day.run_sparsely(1)
-    assert_stopped(day)
-    assert day.right_password_is_granted()
+        harness.run(pause)
+        harness.restart()
+    harness.run_sparsely(1)
+    assert_stopped(harness)
+    assert harness.right_password_is_granted()
 
 
 @every_server
 def test_every_start_without_a_state_directory_is_a_first_contact(server: Personality) -> None:
     """Each process sends the wrong password as often as the first, so five of them lock a user after five failures."""
-    day = contact(server, WRONG_PASSWORD)
-    day.run_sparsely(1)
-    first, counted = day.names(), day.registry.failed_logins
+    harness = contact(server, WRONG_PASSWORD)
+    harness.run_sparsely(1)
+    first, counted = harness.names(), harness.registry.failed_logins
     for _ in range(4):
-        day.restart()
-        day.run(5 * MINUTE)
-        day.run_sparsely(1)
-    assert day.names() == first * 5
-    assert day.registry.failed_logins == 5 * counted
-    assert day.registry.locked
+        harness.restart()
+        harness.run(5 * MINUTE)
+        harness.run_sparsely(1)
+    assert harness.names() == first * 5
+    assert harness.registry.failed_logins == 5 * counted
+    assert harness.registry.locked
 
 
-def contact(server: Personality, credentials: EnvironmentCredentials, state_dir: Path | None = None) -> ServerDay:
+def contact(
+    server: Personality, credentials: EnvironmentCredentials, state_dir: Path | None = None
+) -> VirtualServerHarness:
     """Return a day after its first five minutes, on a server that locks the user after five failures in a row."""
-    day = ServerDay(server, credentials, state_dir=state_dir)
-    day.registry.lock_after = LOCK_AFTER
-    day.run(5 * MINUTE)
-    return day
+    harness = VirtualServerHarness(server, credentials, state_dir=state_dir)
+    harness.registry.lock_after = LOCK_AFTER
+    harness.run(5 * MINUTE)
+    return harness
 
 
-def assert_rejected(day: ServerDay, refusal: Answer) -> None:
+def assert_rejected(harness: VirtualServerHarness, refusal: Answer) -> None:
     """Assert that the newest decisive Result reports the rejection with the server's own message."""
-    newest = day.login_runs()[-1]
+    newest = harness.login_runs()[-1]
     assert newest.credentials_rejected
-    assert day.environment.credentials_rejected
+    assert harness.environment.credentials_rejected
     assert own_message(refusal) in newest.detail + newest.other_refusal
 
 
-def assert_stopped(day: ServerDay) -> None:
+def assert_stopped(harness: VirtualServerHarness) -> None:
     """Assert that logins have stopped at the limit, and that the account is not locked."""
-    assert day.environment.credentials_rejected
-    assert day.environment.backoff(Endpoint.TOKEN) == math.inf
-    assert sum(result.refused for result in day.login_results()) == LIMIT
-    assert day.registry.failed_logins <= LIMIT
-    assert not day.registry.locked
+    assert harness.environment.credentials_rejected
+    assert harness.environment.backoff(Endpoint.TOKEN) == math.inf
+    assert sum(result.refused for result in harness.login_results()) == LIMIT
+    assert harness.registry.failed_logins <= LIMIT
+    assert not harness.registry.locked
 
 
 def own_message(refusal: Answer) -> str:

@@ -1,4 +1,4 @@
-"""What a Result means for each metric; and that the whole of it is what Prometheus wants."""
+"""Changes of the metrics by Results, and the format of the exposition."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from monitor.config.settings import EnvironmentCredentials, EnvironmentSettings
 from monitor.model import ClientAuth, Endpoint, LoginCause, Phase, Reason, Result, Token
 from monitor.reporting.metrics import BUCKETS, OUTCOMES, Metrics
-from tests.support.rig import series, value
+from tests.support.harness import series, value
 
 SETTINGS = EnvironmentSettings(
     name="prod",
@@ -37,43 +37,43 @@ PING = Result(environment="prod", endpoint=Endpoint.PING, started_at=1000.0, dur
 PROD_PING = {"environment": "prod", "endpoint": "ping"}
 
 
-class Live:
-    """An environment at the moment of a scrape."""
+class FakeReadings:
+    """State of an environment that a test sets."""
 
     def __init__(self) -> None:
         self.token: Token | None = None
         self.credentials_rejected = False
 
     def headroom(self) -> float | None:
-        """Half a minute, once there is a token."""
+        """Return 30 s if there is a token."""
         return 30.0 if self.token else None
 
     def backoff(self, endpoint: Endpoint) -> float:
-        """Pings are held back."""
+        """Return a backoff of 7 s for pings."""
         return 7.0 if endpoint is Endpoint.PING else 0.0
 
 
 @pytest.fixture
-def live() -> Live:
-    """The environment that is watched."""
-    return Live()
+def readings() -> FakeReadings:
+    """Return the state of the environment `prod`."""
+    return FakeReadings()
 
 
 @pytest.fixture
-def metrics(live: Live) -> Metrics:
-    """The metrics of `prod`, before its first turn."""
+def metrics(readings: FakeReadings) -> Metrics:
+    """Return the metrics of `prod` before its first run."""
     metrics = Metrics()
-    metrics.watch(SETTINGS, live)
+    metrics.add(SETTINGS, readings)
     return metrics
 
 
 def text(metrics: Metrics) -> str:
-    """A scrape."""
+    """Return the text of a scrape."""
     return metrics.render("")[1].decode()
 
 
-def test_counters_are_there_before_their_first_increase(metrics: Metrics) -> None:
-    """With every outcome and cause, so that the first one is an increase."""
+def test_counters_exist_before_their_first_increase(metrics: Metrics) -> None:
+    """Every outcome and cause is exported as 0, so that the first one is an increase."""
     for endpoint in Endpoint:
         labels = {"environment": "prod", "endpoint": endpoint.value}
         for outcome in OUTCOMES:
@@ -93,13 +93,13 @@ def test_counters_are_there_before_their_first_increase(metrics: Metrics) -> Non
     ["tigr_up", "tigr_consecutive_failures", "tigr_last_attempt", "tigr_last_success", "tigr_token_expiry",
      "tigr_token_lifetime", "tigr_request_phase", "tigr_certificate", "tigr_tls_info", "tigr_api_reachable"],
 )  # fmt: skip
-def test_what_is_not_known_is_absent(name: str, metrics: Metrics) -> None:
-    """Zero would be a lie."""
+def test_an_unknown_value_has_no_series(name: str, metrics: Metrics) -> None:
+    """A value of 0 would be wrong."""
     assert not series(text(metrics), f"^{name}")
 
 
-def test_a_success(metrics: Metrics) -> None:
-    """Is up, observed, and dated."""
+def test_a_success_is_counted_and_observed(metrics: Metrics) -> None:
+    """It sets the state, the duration and the timestamps."""
     metrics.record(replace(PING, phases={Phase.CONNECT: 0.2}, clock_offset=-3.0, tls_version="TLSv1.3"))
     seen = text(metrics)
     assert value(seen, "tigr_up", **PROD_PING) == 1
@@ -116,8 +116,8 @@ def test_a_success(metrics: Metrics) -> None:
     }
 
 
-def test_failures_in_a_row(metrics: Metrics) -> None:
-    """Are counted, each under its reason; only the newest reason lasts; none is observed as latency."""
+def test_consecutive_failures_are_counted(metrics: Metrics) -> None:
+    """Each failure counts under its reason; `tigr_failure` shows the last one; none is observed as a duration."""
     metrics.record(replace(PING, reason=Reason.TIMEOUT, status=None))
     metrics.record(replace(PING, reason=Reason.UNAUTHORIZED, status=401, token_rejected=True))
     seen = text(metrics)
@@ -132,15 +132,15 @@ def test_failures_in_a_row(metrics: Metrics) -> None:
     assert value(text(metrics), "tigr_failure", reason="unauthorized", **PROD_PING) == 0
 
 
-def test_phases_are_those_of_the_newest_request(metrics: Metrics) -> None:
-    """What it did not reach has no sample."""
+def test_phases_are_those_of_the_most_recent_request(metrics: Metrics) -> None:
+    """A phase that was not reached has no sample."""
     metrics.record(replace(PING, phases={Phase.RESOLVE: 0.1, Phase.CONNECT: 0.2}))
     metrics.record(replace(PING, reason=Reason.DNS, status=None, phases={Phase.RESOLVE: 0.3}))
     assert list(series(text(metrics), "^tigr_request_phase").values()) == [0.3]
 
 
-def test_a_superseded_request_is_counted_and_decides_nothing(metrics: Metrics) -> None:
-    """The turn began with it all the same."""
+def test_a_retried_request_is_counted_and_decides_nothing(metrics: Metrics) -> None:
+    """The start of the run is the start of its first request."""
     metrics.record(replace(PING, reason=Reason.UNAUTHORIZED, status=401, retried=True))
     assert not series(text(metrics), "^tigr_up")
     metrics.record(replace(PING, started_at=1002.0))
@@ -153,8 +153,10 @@ def test_a_superseded_request_is_counted_and_decides_nothing(metrics: Metrics) -
 
 
 @pytest.mark.parametrize("status,is_open,reachable", [(200, 1, 1), (401, 0, 1), (None, 0, 0)])
-def test_a_question_tells_of_the_host_alone(status: int | None, is_open: int, reachable: int, metrics: Metrics) -> None:
-    """Reachable, open, its certificate and TLS; nothing is counted."""
+def test_an_unauthenticated_probe_changes_only_the_state_of_the_host(
+    status: int | None, is_open: int, reachable: int, metrics: Metrics
+) -> None:
+    """It sets reachability, certificate and TLS version, and counts nothing."""
     reason = None if status == 200 else Reason.UNAUTHORIZED
     metrics.record(
         replace(PING, unauthenticated=True, status=status, reason=reason, certificate_expiry=5.0, phases={Phase.TLS: 1})
@@ -167,8 +169,8 @@ def test_a_question_tells_of_the_host_alone(status: int | None, is_open: int, re
     assert not series(seen, "^tigr_(up|request_phase|last_attempt)")
 
 
-def test_a_turn_without_a_token_says_nothing_of_the_host(metrics: Metrics) -> None:
-    """It sent nothing; the question before it did."""
+def test_a_run_without_a_token_does_not_change_the_state_of_the_host(metrics: Metrics) -> None:
+    """It sent no ping, and the unauthenticated probe before it shows the state."""
     metrics.record(replace(PING, unauthenticated=True, status=401, reason=Reason.UNAUTHORIZED))
     metrics.record(replace(PING, status=None, reason=Reason.NO_TOKEN))
     assert value(text(metrics), "tigr_api_reachable", environment="prod") == 1
@@ -176,22 +178,22 @@ def test_a_turn_without_a_token_says_nothing_of_the_host(metrics: Metrics) -> No
 
 
 def test_a_login_is_counted_by_its_cause(metrics: Metrics) -> None:
-    """Whether it was granted or not."""
+    """A failed login counts too."""
     metrics.record(replace(PING, endpoint=Endpoint.TOKEN, cause=LoginCause.EXPIRY, reason=Reason.TIMEOUT))
     assert value(text(metrics), "tigr_token_renewals_total", environment="prod", cause="expiry") == 1
 
 
 def test_there_is_one_tls_version_at_a_time(metrics: Metrics) -> None:
-    """The newest handshake's."""
+    """The series is that of the most recent handshake."""
     metrics.record(replace(PING, tls_version="TLSv1.2"))
     metrics.record(replace(PING, tls_version="TLSv1.3"))
     assert len(series(text(metrics), "^tigr_tls_info")) == 1
 
 
-def test_a_scrape_computes_what_depends_on_time(live: Live, metrics: Metrics) -> None:
-    """Headroom and backoff."""
-    live.token = Token(value="x", lifetime=60.0, expires=0.0, expires_at=1060.0)
-    live.credentials_rejected = True
+def test_values_that_depend_on_time_are_computed_at_a_scrape(readings: FakeReadings, metrics: Metrics) -> None:
+    """These are the headroom and the backoff."""
+    readings.token = Token(value="x", lifetime=60.0, expires=0.0, expires_at=1060.0)
+    readings.credentials_rejected = True
     seen = text(metrics)
     assert value(seen, "tigr_token_expiry_headroom_seconds", environment="prod") == 30
     assert value(seen, "tigr_token_expiry_timestamp_seconds", environment="prod") == 1060
@@ -200,14 +202,14 @@ def test_a_scrape_computes_what_depends_on_time(live: Live, metrics: Metrics) ->
     assert value(seen, "tigr_backoff_seconds", **PROD_PING) == 7
 
 
-def test_a_reading_that_fails_costs_its_own_series(metrics: Metrics, caplog: pytest.LogCaptureFixture) -> None:
-    """And one line in the log, without what the exception says."""
+def test_a_gauge_that_cannot_be_computed_is_missing(metrics: Metrics, caplog: pytest.LogCaptureFixture) -> None:
+    """The other series are exported, and one line is logged without the text of the exception."""
 
-    class Broken(Live):
+    class Broken(FakeReadings):
         def headroom(self) -> float | None:
             raise RuntimeError("secret words")
 
-    metrics.watch(replace(SETTINGS, name="uat"), Broken())
+    metrics.add(replace(SETTINGS, name="uat"), Broken())
     with caplog.at_level(logging.ERROR):
         text(metrics)
         seen = text(metrics)
@@ -217,23 +219,23 @@ def test_a_reading_that_fails_costs_its_own_series(metrics: Metrics, caplog: pyt
     assert "secret words" not in caplog.text
 
 
-def test_an_environment_goes_with_all_its_series(metrics: Metrics, live: Live) -> None:
-    """And what comes too late for it does not bring it back."""
+def test_a_removed_environment_has_no_series(metrics: Metrics, readings: FakeReadings) -> None:
+    """A late Result does not add it again."""
     metrics.record(PING)
-    metrics.forget("prod")
+    metrics.remove("prod")
     metrics.record(PING)
     metrics.certificate_seen("prod", Endpoint.PING, 5.0)
     metrics.run_started("prod", Endpoint.PING, 0.1)
     metrics.runs_missed("prod", Endpoint.PING, 1)
     assert "prod" not in text(metrics)
-    metrics.watch(SETTINGS, live)
+    metrics.add(SETTINGS, readings)
     assert value(text(metrics), "tigr_requests_total", outcome="success", **PROD_PING) == 0
 
 
-def test_new_settings_keep_what_was_counted(metrics: Metrics, live: Live) -> None:
+def test_new_settings_keep_the_counters(metrics: Metrics, readings: FakeReadings) -> None:
     """Hosts and intervals change."""
     metrics.record(PING)
-    metrics.watch(replace(SETTINGS, api_url="https://other.example/ClientAPI", ping_interval=10.0), live)
+    metrics.add(replace(SETTINGS, api_url="https://other.example/ClientAPI", ping_interval=10.0), readings)
     seen = text(metrics)
     assert value(seen, "tigr_requests_total", outcome="success", **PROD_PING) == 1
     assert value(seen, "tigr_interval_seconds", **PROD_PING) == 10
@@ -242,16 +244,16 @@ def test_new_settings_keep_what_was_counted(metrics: Metrics, live: Live) -> Non
     ]
 
 
-def test_turns_are_told_as_they_begin_or_are_missed(metrics: Metrics) -> None:
-    """How late, and how many."""
+def test_the_delay_of_a_run_and_missed_runs_are_exported(metrics: Metrics) -> None:
+    """The delay is in seconds."""
     metrics.run_started("prod", Endpoint.PING, 0.25)
     metrics.runs_missed("prod", Endpoint.PING, 3)
     assert value(text(metrics), "tigr_schedule_delay_seconds", **PROD_PING) == 0.25
     assert value(text(metrics), "tigr_schedule_missed_total", **PROD_PING) == 3
 
 
-def test_a_reload_is_dated_when_it_succeeds(metrics: Metrics) -> None:
-    """A failed one keeps the date."""
+def test_only_a_successful_reload_changes_its_timestamp(metrics: Metrics) -> None:
+    """A failed reload sets the gauge to 0."""
     metrics.reloaded(1000.0)
     metrics.reloaded(None)
     assert value(text(metrics), "tigr_config_last_reload_successful") == 0
@@ -259,13 +261,13 @@ def test_a_reload_is_dated_when_it_succeeds(metrics: Metrics) -> None:
 
 
 def test_the_buckets_are_fixed(metrics: Metrics) -> None:
-    """For ever."""
+    """The buckets of all versions are the same."""
     assert BUCKETS == (.005, .01, .025, .05, .075, .1, .15, .2, .3, .4, .5, .75, 1, 1.5, 2, 3, 5, 10, 30)  # fmt: skip
     assert len(series(text(metrics), '^tigr_request_duration_seconds_bucket.*"ping"')) == len(BUCKETS) + 1
 
 
-def test_openmetrics_is_served_to_whom_wants_it(metrics: Metrics) -> None:
-    """Which its own parser reads; neither form has creation times."""
+def test_openmetrics_is_sent_to_clients_that_accept_it(metrics: Metrics) -> None:
+    """The library's parser reads it, and neither format has `_created` series."""
     content_type, body = metrics.render("application/openmetrics-text; version=1.0.0")
     assert content_type.startswith("application/openmetrics-text")
     assert "tigr_requests" in [family.name for family in text_string_to_metric_families(body.decode())]  # type: ignore[no-untyped-call]
@@ -273,11 +275,11 @@ def test_openmetrics_is_served_to_whom_wants_it(metrics: Metrics) -> None:
 
 
 @pytest.mark.system
-def test_promtool_has_nothing_to_say(metrics: Metrics, live: Live) -> None:
-    """About names, types and help texts of every metric there is."""
+def test_promtool_reports_no_problem(metrics: Metrics, readings: FakeReadings) -> None:
+    """It checks names, types and HELP texts of all metrics."""
     if shutil.which("promtool") is None:
         pytest.skip("promtool is not installed")
-    live.token = Token(value="x", lifetime=60.0, expires=0.0, expires_at=1060.0)
+    readings.token = Token(value="x", lifetime=60.0, expires=0.0, expires_at=1060.0)
     metrics.record(
         replace(PING, phases={Phase.TLS: 0.1}, tls_version="TLSv1.3", clock_offset=0.0, certificate_expiry=1.0)
     )

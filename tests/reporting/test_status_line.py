@@ -1,4 +1,4 @@
-"""The one line that `systemctl status` shows."""
+"""The status line that `systemctl status` shows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from monitor.clock import Clock
 from monitor.model import Endpoint, Reason, Result
-from monitor.reporting.status_line import MOST, Summary
+from monitor.reporting.status_line import MAX_ENVIRONMENTS, StatusLine
 
 LOGIN = Result(environment="prod", endpoint=Endpoint.TOKEN, started_at=0.0, duration=0.1)
 PING = replace(LOGIN, endpoint=Endpoint.PING)
@@ -17,83 +17,85 @@ CLOCK = Clock(now=lambda: 0.0, wall=lambda: NOON)
 
 
 @dataclass
-class Live:
-    """An environment, as it is at the moment."""
+class FakeStatus:
+    """State of an environment that a test sets."""
 
     credentials_rejected: bool = False
     left: float | None = 560.0
     wait: float = 0.0
 
     def headroom(self) -> float | None:
-        """Seconds."""
+        """Return the headroom of the token in seconds."""
         return self.left
 
     def backoff(self, endpoint: Endpoint) -> float:
-        """Seconds."""
+        """Return the backoff of logins in seconds."""
         return self.wait if endpoint is Endpoint.TOKEN else 0.0
 
 
 @pytest.fixture
-def summary() -> Summary:
-    """At noon, with prod well."""
-    made = Summary(CLOCK)
+def status_line() -> StatusLine:
+    """Return a status line at noon, after a successful login and ping of prod."""
+    made = StatusLine(CLOCK)
     made.record(LOGIN)
     made.record(PING)
     return made
 
 
-def test_before_the_first_result_it_is_starting() -> None:
-    """Neither well nor in trouble."""
-    assert Summary(CLOCK).text({"prod": Live(left=None)}) == "prod starting"
+def test_an_environment_is_starting_before_its_first_result() -> None:
+    """It is neither up nor failing."""
+    assert StatusLine(CLOCK).text({"prod": FakeStatus(left=None)}) == "prod starting"
 
 
-@pytest.mark.parametrize("left,told", [(560.0, "9 min"), (60.0, "1 min"), (59.0, "59 s")])
-def test_well_is_up_and_how_long_the_token_lasts(summary: Summary, left: float, told: str) -> None:
-    """In minutes, and at the end in seconds."""
-    assert summary.text({"prod": Live(left=left)}) == f"prod up, token {told}"
+@pytest.mark.parametrize("left,shown", [(560.0, "9 min"), (60.0, "1 min"), (59.0, "59 s")])
+def test_an_environment_that_is_up_shows_the_headroom_of_its_token(
+    status_line: StatusLine, left: float, shown: str
+) -> None:
+    """The headroom is in minutes, below one minute in seconds."""
+    assert status_line.text({"prod": FakeStatus(left=left)}) == f"prod up, token {shown}"
 
 
-def test_trouble_is_named(summary: Summary) -> None:
-    """Each host's own."""
-    summary.record(replace(PING, reason=Reason.FORBIDDEN))
-    assert summary.text({"prod": Live()}) == "prod PING FAILING (forbidden), token 9 min"
-    summary.record(replace(LOGIN, reason=Reason.DNS))
-    assert summary.text({"prod": Live()}) == "prod LOGIN FAILING (dns), PING FAILING (forbidden), token 9 min"
-    summary.record(replace(PING, reason=Reason.NO_TOKEN))
-    assert summary.text({"prod": Live(left=-1.0)}) == "prod LOGIN FAILING (dns), no token"
+def test_each_failing_endpoint_is_listed(status_line: StatusLine) -> None:
+    """Each endpoint has its own reason."""
+    status_line.record(replace(PING, reason=Reason.FORBIDDEN))
+    assert status_line.text({"prod": FakeStatus()}) == "prod PING FAILING (forbidden), token 9 min"
+    status_line.record(replace(LOGIN, reason=Reason.DNS))
+    assert status_line.text({"prod": FakeStatus()}) == "prod LOGIN FAILING (dns), PING FAILING (forbidden), token 9 min"
+    status_line.record(replace(PING, reason=Reason.NO_TOKEN))
+    assert status_line.text({"prod": FakeStatus(left=-1.0)}) == "prod LOGIN FAILING (dns), no token"
 
 
-def test_a_missing_token_without_a_failed_login_is_trouble(summary: Summary) -> None:
+def test_a_missing_token_without_a_failed_login_is_a_failing_ping(status_line: StatusLine) -> None:
     """Logins that work with short tokens, or that are suppressed without a rejection, leave pings without a token."""
-    summary.record(replace(PING, reason=Reason.NO_TOKEN))
-    assert summary.text({"prod": Live(left=-1.0)}) == "prod PING FAILING (no_token), no token"
+    status_line.record(replace(PING, reason=Reason.NO_TOKEN))
+    assert status_line.text({"prod": FakeStatus(left=-1.0)}) == "prod PING FAILING (no_token), no token"
 
 
-def test_rejected_credentials_say_when_they_are_tried_next(summary: Summary) -> None:
-    """Also right after a restart, when nothing was sent yet."""
-    rejected = Live(credentials_rejected=True, left=None, wait=300.0)
-    told = "LOGIN REJECTED, next try 12:05 UTC, no token"
-    assert summary.text({"prod": Live(), "uat": rejected}) == f"prod up, token 9 min; uat {told}"
+def test_rejected_credentials_show_the_time_of_the_next_login(status_line: StatusLine) -> None:
+    """The time is also shown after a restart, before a request was sent."""
+    rejected = FakeStatus(credentials_rejected=True, left=None, wait=300.0)
+    text = "LOGIN REJECTED, next try 12:05 UTC, no token"
+    assert status_line.text({"prod": FakeStatus(), "uat": rejected}) == f"prod up, token 9 min; uat {text}"
 
 
-def test_what_does_not_decide_is_left_out(summary: Summary) -> None:
-    """An exchange that was repeated at once, and a question without a token."""
-    summary.record(replace(PING, reason=Reason.UNAUTHORIZED, retried=True))
-    summary.record(replace(PING, reason=Reason.UNAUTHORIZED, unauthenticated=True))
-    assert summary.text({"prod": Live()}) == "prod up, token 9 min"
+def test_only_decisive_results_count(status_line: StatusLine) -> None:
+    """A retried exchange and an unauthenticated probe change nothing."""
+    status_line.record(replace(PING, reason=Reason.UNAUTHORIZED, retried=True))
+    status_line.record(replace(PING, reason=Reason.UNAUTHORIZED, unauthenticated=True))
+    assert status_line.text({"prod": FakeStatus()}) == "prod up, token 9 min"
 
 
-def test_an_environment_that_comes_back_begins_anew(summary: Summary) -> None:
-    """What was known of it is of another time."""
-    summary.forget("prod")
-    assert summary.text({"prod": Live()}) == "prod starting"
+def test_a_removed_environment_is_starting_again(status_line: StatusLine) -> None:
+    """Its earlier outcomes are discarded."""
+    status_line.remove("prod")
+    assert status_line.text({"prod": FakeStatus()}) == "prod starting"
 
 
-def test_of_many_only_those_with_trouble_are_told() -> None:
-    """A line stays a line."""
-    summary = Summary(CLOCK)
+def test_of_many_environments_only_failing_ones_are_listed() -> None:
+    """At most eight failing environments are listed, so that the line stays short."""
+    status_line = StatusLine(CLOCK)
     for number in range(30):
-        summary.record(replace(LOGIN, environment=f"e{number}", reason=Reason.DNS if number % 2 else None))
-    text = summary.text({f"e{number}": Live() for number in range(30)})
-    assert text.count("LOGIN FAILING (dns)") == MOST
-    assert text.endswith("; 7 more with trouble; 15 of 30 without")
+        status_line.record(replace(LOGIN, environment=f"e{number}", reason=Reason.DNS if number % 2 else None))
+    text = status_line.text({f"e{number}": FakeStatus() for number in range(30)})
+    assert text.count("LOGIN FAILING (dns)") == MAX_ENVIRONMENTS
+    assert text.endswith("; 7 more with failures; 15 of 30 without failures")

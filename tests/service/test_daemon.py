@@ -1,4 +1,4 @@
-"""The daemon as a process, from its first line to its exit status."""
+"""The daemon as a process, from its start to its exit status."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ PROD_TOKEN = {"environment": "prod", "endpoint": "token"}
 
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
-    """Both environments, with secrets that can be found again."""
+    """Yield a simulator of both environments with canaries as secrets."""
     with simulator_with_canaries() as running:
         yield running
 
 
 def files(simulator: Simulator, directory: Path, **changes: str) -> dict[str, str]:
-    """The settings as a TOML file and a directory of secrets, and the variables that name them."""
+    """Write the settings as a TOML file and a directory of secrets; return the variables that name them."""
     secrets, config = directory / "secrets", directory / "monitor.toml"
     secrets.mkdir(exist_ok=True)
     for environment in simulator.environments.values():
@@ -59,8 +59,8 @@ def files(simulator: Simulator, directory: Path, **changes: str) -> dict[str, st
     return {"TIGR_CONFIG_FILE": str(config), "TIGR_SECRETS_DIR": str(secrets)}
 
 
-def test_from_start_to_stop(simulator: Simulator, tmp_path: Path) -> None:
-    """It logs in and pings, is scraped and ready, tells each change once, and ends with status 0."""
+def test_the_daemon_runs_from_start_to_stop(simulator: Simulator, tmp_path: Path) -> None:
+    """It logs in, pings, exports metrics, logs each change once, and ends with status 0."""
     with Monitor(simulator.settings() | FAST, tmp_path) as monitor:
         for environment in ("prod", "uat"):
             for endpoint in ("token", "ping"):
@@ -92,12 +92,12 @@ def test_from_start_to_stop(simulator: Simulator, tmp_path: Path) -> None:
             assert record.fields == ("Username", "Password", "grant_type")
 
 
-def test_no_secret_is_seen_anywhere(simulator: Simulator, tmp_path: Path) -> None:
-    """Not in the log at level debug, on a page, in the state, or in the process list."""
+def test_no_secret_is_exposed(simulator: Simulator, tmp_path: Path) -> None:
+    """No secret is in the log at level debug, on a page, in the state or in the process list."""
     state = tmp_path / "state"
     state.mkdir()
-    chatty = {"TIGR_LOG_LEVEL": "debug", "TIGR_STATE_DIR": str(state)}
-    with Monitor(simulator.settings() | FAST | chatty, tmp_path) as monitor:
+    verbose = {"TIGR_LOG_LEVEL": "debug", "TIGR_STATE_DIR": str(state)}
+    with Monitor(simulator.settings() | FAST | verbose, tmp_path) as monitor:
         monitor.wait_for(1, "tigr_up", **PROD_PING)
         process = Path(f"/proc/{monitor.process.pid}")
         seen = [monitor.get(path)[1] for path in ("/metrics", "/", "/-/ready", "/nothing")]
@@ -109,8 +109,8 @@ def test_no_secret_is_seen_anywhere(simulator: Simulator, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_ends_though_requests_hang(number: signal.Signals, simulator: Simulator, tmp_path: Path) -> None:
-    """Within 5 s, with status 0, whatever it waits for."""
+def test_the_daemon_ends_while_requests_hang(number: signal.Signals, simulator: Simulator, tmp_path: Path) -> None:
+    """It ends within 5 s with status 0."""
     for environment in simulator.environments.values():
         environment.token_faults.set(HangAfterHandshake())
         environment.api_faults.set(HangAfterHandshake())
@@ -122,8 +122,8 @@ def test_it_ends_though_requests_hang(number: signal.Signals, simulator: Simulat
         assert time.monotonic() - began < 5
 
 
-def test_a_port_that_is_taken_is_told(simulator: Simulator) -> None:
-    """In one line with what to do, and status 1."""
+def test_a_port_in_use_is_reported(simulator: Simulator) -> None:
+    """The message is one line with the setting to change, and the status is 1."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -134,8 +134,8 @@ def test_a_port_that_is_taken_is_told(simulator: Simulator) -> None:
     assert "Traceback" not in ended.stderr
 
 
-def test_a_state_directory_that_is_taken_is_told(simulator: Simulator, tmp_path: Path) -> None:
-    """The second monitor is told to use another."""
+def test_a_state_directory_in_use_is_reported(simulator: Simulator, tmp_path: Path) -> None:
+    """The second monitor does not start."""
     shared = simulator.settings() | FAST | {"TIGR_STATE_DIR": str(tmp_path)}
     with Monitor(shared, tmp_path):
         ended = run(["run"], shared | {"TIGR_LISTEN": "127.0.0.1:0"})
@@ -144,12 +144,12 @@ def test_a_state_directory_that_is_taken_is_told(simulator: Simulator, tmp_path:
 
 
 @pytest.mark.parametrize("trouble", ["garbled", "future", "read-only", "missing"])
-def test_trouble_with_the_state_is_a_warning(trouble: str, simulator: Simulator, tmp_path: Path) -> None:
-    """And on it goes."""
+def test_a_problem_with_the_state_is_a_warning(trouble: str, simulator: Simulator, tmp_path: Path) -> None:
+    """The daemon runs on."""
     state = tmp_path / "state"
     if trouble != "missing":
         state.mkdir()
-    if trouble == "read-only":  # for root too: a directory where the file should be
+    if trouble == "read-only":  # a directory in place of the file, because root ignores permissions
         state.joinpath("state.new").mkdir()
     elif trouble != "missing":
         state.joinpath("state.json").write_text('{"version": 99}' if trouble == "future" else "{garbled")
@@ -160,23 +160,23 @@ def test_trouble_with_the_state_is_a_warning(trouble: str, simulator: Simulator,
 
 
 def test_a_crash_loop_logs_in_once(simulator: Simulator, tmp_path: Path) -> None:
-    """With a wrong password: two requests, since the field names were unknown, however often it starts."""
+    """A wrong password is sent in two requests, because the field names are unknown, in any number of starts."""
     simulator.environment("prod").change_password()
     wrong = simulator.settings() | FAST | {"TIGR_STATE_DIR": str(tmp_path)}
     wrong["TIGR_ENVIRONMENTS__PROD__PASSWORD"] = CANARIES.password
     for _ in range(3):
         with Monitor(wrong, tmp_path) as monitor:
             monitor.wait_for(1, "tigr_credentials_rejected", environment="prod")
-            held_back = monitor.value("tigr_backoff_seconds", **PROD_TOKEN)
-            assert held_back is not None
-            assert 1100 < held_back <= 1200
+            backoff = monitor.value("tigr_backoff_seconds", **PROD_TOKEN)
+            assert backoff is not None
+            assert 1100 < backoff <= 1200
             monitor.wait_for(1, "tigr_up", environment="uat", endpoint="ping")
             monitor.process.kill()
     assert simulator.log.requests("prod", "token") == 2
 
 
-def test_a_reload_brings_new_settings(simulator: Simulator, tmp_path: Path) -> None:
-    """Environments come and go with their series, intervals change, counters stay."""
+def test_a_reload_applies_new_settings(simulator: Simulator, tmp_path: Path) -> None:
+    """Environments are added and removed with their series, intervals change, and counters keep their values."""
     environ = files(simulator, tmp_path)
     with Monitor(environ, tmp_path) as monitor:
         monitor.wait_for(1, "tigr_up", environment="uat", endpoint="ping")
@@ -199,7 +199,7 @@ def test_a_reload_brings_new_settings(simulator: Simulator, tmp_path: Path) -> N
 
 
 def test_wrong_settings_change_nothing(simulator: Simulator, tmp_path: Path) -> None:
-    """The old ones stay in force, an error says why, and the reload gauge is 0 until it is put right."""
+    """The old settings stay in force, an error has the reason, and the reload gauge is 0 until a reload succeeds."""
     environ = files(simulator, tmp_path)
     with Monitor(environ, tmp_path) as monitor:
         assert monitor.value("tigr_config_last_reload_successful") == 1
@@ -212,11 +212,11 @@ def test_wrong_settings_change_nothing(simulator: Simulator, tmp_path: Path) -> 
         files(simulator, tmp_path, log_format="json")
         monitor.process.send_signal(signal.SIGHUP)
         monitor.wait_for(1, "tigr_config_last_reload_successful")
-        monitor.wait_for_log("TIGR_LOG_FORMAT changed, which takes a restart")
+        monitor.wait_for_log("TIGR_LOG_FORMAT changed; restart the monitor to apply it")
 
 
-def test_a_rotated_password_is_tried_at_once(simulator: Simulator, tmp_path: Path) -> None:
-    """With one login, while the token in hand goes on; a rejected one begins the pause, a reload grants one more."""
+def test_a_rotated_password_causes_one_login_at_once(simulator: Simulator, tmp_path: Path) -> None:
+    """The current token stays in use; a rejection starts the pause, and a reload allows one more login."""
     environ = files(simulator, tmp_path, auth_interval="1h")
     with Monitor(environ, tmp_path) as monitor:
         monitor.wait_for(1, "tigr_up", **PROD_PING)
@@ -228,7 +228,7 @@ def test_a_rotated_password_is_tried_at_once(simulator: Simulator, tmp_path: Pat
         monitor.process.send_signal(signal.SIGHUP)
         monitor.wait_for(1, "tigr_token_renewals_total", environment="prod", cause="operator")
         monitor.process.send_signal(signal.SIGHUP)
-        wait_for(lambda: monitor.log().count("reloaded: nothing is new") == 2, "the second reload is done")
+        wait_for(lambda: monitor.log().count("reloaded: no changes") == 2, "the second reload is done")
         pings = len(simulator.log.records("prod", "api"))
         simulator.log.wait_for_requests(pings + 2, environment="prod", host="api")
         assert monitor.value("tigr_up", **PROD_PING) == 1
@@ -240,7 +240,7 @@ def test_a_rotated_password_is_tried_at_once(simulator: Simulator, tmp_path: Pat
 
 
 def test_an_outage_of_the_login_does_not_hide_the_api(simulator: Simulator, tmp_path: Path) -> None:
-    """It is asked without a token: reachable, closed or open; the 401 is in no counter, and pings are no_token."""
+    """The unauthenticated probe shows the state of the API; its 401 is not counted, and pings are `no_token`."""
     prod = simulator.environment("prod")
     prod.token_faults.set(Refuse())
     with Monitor(simulator.settings() | FAST, tmp_path) as monitor:
@@ -255,8 +255,8 @@ def test_an_outage_of_the_login_does_not_hide_the_api(simulator: Simulator, tmp_
         monitor.wait_for(0, "tigr_api_reachable", environment="prod")
 
 
-def test_an_expired_certificate_shows_its_end(simulator: Simulator, tmp_path: Path) -> None:
-    """Though the handshake fails because of it."""
+def test_the_expiry_of_an_expired_certificate_is_exported(simulator: Simulator, tmp_path: Path) -> None:
+    """The handshake fails because of it."""
     simulator.environment("prod").api_faults.set(Certificate(CertificateKind.EXPIRED))
     expiry = simulator.certificate_expiry(CertificateKind.EXPIRED)
     with Monitor(simulator.settings() | FAST, tmp_path) as monitor:
@@ -264,23 +264,23 @@ def test_an_expired_certificate_shows_its_end(simulator: Simulator, tmp_path: Pa
         assert monitor.value("tigr_failure", reason="certificate", **PROD_PING) == 1
 
 
-def test_a_stopped_process_goes_on_without_a_burst(simulator: Simulator, tmp_path: Path) -> None:
-    """One turn per job, the missed ones counted."""
+def test_a_stopped_process_continues_without_a_burst(simulator: Simulator, tmp_path: Path) -> None:
+    """Each job runs once, and the missed runs are counted."""
     with Monitor(simulator.settings() | FAST, tmp_path) as monitor:
         monitor.wait_for(1, "tigr_up", environment="uat", endpoint="ping")
         monitor.process.send_signal(signal.SIGSTOP)
         with suppress(subprocess.TimeoutExpired):
-            monitor.process.wait(5)  # it sleeps: there is nothing else to wait for
+            monitor.process.wait(5)  # it is stopped, so no event can be waited for
         before = simulator.log.requests("prod", "api")
         monitor.process.send_signal(signal.SIGCONT)
         wait_for(
-            lambda: (monitor.value("tigr_schedule_missed_total", **PROD_PING) or 0) >= 4, "missed turns are counted"
+            lambda: (monitor.value("tigr_schedule_missed_total", **PROD_PING) or 0) >= 4, "missed runs are counted"
         )
         assert simulator.log.requests("prod", "api") <= before + 2
 
 
-def test_nothing_set_is_eight_settings() -> None:
-    """Named in full, and nothing else; status 2."""
+def test_all_eight_missing_settings_are_listed() -> None:
+    """The status is 2, and there is one more line."""
     ended = run(["run"], {})
     assert ended.returncode == 2
     assert sum("is missing" in line for line in ended.stderr.splitlines()) == 8
@@ -291,7 +291,7 @@ def test_nothing_set_is_eight_settings() -> None:
 def test_a_ca_file_that_cannot_be_used_is_a_wrong_setting(
     content: str | None, simulator: Simulator, tmp_path: Path
 ) -> None:
-    """Status 2, and the setting's name."""
+    """The status is 2, and the message names the setting."""
     path = tmp_path / "ca.pem"
     if content is not None:
         path.write_text(content)
@@ -300,34 +300,34 @@ def test_a_ca_file_that_cannot_be_used_is_a_wrong_setting(
     assert "TIGR_CA_FILE: " in ended.stderr
 
 
-def test_a_web_configuration_guards_every_page(simulator: Simulator, tmp_path: Path) -> None:
-    """Who has no password sees nothing; `health` proves itself without one; a wrong file is a wrong setting."""
+def test_a_web_configuration_protects_every_page(simulator: Simulator, tmp_path: Path) -> None:
+    """Clients without a password get 401, `health` needs no password, and a wrong file is a wrong setting."""
     web = tmp_path / "web.yml"
     web.write_text(f"basic_auth_users: {{prometheus: '{bcrypt.hashpw(b'let me in', bcrypt.gensalt(4)).decode()}'}}")
-    guarded = simulator.settings() | FAST | {"TIGR_WEB_CONFIG_FILE": str(web)}
-    with Monitor(guarded, tmp_path) as monitor:
+    protected = simulator.settings() | FAST | {"TIGR_WEB_CONFIG_FILE": str(web)}
+    with Monitor(protected, tmp_path) as monitor:
         assert {monitor.get(path)[0] for path in ("/", "/metrics", "/-/healthy", "/-/ready")} == {401}
-        assert run(["health"], guarded | environ_of(monitor)).returncode == 0
+        assert run(["health"], protected | environ_of(monitor)).returncode == 0
     web.write_text("basic_auth_user: {}")
-    ended = run(["run"], guarded)
+    ended = run(["run"], protected)
     assert ended.returncode == 2
     assert "basic_auth_user" in ended.stderr
 
 
 def environ_of(monitor: Monitor) -> dict[str, str]:
-    """The variables with which `health` finds it."""
+    """Return the variables with which `health` finds the monitor."""
     return {"TIGR_LISTEN": f"127.0.0.1:{monitor.port}"}
 
 
-def test_health_asks_the_daemon(simulator: Simulator, tmp_path: Path) -> None:
-    """Status 0 while it is well, 1 when it is not there."""
+def test_health_reports_the_state_of_the_daemon(simulator: Simulator, tmp_path: Path) -> None:
+    """The status is 0 while the daemon is healthy, and 1 if it does not run."""
     with Monitor(simulator.settings() | FAST, tmp_path) as monitor:
         environ = simulator.settings() | environ_of(monitor)
         assert run(["health"], environ).returncode == 0
     assert run(["health"], environ).returncode == 1
 
 
-def test_the_command_is_a_module_too() -> None:
-    """`python -m monitor` knows its version."""
+def test_the_command_can_be_run_as_a_module() -> None:
+    """`python -m monitor --version` prints the version."""
     ended = subprocess.run(command("--version"), capture_output=True, text=True, check=True, timeout=30)
     assert ended.stdout.startswith("tigr-monitor ")

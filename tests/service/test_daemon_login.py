@@ -1,4 +1,4 @@
-"""Logins of the daemon as a process, against the simulator: storms, locks, signals, restarts and dead token hosts."""
+"""Logins of the daemon as a process: rejected passwords, signals, restarts and dead token hosts."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ WRONG = ONE | {"TIGR_ENVIRONMENTS__PROD__PASSWORD": CANARIES.password}
 
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
-    """Both environments, with secrets that can be found again."""
+    """Yield a simulator of both environments with canaries as secrets."""
     with simulator_with_canaries() as running:
         yield running
 
 
-def pinged(monitor: Monitor, times: int) -> None:
-    """Wait until so many more pings have been recorded, with a token or without."""
+def wait_for_pings(monitor: Monitor, times: int) -> None:
+    """Wait until `times` more pings have been recorded, with or without a token."""
 
     def attempts() -> float:
         lines = monitor.metrics().splitlines()
@@ -41,21 +41,21 @@ def pinged(monitor: Monitor, times: int) -> None:
 
 @pytest.mark.parametrize("retry_after", ["0", "Thu, 01 Jan 1970 00:00:00 GMT"])
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_useless_retry_after_makes_no_storm(
+def test_a_retry_after_in_the_past_causes_no_burst_of_logins(
     status: int, retry_after: str, simulator: Simulator, tmp_path: Path
 ) -> None:
-    """The logins that follow are at least a ping interval apart."""
+    """The following logins are at least a ping interval apart."""
     simulator.environment("prod").token_faults.set(Status(status, headers={"Retry-After": retry_after}))
     with Monitor(simulator.settings() | FAST | ONE, tmp_path) as monitor:
         monitor.wait_for(0, "tigr_up", **PROD_TOKEN)
-        pinged(monitor, 4)
+        wait_for_pings(monitor, 4)
     moments = [record.when for record in simulator.log.records("prod", "token")]
     assert moments
     assert all(later - earlier > 0.9 for earlier, later in itertools.pairwise(moments))
 
 
-def test_a_wrong_password_stops_logins_until_an_operator_asks(simulator: Simulator, tmp_path: Path) -> None:
-    """With a limit of two a first contact stops them; a reload and a signal grant one attempt each; a restart none."""
+def test_a_wrong_password_stops_logins_until_an_operator_acts(simulator: Simulator, tmp_path: Path) -> None:
+    """With a limit of two, a first contact stops logins. A reload and a signal each allow one, a restart none."""
     prod = simulator.environment("prod")
     right = prod.credentials
     prod.change_password()
@@ -63,10 +63,10 @@ def test_a_wrong_password_stops_logins_until_an_operator_asks(simulator: Simulat
     with Monitor(simulator.settings() | FAST | WRONG | state, tmp_path) as monitor:
         monitor.wait_for(float("inf"), "tigr_backoff_seconds", **PROD_TOKEN)
         monitor.wait_for_log("credentials rejected, logins have stopped")
-        pinged(monitor, 3)
+        wait_for_pings(monitor, 3)
         assert len(simulator.log.records("prod", "token")) == 2
         monitor.process.send_signal(signal.SIGHUP)
-        monitor.wait_for_log("prod: one login with the credentials that were rejected, as this reload asks")
+        monitor.wait_for_log("prod: the reload allows one login with the rejected credentials")
         wait_for(lambda: len(simulator.log.records("prod", "token")) == 4, "both field names were sent")
         monitor.process.send_signal(signal.SIGHUP)
         monitor.wait_for_log("prod: logins stay suppressed: a reload has allowed one login already")
@@ -74,11 +74,11 @@ def test_a_wrong_password_stops_logins_until_an_operator_asks(simulator: Simulat
         monitor.wait_for_log("prod: logins have stopped: these credentials were rejected before this start")
         monitor.wait_for(1, "tigr_credentials_rejected", environment="prod")
         assert monitor.get("/-/ready")[0] == 200
-        pinged(monitor, 3)
+        wait_for_pings(monitor, 3)
         assert len(simulator.log.records("prod", "token")) == 4
         prod.credentials = right
         monitor.process.send_signal(signal.SIGUSR1)
-        monitor.wait_for_log("prod: one login, as SIGUSR1 asks")
+        monitor.wait_for_log("prod: SIGUSR1 allows one login")
         monitor.wait_for(1, "tigr_up", **PROD_TOKEN)
         monitor.wait_for(0, "tigr_credentials_rejected", environment="prod")
         monitor.wait_for(0, "tigr_backoff_seconds", **PROD_TOKEN)
@@ -86,10 +86,10 @@ def test_a_wrong_password_stops_logins_until_an_operator_asks(simulator: Simulat
         monitor.wait_for_log("SIGUSR1: no login is delayed")
 
 
-def test_a_loop_of_restarts_before_a_slow_refusal_sends_the_password_three_times(
+def test_a_loop_of_restarts_before_a_slow_refusal_sends_the_password_twice(
     simulator: Simulator, tmp_path: Path
 ) -> None:
-    """The record of a login is on disk before the request leaves, so that each start knows of the ones before."""
+    """The record of a login is on disk before its request is sent, so each start has the count of the earlier ones."""
     prod = simulator.environment("prod")
     prod.change_password()
     prod.token_faults.set(Slow(30))
@@ -97,12 +97,12 @@ def test_a_loop_of_restarts_before_a_slow_refusal_sends_the_password_three_times
     for start in range(1, 6):
         with Monitor(slow, tmp_path) as monitor:
             if start == 1:
-                wait_for(lambda: len(simulator.log.records("prod", "token")) == 1, "the login has left")
+                wait_for(lambda: len(simulator.log.records("prod", "token")) == 1, "the login was sent")
             elif start == 2:
-                wait_for(lambda: len(simulator.log.records("prod", "token")) == 2, "the login has left")
+                wait_for(lambda: len(simulator.log.records("prod", "token")) == 2, "the login was sent")
             else:
                 monitor.wait_for_log("logins are suppressed until")
-                assert "logins were sent whose responses never arrived" in monitor.log()
+                assert "earlier logins got no response" in monitor.log()
             monitor.process.kill()
     assert len(simulator.log.records("prod", "token")) == 2
 
@@ -117,7 +117,7 @@ def test_a_loop_of_restarts_before_a_slow_refusal_sends_the_password_three_times
     ],
 )
 def test_a_dead_token_host_fails_a_login_soon(fault: Fault, reason: str, simulator: Simulator, tmp_path: Path) -> None:
-    """The connection check finds it, and a login names the reason, though the next was due in an hour."""
+    """The connection check detects it, and a login has the reason, although the next one was due in an hour."""
     settings = simulator.settings() | FAST | ONE | {"TIGR_AUTH_INTERVAL": "1h"}
     with Monitor(settings, tmp_path) as monitor:
         monitor.wait_for(1, "tigr_up", **PROD_PING)
@@ -133,11 +133,11 @@ def test_a_dead_token_host_fails_a_login_soon(fault: Fault, reason: str, simulat
 
 
 def test_the_check_of_the_token_host_can_be_turned_off(simulator: Simulator, tmp_path: Path) -> None:
-    """Then the token host sees nothing but logins."""
+    """Without the check the token host receives only logins."""
     settings = simulator.settings() | FAST | ONE | {"TIGR_AUTH_INTERVAL": "1h", "TIGR_TOKEN_HOST_CHECK": "off"}
     with Monitor(settings, tmp_path) as monitor:
         monitor.wait_for(1, "tigr_up", **PROD_PING)
-        pinged(monitor, 3)
+        wait_for_pings(monitor, 3)
     assert simulator.log.connections("prod", "token") == 1
 
 
@@ -161,7 +161,7 @@ def test_many_signals_during_a_login_wait_as_two(simulator: Simulator, tmp_path:
         before = int(status(monitor.process.pid)["Threads"])
         for number in (signal.SIGHUP, signal.SIGUSR1) * 40:
             monitor.process.send_signal(number)
-            monitor.answers()  # the kernel joins pending signals of one kind: let the process take this one
+            monitor.responds()  # the kernel joins pending signals of one kind: let the process take this one
         assert int(status(monitor.process.pid)["Threads"]) < before + 20
         monitor.wait_for_log("reloaded: ")
         monitor.wait_for_log("SIGUSR1: no login is delayed")

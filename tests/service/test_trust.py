@@ -1,4 +1,4 @@
-"""Whom the probes trust, and what is said where a CA file cannot be used."""
+"""The TLS context of the probes, and CA files that cannot be used."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from monitor.simulator import Simulator
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """Those of a daemon that trusts a simulator's authority, from a file that a test can still spoil."""
+    """Return settings with a copy of a simulator's CA file that a test can damage."""
     file = tmp_path / "ca.pem"
     with Simulator(["prod"]) as simulator:
         file.write_bytes(simulator.ca_file.read_bytes())
@@ -24,53 +24,53 @@ def settings(tmp_path: Path) -> Settings:
         return load(environ, run_secrets=Path("/nonexistent")).settings
 
 
-def test_a_probe_verifies_and_speaks_nothing_old() -> None:
-    """The host's name and its certificate, from TLS 1.2 on."""
+def test_a_probe_verifies_the_certificate_and_requires_tls_1_2() -> None:
+    """It also verifies the host name."""
     context = verifying_context()
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
 
 
-def test_a_ca_file_is_trusted_besides_the_system_s_roots() -> None:
-    """It adds; it replaces nothing."""
+def test_a_ca_file_is_trusted_in_addition_to_the_system() -> None:
+    """The trust anchors of the system stay."""
     with Simulator(["prod"]) as simulator:
         with_file = verifying_context(simulator.ca_file).cert_store_stats()["x509_ca"]
     assert with_file == verifying_context().cert_store_stats()["x509_ca"] + 1
 
 
-def test_a_second_look_believes_anything() -> None:
-    """It is there to see what did not verify."""
+def test_the_context_for_fetching_an_expiry_verifies_nothing() -> None:
+    """It is used to fetch certificates that failed verification."""
     context = unverifying_context()
     assert context.verify_mode is ssl.CERT_NONE
     assert not context.check_hostname
 
 
 def test_the_ca_file_of_the_settings_is_trusted(settings: Settings) -> None:
-    """By the context that the daemon probes with."""
+    """The context of the probes has one more CA certificate than the system."""
     stats = probing_context(settings).cert_store_stats()
     assert stats["x509_ca"] == verifying_context().cert_store_stats()["x509_ca"] + 1
 
 
 @pytest.mark.parametrize("content", [b"", b"not a certificate", b"\xff\xfe", b"-----BEGIN CERTIFICATE-----\nAAAA\n"])
-def test_a_ca_file_that_was_spoilt_meanwhile_is_told_to_the_operator(settings: Settings, content: bytes) -> None:
-    """With the setting, the file, and what is wrong with it."""
+def test_a_damaged_ca_file_is_reported(settings: Settings, content: bytes) -> None:
+    """The message has the setting, the file and the problem."""
     assert settings.ca_file
     settings.ca_file.write_bytes(content)
-    with pytest.raises(ConfigError, match=r"^TIGR_CA_FILE: .*ca\.pem cannot be used: it holds no certificate"):
+    with pytest.raises(ConfigError, match=r"^TIGR_CA_FILE: .*ca\.pem cannot be used: it contains no certificate"):
         probing_context(settings)
 
 
-def test_a_ca_file_that_is_gone_is_told_to_the_operator(settings: Settings) -> None:
-    """With the system's own words."""
+def test_a_missing_ca_file_is_reported(settings: Settings) -> None:
+    """The message has the error of the system."""
     assert settings.ca_file
     settings.ca_file.unlink()
     with pytest.raises(ConfigError, match=r"^TIGR_CA_FILE: .*ca\.pem cannot be used: No such file"):
         probing_context(settings)
 
 
-def test_where_nothing_is_trusted_it_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A context without roots, and a folder of them that is empty or absent; a folder that has some will do."""
+def test_missing_trust_anchors_are_detected(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A directory of CA certificates counts only if it is not empty."""
     bare = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     paths = ssl.get_default_verify_paths()
     for folder, expected in ((None, False), (str(tmp_path), False)):

@@ -1,4 +1,4 @@
-"""Debian's blackbox_exporter, started with modules of a test's own."""
+"""The blackbox_exporter of Debian, started with the modules of a test."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ PROGRAM = "prometheus-blackbox-exporter"
 
 @contextmanager
 def running(modules: Mapping[str, object], directory: Path) -> Iterator[tuple[int, int]]:
-    """Start it, and end it; yields its port and its process."""
+    """Run blackbox_exporter; yield its port and its process ID."""
     config = directory / "blackbox.yml"
     config.write_text(json.dumps({"modules": modules}), encoding="utf-8")  # JSON is YAML
     port = free_port()
     arguments = [PROGRAM, f"--config.file={config}", f"--web.listen-address=127.0.0.1:{port}", "--log.level=error"]
     process = subprocess.Popen(arguments, stderr=subprocess.DEVNULL)
 
-    def answers() -> bool:
+    def responds() -> bool:
         try:
             return get(port, "/-/healthy")[0] == 200
         except OSError:
             return False
 
     try:
-        wait_for(answers, f"{PROGRAM} answers")
+        wait_for(responds, f"{PROGRAM} responds")
         yield port, process.pid
     finally:
         process.terminate()

@@ -1,4 +1,4 @@
-"""Secrets that can be found again: values that look like nothing else, and a search for them in every dress."""
+"""Canaries: secrets with unique values, and a search for them in every encoding."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import quote, quote_plus
 from monitor.simulator import Simulator
 from monitor.simulator.registry import Credentials
 
-_PIECE = 8  # characters; a shorter one gives nothing away
+_RUN = 8  # characters: a shorter run of a secret reveals nothing
 
 CANARIES = Credentials(
     client_id="Kx7vQ2-canary-client",
@@ -22,7 +22,7 @@ CANARIES = Credentials(
 
 @contextmanager
 def simulator_with_canaries() -> Iterator[Simulator]:
-    """Both environments, over TLS, without latency, with secrets that can be found again."""
+    """Yield a simulator of both environments with TLS, no latency, and canaries as secrets."""
     with Simulator() as running:
         for environment in running.environments.values():
             environment.latency = 0.0
@@ -31,25 +31,25 @@ def simulator_with_canaries() -> Iterator[Simulator]:
 
 
 def values(credentials: Credentials) -> tuple[str, ...]:
-    """The four secrets."""
+    """Return the four secrets."""
     return credentials.client_id, credentials.client_secret, credentials.username, credentials.password
 
 
 def leaks(text: str, secrets: Iterable[str]) -> list[str]:
-    """The pieces of secrets that are in `text`: raw, URL-encoded, base64-encoded. It should be empty."""
-    return sorted({piece for secret in secrets for piece in _pieces(secret) if piece in text})
+    """Return the runs of secrets that `text` contains: raw, URL-encoded or base64-encoded."""
+    return sorted({run for secret in secrets for run in _runs(secret) if run in text})
 
 
-def _pieces(secret: str) -> Iterator[str]:
-    for dressed in _dressed(secret):
-        for start in range(max(1, len(dressed) - _PIECE + 1)):
-            yield dressed[start : start + _PIECE]
+def _runs(secret: str) -> Iterator[str]:
+    for encoded in _encoded(secret):
+        for start in range(max(1, len(encoded) - _RUN + 1)):
+            yield encoded[start : start + _RUN]
 
 
-def _dressed(secret: str) -> Iterator[str]:
+def _encoded(secret: str) -> Iterator[str]:
     yield secret
     yield quote(secret, safe="")
     yield quote_plus(secret)
-    for padding in range(3):  # wherever it stands in what is encoded, less what its neighbours change
+    for padding in range(3):  # each alignment in base64, without the characters that depend on adjacent bytes
         encoded = base64.b64encode(b"\0" * padding + secret.encode()).decode()
         yield encoded[4 if padding else 0 :].rstrip("=")[:-1]

@@ -27,14 +27,14 @@ class End(StrEnum):
 
 @dataclass(slots=True)
 class Recorded:
-    """The bytes that a client sent (decrypted, if there is TLS), and its ends in their order."""
+    """The bytes of a client (decrypted, if there is TLS), and its ends in order."""
 
     data: bytes = b""
     ends: list[End] = field(default_factory=list)
 
 
 class ConnectionRecorder:
-    """One port of 127.0.0.1, from `with` until its end. It ends no connection before the client does.
+    """A server on a port of 127.0.0.1 that runs inside `with`. It ends no connection before the client does.
 
     With a `context` it expects TLS. `greeting` is sent first, before TLS; `silent` keeps it from replying to
     close_notify. After a FIN it sends some bytes, so that a client that has already closed its socket resets them.
@@ -53,7 +53,7 @@ class ConnectionRecorder:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, exception: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
@@ -62,7 +62,7 @@ class ConnectionRecorder:
 
     @property
     def port(self) -> int:
-        """The port on which it listens."""
+        """The port of the server."""
         return int(self._socket.getsockname()[1])
 
     @property

@@ -1,6 +1,6 @@
-"""Rules that every login must keep, checked request by request against a count of their own.
+"""Rules that every login request must follow, checked with an independent count of requests.
 
-The ledger sees what the servers see. It reads nothing that the monitor has computed, except the backoff that it shows.
+The ledger sees the same requests as the servers. Of the values that the monitor computes, it reads only the backoff.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ FIRST_CONTACT = 2  # requests of one run while no field names are settled
 
 
 @dataclass
-class Account:
-    """One set of credentials at one token URL, since its last grant."""
+class CredentialsLedger:
+    """Requests with one set of credentials at one token URL since the last grant."""
 
     counted: int = 0
     attempts: int = 0  # of operators
-    limit: int = 0  # the largest in force
+    limit: int = 0  # the largest limit that was configured
     refused: set[FieldNames] = field(default_factory=set)
 
 
 @dataclass
-class Run:
+class LoginRun:
     """One login run."""
 
     operator: bool
@@ -38,82 +38,82 @@ class Run:
 
 
 @dataclass
-class Party:
-    """One environment, as the servers see it."""
+class EnvironmentLedger:
+    """Requests of one environment."""
 
     last_start: float = -math.inf
-    asked: bool = False  # an operator's attempt is open
-    generation: int = 0  # of its addresses
-    run: Run | None = None
+    attempt_open: bool = False  # an operator has requested an attempt that was not sent yet
+    generation: int = 0  # number of changes of its addresses
+    run: LoginRun | None = None
 
 
 @dataclass
 class Ledger:
-    """Every login request so far, and the rules that were broken."""
+    """All login requests and the rules that they broke."""
 
     broken: list[str] = field(default_factory=list)
-    accounts: dict[tuple[str, ...], Account] = field(default_factory=dict)
-    parties: dict[str, Party] = field(default_factory=dict)
+    accounts: dict[tuple[str, ...], CredentialsLedger] = field(default_factory=dict)
+    environments: dict[str, EnvironmentLedger] = field(default_factory=dict)
     granted: dict[str, FieldNames] = field(default_factory=dict)  # by token URL
     tokens: dict[str, tuple[str, int]] = field(default_factory=dict)  # value: environment and generation
 
-    def party(self, name: str) -> Party:
-        """Return the environment `name`."""
-        return self.parties.setdefault(name, Party())
+    def environment(self, name: str) -> EnvironmentLedger:
+        """Return the ledger of the environment `name`."""
+        return self.environments.setdefault(name, EnvironmentLedger())
 
-    def account(self, settings: EnvironmentSettings) -> Account:
-        """Return the count of the credentials in `settings`, under at least their limit."""
-        account = self.accounts.setdefault((settings.token_url, *settings.identity), Account())
-        account.limit = max(account.limit, settings.rejected_logins)
-        return account
+    def credentials(self, settings: EnvironmentSettings) -> CredentialsLedger:
+        """Return the ledger of the credentials in `settings`; its limit is at least their limit."""
+        credentials = self.accounts.setdefault((settings.token_url, *settings.identity), CredentialsLedger())
+        credentials.limit = max(credentials.limit, settings.rejected_logins)
+        return credentials
 
     def login(self, settings: EnvironmentSettings, names: FieldNames, now: float, backoff: float) -> None:
-        """Check a request that is about to leave; `backoff` is what the monitor shows at this moment, in seconds."""
-        party = self.party(settings.name)
-        if party.run is None:
-            party.run = self._begun(settings, party, now, backoff)
+        """Check a request before it is sent; `backoff` is the current `tigr_backoff_seconds`."""
+        environment = self.environment(settings.name)
+        if environment.run is None:
+            environment.run = self._begun(settings, environment, now, backoff)
         else:
-            self._check_second(settings.name, party.run, names)
-        party.run.sent.append(names)
+            self._check_second(settings.name, environment.run, names)
+        environment.run.sent.append(names)
 
     def response(self, settings: EnvironmentSettings, names: FieldNames, result: Result) -> None:
-        """Count what came of the request: refusals, and after the first also requests without a response."""
-        account, party = self.account(settings), self.party(settings.name)
-        if party.run is not None:
-            party.run.refused = result.refused
+        """Count the outcome of a request: refusals, and after the first refusal also requests without a response."""
+        credentials, environment = self.credentials(settings), self.environment(settings.name)
+        if environment.run is not None:
+            environment.run.refused = result.refused
         if result.token is not None:
             self._granted(settings, names, result.token)
         elif result.refused:
-            account.refused.add(names)
-            self._count(settings, account)
-        elif not account.refused:
-            account.counted = 0  # kills alone: the process did not die of this login
-        elif result.sent and not result.answered:
-            self._count(settings, account)
+            credentials.refused.add(names)
+            self._count(settings, credentials)
+        elif not credentials.refused:
+            credentials.counted = 0  # only kills were counted, and the process survived this login
+        elif result.sent and not result.has_known_outcome:
+            self._count(settings, credentials)
 
     def killed(self, settings: EnvironmentSettings) -> None:
-        """Count a request whose process ended before a response came.
+        """Count a request whose process ended before the response.
 
-        The first one delays nothing, not even under a limit of 1: an ordinary restart leaves it behind.
+        The first one causes no delay even with a limit of 1, because an ordinary restart can cause it.
         """
-        account = self.account(settings)
-        account.limit = max(account.limit, MIN_LIMIT_AFTER_KILL)
-        self._count(settings, account)
+        credentials = self.credentials(settings)
+        credentials.limit = max(credentials.limit, MIN_LIMIT_AFTER_KILL)
+        self._count(settings, credentials)
 
     def operator(self, settings: EnvironmentSettings) -> None:
-        """Allow an operator's attempt."""
-        self.party(settings.name).asked = True
-        self.account(settings).attempts += 1
+        """Record that an operator requested an attempt."""
+        self.environment(settings.name).attempt_open = True
+        self.credentials(settings).attempts += 1
 
     def ping(self, name: str, token: Token | None) -> None:
-        """Check that a token goes only to the addresses that it was granted for."""
-        self.party(name).run = None
-        if token is not None and self.tokens[token.value] != (name, self.party(name).generation):
-            self.broken.append(f"(e) {name} sent a token to an address that it was not granted for")
+        """Check that a token is sent only to the addresses for which it was granted."""
+        self.environment(name).run = None
+        if token is not None and self.tokens[token.value] != (name, self.environment(name).generation):
+            self.broken.append(f"(e) {name} sent a token to an address for which it was not granted")
 
     def moved(self, name: str) -> None:
-        """Note that an address of the environment changed."""
-        self.party(name).generation += 1
+        """Record that an address of the environment changed."""
+        self.environment(name).generation += 1
 
     def pause(self, settings: EnvironmentSettings, seconds: float) -> None:
         """Check the pause after a failed login."""
@@ -123,20 +123,24 @@ class Ledger:
                 f"less than its ping interval of {settings.ping_interval} s"
             )
 
-    def _begun(self, settings: EnvironmentSettings, party: Party, now: float, backoff: float) -> Run:
-        operator, party.asked = party.asked, False
-        gap, party.last_start = now - party.last_start, now
+    def _begun(
+        self, settings: EnvironmentSettings, environment: EnvironmentLedger, now: float, backoff: float
+    ) -> LoginRun:
+        operator, environment.attempt_open = environment.attempt_open, False
+        gap, environment.last_start = now - environment.last_start, now
         if gap < settings.ping_interval - TOLERANCE:
             self.broken.append(
                 f"(a) {settings.name} began a login run {gap:.3f} s after the one before, "
                 f"within its ping interval of {settings.ping_interval} s"
             )
         if backoff > 0 and not operator:
-            self.broken.append(f"(d) {settings.name} logged in unasked while logins were suppressed for {backoff} s")
+            self.broken.append(
+                f"(d) {settings.name} logged in without an operator while logins were suppressed for {backoff} s"
+            )
         open_names = settings.form_fields is None and settings.token_url not in self.granted
-        return Run(operator, open_names and not self.account(settings).refused)
+        return LoginRun(operator, open_names and not self.credentials(settings).refused)
 
-    def _check_second(self, name: str, run: Run, names: FieldNames) -> None:
+    def _check_second(self, name: str, run: LoginRun, names: FieldNames) -> None:
         if names in run.sent or len(run.sent) >= FIRST_CONTACT:
             self.broken.append(f"(c) {name} sent {[*run.sent, names]} in one run")
         elif not run.refused:
@@ -144,18 +148,18 @@ class Ledger:
         elif not (run.operator or run.unsettled):
             self.broken.append(f"(c) {name} sent two requests in one run, although field names are settled")
 
-    def _count(self, settings: EnvironmentSettings, account: Account) -> None:
-        account.counted += 1
-        if account.counted > account.limit + ATTEMPT_COST * account.attempts:
+    def _count(self, settings: EnvironmentSettings, credentials: CredentialsLedger) -> None:
+        credentials.counted += 1
+        if credentials.counted > credentials.limit + ATTEMPT_COST * credentials.attempts:
             self.broken.append(
-                f"(b) {settings.name} sent rejected credentials {account.counted} times, "
-                f"with a limit of {account.limit} and {account.attempts} attempts of operators"
+                f"(b) {settings.name} sent rejected credentials {credentials.counted} times, "
+                f"with a limit of {credentials.limit} and {credentials.attempts} attempts of operators"
             )
 
     def _granted(self, settings: EnvironmentSettings, names: FieldNames, token: Token) -> None:
-        """Start a new count; attempts that are still open stay allowed."""
-        still_open = sum(party.asked for party in self.parties.values())
+        """Start a new count. Attempts that were requested and not sent yet stay allowed."""
+        still_open = sum(environment.attempt_open for environment in self.environments.values())
         key = (settings.token_url, *settings.identity)
-        self.accounts[key] = Account(attempts=still_open, limit=settings.rejected_logins)
+        self.accounts[key] = CredentialsLedger(attempts=still_open, limit=settings.rejected_logins)
         self.granted[settings.token_url] = names
-        self.tokens[token.value] = (settings.name, self.party(settings.name).generation)
+        self.tokens[token.value] = (settings.name, self.environment(settings.name).generation)

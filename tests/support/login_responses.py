@@ -1,4 +1,4 @@
-"""Responses of the two servers, by short names that a failed example shows."""
+"""Responses of the two servers, by short names that hypothesis prints for a failed example."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from monitor.model import Phase, Reason, Result
-from tests.support.day import PONG, UNAUTHORIZED, WELL
+from tests.support.virtual_time import PONG, UNAUTHORIZED, WELL
 
 
 def _failed(reason: Reason, status: int | None = None, phases: dict[Phase, float] | None = None) -> Result:

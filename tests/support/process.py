@@ -1,4 +1,4 @@
-"""The real command as a process: start it, scrape it, signal it, read what it said."""
+"""The real command as a process: start it, scrape it, send it signals, read its log."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.support.rig import value
+from tests.support.harness import value
 
-PATIENCE = 15.0  # seconds; a slow machine must not fail a test
+PATIENCE = 15.0  # seconds: long, so that a slow machine fails no test
 
 
 def run(arguments: list[str], environ: Mapping[str, str], timeout: float = 60) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
+    """Run a command until it ends."""
     return subprocess.run(
         command(*arguments), env=clean(environ), capture_output=True, text=True, timeout=timeout, check=False
     )
 
 
 def command(*arguments: str) -> list[str]:
-    """The command as this Python has it."""
+    """Return the command line of `tigr-monitor` with this Python."""
     return [sys.executable, "-m", "monitor", *arguments]
 
 
 def clean(environ: Mapping[str, str]) -> dict[str, str]:
-    """What a process needs of ours, and nothing that would configure the monitor."""
+    """Return `environ` with the variables that a process needs, without those that configure the monitor."""
     kept = ("PATH", "HOME", "LANG", "LD_PRELOAD", "FAKETIME", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
     return {name: os.environ[name] for name in kept if name in os.environ} | dict(environ)
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody has at this moment."""
+    """Return a port of 127.0.0.1 that is free now."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
 
 
 def get(port: int, path: str, accept: str = "") -> tuple[int, str]:
-    """Status and body of a page that 127.0.0.1 serves; `OSError` where nobody does."""
+    """Return status and body of a page from 127.0.0.1. Raises `OSError` if no server listens."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     try:
         connection.request("GET", path, headers={"Accept": accept} if accept else {})
@@ -57,21 +57,21 @@ def get(port: int, path: str, accept: str = "") -> tuple[int, str]:
 
 
 def status(pid: int) -> dict[str, str]:
-    """What the kernel says of a process, as proc_pid_status(5) lists it."""
+    """Return the fields of proc_pid_status(5) of a process."""
     return dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
 
 
-def wait_for(what: Callable[[], object], why: str, timeout: float = PATIENCE) -> None:
-    """Ask until there is an answer that is true."""
+def wait_for(condition: Callable[[], object], name: str, timeout: float = PATIENCE) -> None:
+    """Wait until `condition` returns a true value; fail with its `name` after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     pause = threading.Event()
-    while not what():
-        assert time.monotonic() < deadline, f"{why}: not within {timeout:g} s"
+    while not condition():
+        assert time.monotonic() < deadline, f"{name}: not within {timeout:g} s"
         pause.wait(0.02)
 
 
 class Monitor:
-    """`tigr-monitor run`, from `with` until its end."""
+    """A process of `tigr-monitor run` that runs inside `with`."""
 
     def __init__(self, environ: Mapping[str, str], directory: Path) -> None:
         self.port = free_port()
@@ -84,7 +84,7 @@ class Monitor:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, exception: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
@@ -96,47 +96,47 @@ class Monitor:
                 self.process.wait()
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start the process and wait until its web server responds."""
         with self.log_file.open("ab") as log:
             arguments = command("run")
             self.process = subprocess.Popen(arguments, env=self._environ, stdout=log, stderr=log)
-        wait_for(lambda: self.process.poll() is not None or self.answers(), "the monitor answers")
+        wait_for(lambda: self.process.poll() is not None or self.responds(), "the monitor responds")
         assert self.process.poll() is None, self.log()
 
     def stop(self) -> int:
-        """Ask it to end; returns its exit status."""
+        """Send SIGTERM; return the exit status."""
         self.process.terminate()
         return self.process.wait(PATIENCE)
 
     def log(self) -> str:
-        """Everything it said so far."""
+        """Return the log."""
         return self.log_file.read_text()
 
-    def answers(self) -> bool:
-        """Whether the web server is there."""
+    def responds(self) -> bool:
+        """Return whether the web server responds."""
         try:
             return bool(self.get("/-/healthy")[0])
         except OSError:
             return False
 
     def get(self, path: str, accept: str = "") -> tuple[int, str]:
-        """Status and body of a page."""
+        """Return status and body of a page."""
         return get(self.port, path, accept)
 
     def metrics(self) -> str:
-        """A scrape."""
+        """Return the metrics of one scrape."""
         status, text = self.get("/metrics")
         assert status == 200
         return text
 
     def value(self, name: str, **labels: str) -> float | None:
-        """One series of a scrape; None if it is not there."""
+        """Return the value of one series of a scrape; None if it does not exist."""
         return value(self.metrics(), name, **labels)
 
     def wait_for(self, wanted: float, name: str, **labels: str) -> None:
-        """Scrape until a series has that value."""
+        """Scrape until a series has the value `wanted`."""
         wait_for(lambda: self.value(name, **labels) == wanted, f"{name}{labels} is {wanted}")
 
     def wait_for_log(self, text: str, timeout: float = PATIENCE) -> None:
-        """Wait until it has said that."""
-        wait_for(lambda: text in self.log(), f"the log says {text!r}", timeout)
+        """Wait until the log contains `text`."""
+        wait_for(lambda: text in self.log(), f"the log contains {text!r}", timeout)

@@ -1,4 +1,4 @@
-"""What an expression of PromQL asks for, against what the monitor exports: for the rules and the dashboard."""
+"""Check of PromQL expressions against the exported metrics, for the rules and the dashboard."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 
 from monitor.model import Endpoint, LoginCause, Phase, Reason
 from monitor.simulator import Simulator
-from tests.support.rig import Rig, series
+from tests.support.harness import EnvironmentHarness, series
 
-OF_TARGETS = {"instance", "job"}  # what Prometheus adds to each series that it scrapes
+OF_TARGETS = {"instance", "job"}  # labels that Prometheus adds to each scraped series
 _OF_PROMETHEUS: Mapping[str, set[str]] = {
     "up": set(),
     "scrape_duration_seconds": set(),
@@ -31,57 +31,57 @@ _NO_METRICS = {"and", "or", "unless", "bool", "offset"}
 
 
 def exported() -> dict[str, set[str]]:
-    """The names and labels of everything that a monitor exports once it has logged in and pinged."""
+    """Return the names and labels of all metrics of a monitor that has logged in and pinged."""
     with Simulator() as simulator:
-        rig = Rig(simulator)
-        assert rig.turn(Endpoint.TOKEN).success
-        assert rig.turn(Endpoint.PING).success
-        rig.metrics.run_started("prod", Endpoint.PING, 0.0)
-        rig.metrics.reloaded(1.0)
-        found: dict[str, set[str]] = {}
-        for text in series(rig.exposition(), ""):
+        harness = EnvironmentHarness(simulator)
+        assert harness.run(Endpoint.TOKEN).success
+        assert harness.run(Endpoint.PING).success
+        harness.metrics.run_started("prod", Endpoint.PING, 0.0)
+        harness.metrics.reloaded(1.0)
+        metrics: dict[str, set[str]] = {}
+        for text in series(harness.exposition(), ""):
             name, _, labels = text.partition("{")
-            found.setdefault(name, set()).update(re.findall(r'(\w+)="', labels))
-        return found
+            metrics.setdefault(name, set()).update(re.findall(r'(\w+)="', labels))
+        return metrics
 
 
 def selectors(expr: str) -> Iterator[tuple[str, list[tuple[str, str, str]]]]:
-    """Each metric that is asked for with matchers, and these: label, operator, value."""
+    """Yield each metric of an expression that has matchers, with them: label, operator, value."""
     for name, matchers in re.findall(r"([a-zA-Z_:][\w:]*)\{([^}]*)\}", expr):
         yield name, re.findall(r'(\w+)(=~|!~|!=|=)"([^"]*)"', matchers)
 
 
 def names(expr: str) -> set[str]:
-    """Every metric of an expression, with matchers or without."""
+    """Return every metric of an expression, with or without matchers."""
     rest = re.sub(r'\{[^}]*\}|"[^"]*"|\[[^\]]*\]', "", _GROUPING.sub("", expr))
     return set(re.findall(r"[a-zA-Z_:][\w:]*(?!\w|\s*\()", rest)) - _NO_METRICS
 
 
 def grouped(expr: str) -> set[str]:
-    """Every label that an expression groups by, or matches series on."""
+    """Return every label by which an expression groups or matches series."""
     return {label.strip() for group in _GROUPING.findall(expr) for label in group.split(",")} - {""}
 
 
 def labels(name: str, exported: Mapping[str, set[str]]) -> set[str]:
-    """The labels of a metric; fails for one that does not exist."""
+    """Return the labels of a metric; fail if it does not exist."""
     if name in exported:
         return exported[name] | OF_TARGETS
     if name in _OF_PROMETHEUS:
         return _OF_PROMETHEUS[name] | OF_TARGETS
-    assert ":" in name, f"nothing exports {name}"
+    assert ":" in name, f"{name} is not exported"
     return _OF_RECORDED | OF_TARGETS
 
 
 def check_labels(expr: str, exported: Mapping[str, set[str]]) -> None:
-    """Fail for a metric or a label that the code does not export."""
-    found = {name: labels(name, exported) for name in names(expr)}
+    """Fail if a metric or a label is not exported."""
+    known = {name: labels(name, exported) for name in names(expr)}
     for name, matchers in selectors(expr):
-        assert {label for label, _, _ in matchers} <= found[name], name
-    assert grouped(expr) <= set().union(*found.values())
+        assert {label for label, _, _ in matchers} <= known[name], name
+    assert grouped(expr) <= set().union(*known.values())
 
 
 def check_values(expr: str) -> None:
-    """Fail for a reason, phase, cause or endpoint that is asked for by name and is none of the code's."""
+    """Fail if a matcher names a reason, phase, cause or endpoint that does not exist in the code."""
     for _, matchers in selectors(expr):
         for label, operator, value in matchers:
             assert operator != "=" or value in CLOSED[label], f"{label}={value}"

@@ -1,4 +1,4 @@
-"""A server that answers each connection with the bytes that a test says: for what no well-kept server would send."""
+"""A server that sends the bytes of a test on each connection, for responses that a correct server never sends."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
 
-Answering = Callable[[bytes], bytes]  # from the request to the answer
+Responder = Callable[[bytes], bytes]  # returns the response to a request
 
 
 class RawServer:
-    """One port of 127.0.0.1, from `with` until its end; it keeps what it was sent."""
+    """A server on a port of 127.0.0.1 that runs inside `with` and stores the requests."""
 
-    def __init__(self, answer: bytes | Answering) -> None:
+    def __init__(self, http_response: bytes | Responder) -> None:
         self.requests: list[bytes] = []
-        self._answer: Answering = (lambda _: answer) if isinstance(answer, bytes) else answer
+        self._respond: Responder = (lambda _: http_response) if isinstance(http_response, bytes) else http_response
         self._socket = socket.create_server(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._accept, daemon=True)
 
@@ -27,7 +27,7 @@ class RawServer:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, exception: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
@@ -36,7 +36,7 @@ class RawServer:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The URL of the server."""
         return f"http://127.0.0.1:{self._socket.getsockname()[1]}"
 
     def _accept(self) -> None:
@@ -49,9 +49,9 @@ class RawServer:
             with connection, contextlib.suppress(OSError):
                 request = self._request(connection)
                 self.requests.append(request)
-                connection.sendall(self._answer(request))
+                connection.sendall(self._respond(request))
                 connection.shutdown(socket.SHUT_WR)
-                while connection.recv(65536):  # closing on what was not read would reset what was sent
+                while connection.recv(65536):  # to close with unread bytes would reset the connection
                     pass
 
     @staticmethod
@@ -65,15 +65,15 @@ class RawServer:
         return received
 
 
-def answer(body: bytes, *headers: str, status: int = 200) -> bytes:
-    """A well-framed answer."""
-    head = "\r\n".join([f"HTTP/1.1 {status} X", f"Content-Length: {len(body)}", *headers, "", ""])
-    return head.encode("latin-1") + body
+def http_response(body: bytes, *headers: str, status: int = 200) -> bytes:
+    """Return a response with a correct header section and body."""
+    header_section = "\r\n".join([f"HTTP/1.1 {status} X", f"Content-Length: {len(body)}", *headers, "", ""])
+    return header_section.encode("latin-1") + body
 
 
 @contextlib.contextmanager
 def resetting_port(when: threading.Event) -> Iterator[int]:
-    """A port of 127.0.0.1 that resets the first connection then."""
+    """Yield a port of 127.0.0.1 that resets its first connection at the event `when`."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def reset() -> None:

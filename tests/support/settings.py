@@ -1,4 +1,4 @@
-"""What the tests of the settings share: a complete environment to start from, and files to be read."""
+"""Helpers for tests of the settings: complete environments, the problems of settings, and files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FIELDS = ("CLIENT_ID", "CLIENT_SECRET", "USERNAME", "PASSWORD")
 
 
 def name(environment: str, field: str) -> str:
-    """Return the variable's name of a field."""
+    """Return the name of the environment variable for a field."""
     return f"TIGR_ENVIRONMENTS__{environment}__{field}".upper()
 
 
@@ -23,24 +23,24 @@ COMPLETE = {name(env, field): f"{env}-{field.lower()}" for env in ("prod", "uat"
 
 
 def loaded(environ: Mapping[str, str | None], run_secrets: Path = NOWHERE) -> LoadedSettings:
-    """Load a complete environment with changes; None takes a variable away."""
+    """Load complete settings with changes; None removes a variable."""
     return load({k: v for k, v in {**COMPLETE, **environ}.items() if v is not None}, run_secrets=run_secrets)
 
 
 def problems(environ: Mapping[str, str | None], run_secrets: Path = NOWHERE) -> list[str]:
-    """Load what has to be refused, and return the problems."""
+    """Load settings that must be refused, and return their problems."""
     with pytest.raises(ConfigError) as refused:
         loaded(environ, run_secrets)
     return list(refused.value.problems)
 
 
 def only_problem(environ: Mapping[str, str | None]) -> str:
-    """Load what has exactly one problem, and return it."""
+    """Load settings with exactly one problem, and return it."""
     (problem,) = problems(environ)
     return problem
 
 
 def write(path: Path, text: str | bytes) -> str:
-    """Write a file, and return its path as a setting would hold it."""
+    """Write a file and return its path as the text of a setting."""
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return str(path)

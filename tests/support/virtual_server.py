@@ -1,4 +1,4 @@
-"""A simulated day of the monitor's `Api` and the simulator's `Registry`, on a virtual clock and without sockets."""
+"""Harness of the monitor's `Api` and the simulator's `Registry` on virtual time, without sockets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from monitor.simulator.message import Answer
 from monitor.simulator.personality import Personality
 from monitor.tigr.client import Api
 from tests.reporting.test_metrics import SETTINGS
-from tests.support.day import HOUR, Day
+from tests.support.virtual_time import HOUR, VirtualTimeHarness
 
 RIGHT = EnvironmentCredentials("c-4711", "s3cr3t-71", "u-0815", "pa55-w0rd-42")
 WRONG_PASSWORD = replace(RIGHT, password="pa55-0ther-43")
@@ -36,44 +36,44 @@ class Loss(Enum):
 
 
 class VirtualWire:
-    """A `Wire` whose only server is a `Registry`. Time passes on it through `elapse` (seconds)."""
+    """A `Wire` whose only server is a `Registry`. It advances the clock with `elapse` (seconds)."""
 
     def __init__(
         self, server: registry.Registry, token_url: str, elapse: Callable[[float], None], wall: Callable[[], float]
     ) -> None:
         self.registry = server
-        self.login_script: list[Loss | Answer | None] = []  # for the next logins; None: the registry's own response
+        self.login_overrides: list[Loss | Answer | None] = []  # for the next logins; None: the response of the registry
         self._token_host = urlsplit(token_url).hostname
         self._elapse = elapse
         self._wall = wall
 
     def exchange(self, request: Request) -> Exchange:
-        """Send `request` to the registry, or let it meet the next failure of the script."""
+        """Send `request` to the registry, unless the next override replaces its response."""
         started_at = self._wall()
         is_login = urlsplit(request.url).hostname == self._token_host
-        scripted = self.login_script.pop(0) if is_login and self.login_script else None
-        if isinstance(scripted, Loss):
-            return self._lost(scripted, request, started_at)
-        answer = scripted or self._response(request)
+        override = self.login_overrides.pop(0) if is_login and self.login_overrides else None
+        if isinstance(override, Loss):
+            return self._lost(override, request, started_at)
+        response = override or self._response(request)
         phases = self._phases(*Phase)
         return Exchange(
             started_at=started_at,
             duration=sum(phases.values()),
             phases=phases,
-            status=answer.status,
-            reason_phrase=_reason_phrase(answer),
-            headers=_headers(answer),
-            body=answer.body,
+            status=response.status,
+            reason_phrase=_reason_phrase(response),
+            headers=_headers(response),
+            body=response.body,
             address="192.0.2.1",
             tls_version="TLSv1.3",
         )
 
     def check_connection(self, *_: object) -> ConnectionCheck:
-        """Connect: it always succeeds."""
+        """Return a connection check that succeeded."""
         return ConnectionCheck(started_at=self._wall(), duration=_STEP)
 
     def certificate_expiry(self, *_: object) -> float | None:
-        """Return None: no certificate fails verification here."""
+        """Return None, because no certificate fails verification here."""
 
     def _response(self, request: Request) -> Answer:
         """Return the registry's response to the bytes of the monitor's request."""
@@ -92,15 +92,15 @@ class VirtualWire:
             phases = self._phases(Phase.RESOLVE, Phase.CONNECT, Phase.TLS, Phase.PROCESSING)
             if loss is Loss.TIMED_OUT:
                 self._elapse(request.timeout)
-        return Exchange(started_at, sum(phases.values()), phases, fault=fault, fault_detail="scripted")
+        return Exchange(started_at, sum(phases.values()), phases, fault=fault, fault_detail="lost by the test")
 
     def _phases(self, *reached: Phase) -> Mapping[Phase, float]:
         self._elapse(_STEP * len(reached))
         return dict.fromkeys(reached, _STEP)
 
 
-class ServerDay(Day):
-    """A day with the real `Api` and a personality's `Registry`. The server's credentials are `RIGHT`."""
+class VirtualServerHarness(VirtualTimeHarness):
+    """A virtual-time harness with the real `Api` and the `Registry` of a personality."""
 
     def __init__(
         self,
@@ -116,29 +116,29 @@ class ServerDay(Day):
         self.registry.personality = personality
         self.wire = VirtualWire(self.registry, settings.token_url, self._elapse, self.unix_time)
         super().__init__(
-            login=lambda _day, names: self.api.log_in(names),
-            answer=lambda _day, token: self.api.ping(token),
+            login=lambda _harness, names: self.api.log_in(names),
+            ping_response=lambda _harness, token: self.api.ping(token),
             settings=replace(settings, credentials=credentials),
             state_dir=state_dir,
         )
 
     def begin(self) -> None:
-        """Start the monitor's process, for the first time or again."""
+        """Start the process of the monitor, also after a restart."""
         self.api = Api(self.settings, cast("Wire", self.wire), self.clock)
         super().begin()
 
     def unix_time(self) -> float:
-        """Return the time on the clock that the monitor and the server share, in Unix seconds."""
+        """Return the common wall clock of monitor and server, in Unix seconds."""
         return self.clock.wall()
 
     def check_token_host(self) -> HostCheck:
-        """Connect to the token host."""
+        """Return the outcome of a check of the token host."""
         return self.api.check_token_host()
 
     def run_sparsely(self, days: int) -> None:
-        """Let every login come when it is due, but the other jobs only in one minute of each twelve hours.
+        """Run every login at the time when it is due, and the other jobs only in one minute of each twelve hours.
 
-        A login runs at its due moment here too, so no login is left out: a scheduled run before it would wait.
+        No login is omitted, because a scheduled run before that time would only wait.
         """
         for _ in range(2 * days):
             end = self.now + 12 * HOUR
@@ -157,12 +157,12 @@ class ServerDay(Day):
         return [result for result in self.login_results() if not result.retried]
 
     def granted_at(self) -> list[float]:
-        """Return the starts of the granted logins, in seconds of the day."""
+        """Return the starts of the granted logins, in seconds since the start."""
         first = self.wall + self._began
         return [result.started_at - first for result in self.login_results() if result.success]
 
     def right_password_is_granted(self) -> bool:
-        """Return True if the server grants a login with its own credentials, with one pair of field names."""
+        """Return whether the server grants a login with the right credentials and one pair of field names."""
         direct = Api(replace(self.settings, credentials=RIGHT), cast("Wire", self.wire), self.clock)
         return any(direct.log_in(names).success for names in FieldNames)
 
@@ -174,10 +174,10 @@ class ServerDay(Day):
         self._next = {"login": moment, "ping": moment + 1, "check": moment + 1 + self.settings.ping_interval / 2}
 
 
-def _headers(answer: Answer) -> Mapping[str, str]:
-    content_type = {"content-type": answer.content_type} if answer.body else {}
-    return content_type | {name.lower(): value for name, value in answer.headers.items()}
+def _headers(response: Answer) -> Mapping[str, str]:
+    content_type = {"content-type": response.content_type} if response.body else {}
+    return content_type | {name.lower(): value for name, value in response.headers.items()}
 
 
-def _reason_phrase(answer: Answer) -> str:
-    return (answer.reason or HTTPStatus(answer.status).phrase)[:MAX_REASON_PHRASE]
+def _reason_phrase(response: Answer) -> str:
+    return (response.reason or HTTPStatus(response.status).phrase)[:MAX_REASON_PHRASE]

@@ -1,4 +1,4 @@
-"""What tests of the web server share: pages, certificates, a guarded server, and a client."""
+"""Helpers for tests of the web server: pages, certificates, a server with access control, and a client."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from monitor.web.access import AccessControl
 from monitor.web.server import WebServer
 
-# bcrypt hashes of "open sesame", at the least cost, and at one that takes noticeable time.
+# bcrypt hashes of "open sesame": with the lowest cost, and with a cost that takes noticeable time.
 SESAME = "$2b$04$ZegiMCF2t/4TwIQEsTege.dkxwtqebRkJYERMfA4EcECaTy2HjnjG"
 SLOW_SESAME = "$2b$10$is5pU4wSn348Ula4E.K2Ue2mMedsnC5o/gs195uXuQwYZI/hqITi2"
 
 
 class FakePages:
-    """Pages whose content a test sets."""
+    """FakePages whose content a test sets."""
 
     def __init__(self) -> None:
         self.renderings = 0
@@ -37,22 +37,22 @@ class FakePages:
         self.fault: Exception | None = None
 
     def metrics(self, accept: str) -> tuple[str, bytes]:
-        """Say what was asked for, or fail as told."""
+        """Return the Accept header and the body, or raise `fault`."""
         self.renderings += 1
         if self.fault is not None:
             raise self.fault
         return f"text/plain; asked={accept or 'nothing'}", self.body
 
     def stalled(self) -> list[str]:
-        """The stalled jobs."""
+        """Return the stalled jobs."""
         return self.stalled_jobs
 
     def waiting(self) -> list[str]:
-        """What was not tried."""
+        """Return the environments that have not attempted a login."""
         return self.not_tried
 
     def index(self) -> list[str]:
-        """Two names, one of them hostile."""
+        """Return two names, one with markup."""
         return ["prod", "<uat>"]
 
 
@@ -67,7 +67,7 @@ class Authority:
         self.file.write_bytes(self._signed(self._name, self._key, None, []).public_bytes(serialization.Encoding.PEM))
 
     def issue(self, name: str, *sans: str, passphrase: str = "") -> tuple[Path, Path]:
-        """The files of a certificate, good for servers and clients, and of its key."""
+        """Return the files of a certificate for servers and clients and of its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         names: list[x509.GeneralName] = []
         for san in sans:
@@ -124,13 +124,13 @@ class Authority:
 
 
 def settle(*files: Path) -> None:
-    """Make files look as if nobody had written to them for a while, and unlike before."""
+    """Set the modification times of files to different times about a minute ago."""
     for number, file in enumerate(files):
         os.utime(file, (time.time() - 60 - number, time.time() - 60 - number))
 
 
 def write(path: Path, text: str) -> Path:
-    """Write a settled file."""
+    """Write a file whose modification time is a minute ago."""
     path.write_text(text)
     settle(path)
     return path
@@ -138,7 +138,7 @@ def write(path: Path, text: str) -> Path:
 
 @contextmanager
 def serving(pages: FakePages, config: Path | None = None, host: str = "127.0.0.1") -> Iterator[WebServer]:
-    """A server that runs, on a free port, guarded by a web configuration."""
+    """Yield a running server on a free port, with an optional web configuration."""
     server = WebServer(host, 0, pages, None if config is None else AccessControl(config))
     server.start()
     try:
@@ -148,7 +148,7 @@ def serving(pages: FakePages, config: Path | None = None, host: str = "127.0.0.1
 
 
 class WebClient:
-    """Asks a server, each time over a connection of its own."""
+    """Sends requests to a server, each on a new connection."""
 
     def __init__(
         self,
@@ -166,7 +166,7 @@ class WebClient:
         self._source = (address, 0)
 
     def connect(self) -> http.client.HTTPConnection:
-        """A new connection, not yet open."""
+        """Return a new connection that is not open yet."""
         if self.context is None:
             return http.client.HTTPConnection("127.0.0.1", self._port, timeout=20, source_address=self._source)
         return http.client.HTTPSConnection(
@@ -176,7 +176,7 @@ class WebClient:
     def request(
         self, path: str = "/metrics", headers: Mapping[str, str] | None = None, method: str = "GET"
     ) -> tuple[http.client.HTTPResponse, bytes]:
-        """The response and its body."""
+        """Send a request; return the response and its body."""
         connection = self.connect()
         try:
             connection.request(method, path, headers=dict(headers or {}))
@@ -186,11 +186,11 @@ class WebClient:
             connection.close()
 
     def status(self, path: str = "/metrics", headers: Mapping[str, str] | None = None) -> int:
-        """The response's status."""
+        """Send a request; return the status of the response."""
         return self.request(path, headers)[0].status
 
 
 def basic(name: str, password: str | bytes) -> dict[str, str]:
-    """The header that sends a name and a password."""
+    """Return the Authorization header for a name and a password."""
     secret = password.encode() if isinstance(password, str) else password
     return {"Authorization": "Basic " + base64.b64encode(name.encode() + b":" + secret).decode()}

@@ -23,7 +23,8 @@ from monitor.simulator import Credentials as Accepted
 from monitor.simulator.faults import Certificate, Content, Status
 from monitor.tigr.client import USER_AGENT, Api
 from tests.support.canaries import CANARIES, leaks, values
-from tests.support.raw_server import RawServer, answer
+from tests.support.raw_server import RawServer
+from tests.support.raw_server import http_response as answer
 
 OPAQUE = "Qw8eR2tY-opaque-canary-token~7uI0pA5sD9fG"
 SECRETS = (*values(CANARIES), f"{CANARIES.client_id}:{CANARIES.client_secret}", OPAQUE)

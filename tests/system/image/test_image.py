@@ -16,8 +16,8 @@ from monitor import __version__
 from monitor.simulator import Simulator
 from tests.support.canaries import CANARIES, leaks, simulator_with_canaries, values
 from tests.support.checkout import copy_to, tracked
+from tests.support.harness import value
 from tests.support.process import get, wait_for
-from tests.support.rig import value
 from tests.system.image.podman import BASE, Podman, podman
 from tests.system.systemd.machine import install
 

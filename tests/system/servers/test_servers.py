@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from monitor.reporting.metrics import OUTCOMES
+from tests.support.harness import value
 from tests.support.process import Monitor, run, wait_for
-from tests.support.rig import value
 from tests.system.servers.real import ACCOUNT, NODE_SERVERS, PYTHON_SERVERS, WRONG, Request, Server
 
 # The timeout is for the tests alone: the fixtures, which install and wait, have limits of their own.

@@ -16,8 +16,8 @@ from monitor.simulator.faults import Status
 from tests.support import documents
 from tests.support.canaries import CANARIES, leaks, simulator_with_canaries, values
 from tests.support.checkout import ROOT, copy_to
+from tests.support.harness import value
 from tests.support.process import get, wait_for
-from tests.support.rig import value
 from tests.system.prometheus.server import Prometheus
 from tests.system.systemd.machine import Machine, booted, install
 

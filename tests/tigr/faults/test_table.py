@@ -16,7 +16,7 @@ from monitor.simulator import Host, Simulator
 from monitor.simulator.faults import Content, Status
 from monitor.simulator.switch import Faults
 from tests.support.canaries import CANARIES, leaks, simulator_with_canaries, values
-from tests.support.rig import Rig, value
+from tests.support.harness import EnvironmentHarness, value
 from tests.tigr.faults.table import REDIRECTS, TABLE, Row
 
 TIMEOUT = 0.4  # seconds
@@ -49,15 +49,15 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.fixture
-def rig(simulator: Simulator, caplog: pytest.LogCaptureFixture) -> Iterator[Rig]:
+def harness(simulator: Simulator, caplog: pytest.LogCaptureFixture) -> Iterator[EnvironmentHarness]:
     """The monitored `prod`, logged in and well."""
     caplog.set_level(logging.DEBUG)
-    rig = Rig(simulator, timeout=TIMEOUT)
-    assert rig.turn(Endpoint.TOKEN).success
-    assert rig.turn(Endpoint.PING).success
-    rig.time.advance(60)  # a token that is younger than ten seconds is not rejected by one 401
+    harness = EnvironmentHarness(simulator, timeout=TIMEOUT)
+    assert harness.run(Endpoint.TOKEN).success
+    assert harness.run(Endpoint.PING).success
+    harness.time.advance(60)  # a token that is younger than ten seconds is not rejected by one 401
     caplog.clear()
-    yield rig
+    yield harness
     for faults in (simulator.environment("prod").token_faults, simulator.environment("prod").api_faults):
         faults.clear()
 
@@ -68,9 +68,9 @@ def faults_of(simulator: Simulator, endpoint: Endpoint) -> Faults:
     return environment.token_faults if endpoint is Endpoint.TOKEN else environment.api_faults
 
 
-def totals(rig: Rig, endpoint: Endpoint) -> dict[str, float]:
+def totals(harness: EnvironmentHarness, endpoint: Endpoint) -> dict[str, float]:
     """The endpoint's requests by outcome."""
-    exposition = rig.exposition()
+    exposition = harness.exposition()
     labels = {"environment": "prod", "endpoint": endpoint.value}
     return {
         outcome: value(exposition, "tigr_requests_total", outcome=outcome, **labels) or 0.0
@@ -78,40 +78,45 @@ def totals(rig: Rig, endpoint: Endpoint) -> dict[str, float]:
     }
 
 
-def assert_nothing_leaked(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+def assert_nothing_leaked(harness: EnvironmentHarness, caplog: pytest.LogCaptureFixture) -> None:
     """No secret, and no token, is in what anybody can see."""
     secrets = [*values(CANARIES), f"{CANARIES.client_id}:{CANARIES.client_secret}"]
-    if rig.environment.token is not None and len(rig.environment.token.value) > 50:
-        secrets.append(rig.environment.token.value)
+    if harness.environment.token is not None and len(harness.environment.token.value) > 50:
+        secrets.append(harness.environment.token.value)
     for where in (
-        repr(rig.results),
-        repr(vars(rig)),
+        repr(harness.results),
+        repr(vars(harness)),
         caplog.text,
         repr([vars(r) for r in caplog.records]),
-        rig.exposition(),
+        harness.exposition(),
     ):
         assert not leaks(where, secrets)
 
 
 @pytest.mark.parametrize("row,endpoint", CASES, ids=[f"{endpoint}: {row.name}" for row, endpoint in CASES])
 def test_a_fault_has_its_name(
-    row: Row, endpoint: Endpoint, simulator: Simulator, rig: Rig, read: list[int], caplog: pytest.LogCaptureFixture
+    row: Row,
+    endpoint: Endpoint,
+    simulator: Simulator,
+    harness: EnvironmentHarness,
+    read: list[int],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """The reason, the counters, the gauges, the time, the log, the recovery; and nothing leaks or goes elsewhere."""
     faults, other = faults_of(simulator, endpoint), simulator.log.connections("uat")
-    before = totals(rig, endpoint)
+    before = totals(harness, endpoint)
     faults.set(row.fault)
-    rig.time.advance(rig.settings.auth_interval)  # so that a rejected token is answered with a login
+    harness.time.advance(harness.settings.auth_interval)  # so that a rejected token is answered with a login
 
     began = time.monotonic()
-    result = rig.turn(endpoint)
+    result = harness.run(endpoint)
     elapsed = time.monotonic() - began
 
     if row.or_else is not None and result.reason is row.or_else:
         row = replace(row, reason=row.or_else)
     assert result.reason == row.reason, result
     assert result.endpoint is endpoint
-    exchanges = [told for told in rig.results[2:] if told.phases]
+    exchanges = [told for told in harness.results[2:] if told.phases]
     assert elapsed < len(exchanges) * (TIMEOUT + GRACE)
     assert all(told.duration < TIMEOUT + GRACE for told in exchanges)
     assert all(abs(sum(told.phases.values()) - told.duration) < 0.001 for told in exchanges)
@@ -119,31 +124,31 @@ def test_a_fault_has_its_name(
     assert simulator.log.connections("uat") == other
     if row.phase is not None:
         assert result.failed_phase is row.phase
-    _assert_exported(rig, row, endpoint, before)
+    _assert_exported(harness, row, endpoint, before)
     _assert_told(row, endpoint, caplog)
-    assert_nothing_leaked(rig, caplog)
+    assert_nothing_leaked(harness, caplog)
     if row.lifetime is not None:
-        assert rig.value("tigr_token_lifetime_seconds") == row.lifetime
+        assert harness.value("tigr_token_lifetime_seconds") == row.lifetime
 
     faults.clear()
     caplog.clear()
-    rig.time.advance(3600)  # beyond whatever holds the next attempt back
+    harness.time.advance(3600)  # beyond whatever holds the next attempt back
     if endpoint is Endpoint.PING:
-        rig.environment.run_login_now()
-    assert rig.turn(endpoint).success
-    assert rig.value("tigr_up", endpoint=endpoint) == 1
-    assert rig.value("tigr_consecutive_failures", endpoint=endpoint) == 0
+        harness.environment.run_login_now()
+    assert harness.run(endpoint).success
+    assert harness.value("tigr_up", endpoint=endpoint) == 1
+    assert harness.value("tigr_consecutive_failures", endpoint=endpoint) == 0
     assert (row.reason is None) == (f"{_JOB[endpoint]} works again" not in caplog.text)
 
 
-def _assert_exported(rig: Rig, row: Row, endpoint: Endpoint, before: dict[str, float]) -> None:
-    after = totals(rig, endpoint)
+def _assert_exported(harness: EnvironmentHarness, row: Row, endpoint: Endpoint, before: dict[str, float]) -> None:
+    after = totals(harness, endpoint)
     counted = {outcome: after[outcome] - before[outcome] for outcome in after if after[outcome] != before[outcome]}
     # A rejected token: one ping with it, and with the new token three, until that is ten seconds old.
     times = 4 if row.reason is Reason.UNAUTHORIZED and endpoint is Endpoint.PING else 1
     if endpoint is Endpoint.TOKEN or row.reason is not None:
         assert counted == {row.reason or "success": times}
-    exposition, labels = rig.exposition(), {"environment": "prod", "endpoint": endpoint.value}
+    exposition, labels = harness.exposition(), {"environment": "prod", "endpoint": endpoint.value}
     assert value(exposition, "tigr_up", **labels) == (row.reason is None)
     assert value(exposition, "tigr_consecutive_failures", **labels) == (0 if row.reason is None else 1)
     unauthorized = value(exposition, "tigr_unauthorized_total", **labels)
@@ -166,12 +171,14 @@ def _assert_told(row: Row, endpoint: Endpoint, caplog: pytest.LogCaptureFixture)
 
 @pytest.mark.parametrize("endpoint", Endpoint)
 @pytest.mark.parametrize("status", REDIRECTS)
-def test_a_redirect_is_never_followed(status: int, endpoint: Endpoint, simulator: Simulator, rig: Rig) -> None:
+def test_a_redirect_is_never_followed(
+    status: int, endpoint: Endpoint, simulator: Simulator, harness: EnvironmentHarness
+) -> None:
     """It is an unexpected status: neither form nor token goes to the host that it names."""
     elsewhere = simulator.environment("uat")
     location = elsewhere.token_url if endpoint is Endpoint.TOKEN else f"{elsewhere.api_url}/api/system/ping"
     before = simulator.log.connections()
     faults_of(simulator, endpoint).set(Status(status, Content.HTML, {"Location": location}))
 
-    assert rig.turn(endpoint).reason is Reason.UNEXPECTED_STATUS
+    assert harness.run(endpoint).reason is Reason.UNEXPECTED_STATUS
     assert simulator.log.connections() == before + 1

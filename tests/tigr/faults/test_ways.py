@@ -17,8 +17,8 @@ from monitor.model import Endpoint, Phase, Reason
 from monitor.simulator import Simulator
 from tests.simulator.proxy import Proxy
 from tests.support.canaries import CANARIES, leaks, simulator_with_canaries, values
+from tests.support.harness import EnvironmentHarness
 from tests.support.process import free_port
-from tests.support.rig import Rig
 
 TIMEOUT = 0.6  # seconds
 GRACE = 0.25
@@ -37,10 +37,10 @@ def ipv4(host: str, port: int) -> tuple[Any, ...]:
     return (socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port))
 
 
-def turn(rig: Rig, endpoint: Endpoint) -> tuple[Reason | None, Phase | None, float]:
-    """What a turn finds, and how long it took. A ping is asked with a token that was made up."""
+def run(harness: EnvironmentHarness, endpoint: Endpoint) -> tuple[Reason | None, Phase | None, float]:
+    """Run a job once; return its reason, its failed phase and its duration (seconds). A ping has no token."""
     began = time.monotonic()
-    result = rig.turn(endpoint) if endpoint is Endpoint.TOKEN else rig.api.ping(None)
+    result = harness.run(endpoint) if endpoint is Endpoint.TOKEN else harness.api.ping(None)
     return result.reason, result.failed_phase, time.monotonic() - began
 
 
@@ -51,8 +51,8 @@ def test_an_unknown_host_is_dns(endpoint: Endpoint, simulator: Simulator) -> Non
     def unknown(*_: object, **__: object) -> Addresses:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    rig = Rig(simulator, resolver=Resolver(unknown), timeout=TIMEOUT)
-    assert turn(rig, endpoint)[:2] == (Reason.DNS, Phase.RESOLVE)
+    harness = EnvironmentHarness(simulator, resolver=Resolver(unknown), timeout=TIMEOUT)
+    assert run(harness, endpoint)[:2] == (Reason.DNS, Phase.RESOLVE)
 
 
 @pytest.mark.parametrize("endpoint", Endpoint)
@@ -65,12 +65,12 @@ def test_a_resolver_that_never_answers_is_a_timeout(endpoint: Endpoint, simulato
         release.wait(30)
         return [ipv4("127.0.0.1", port)]
 
-    rig = Rig(simulator, resolver=Resolver(silent), timeout=TIMEOUT)
+    harness = EnvironmentHarness(simulator, resolver=Resolver(silent), timeout=TIMEOUT)
     for _ in range(2):
-        reason, phase, elapsed = turn(rig, endpoint)
+        reason, phase, elapsed = run(harness, endpoint)
         assert (reason, phase) == (Reason.TIMEOUT, Phase.RESOLVE)
         assert elapsed < TIMEOUT + GRACE
-        rig.time.advance(3600)
+        harness.time.advance(3600)
     assert len(lookups) == 1
     release.set()
 
@@ -78,8 +78,10 @@ def test_a_resolver_that_never_answers_is_a_timeout(endpoint: Endpoint, simulato
 @pytest.mark.parametrize("endpoint", Endpoint)
 def test_no_route_is_connect(endpoint: Endpoint, simulator: Simulator) -> None:
     """The network says at once that it cannot get there: the limited broadcast address is never a peer."""
-    rig = Rig(simulator, resolver=Resolver(lambda _, port, **__: [ipv4("255.255.255.255", port)]), timeout=TIMEOUT)
-    assert turn(rig, endpoint)[:2] == (Reason.CONNECT, Phase.CONNECT)
+    harness = EnvironmentHarness(
+        simulator, resolver=Resolver(lambda _, port, **__: [ipv4("255.255.255.255", port)]), timeout=TIMEOUT
+    )
+    assert run(harness, endpoint)[:2] == (Reason.CONNECT, Phase.CONNECT)
 
 
 @pytest.fixture
@@ -104,8 +106,8 @@ def test_a_silent_first_address_is_no_outage(
 ) -> None:
     """The next one is tried a quarter of a second later (RFC 8305)."""
     found = Resolver(lambda _, port, **__: [ipv4(*silent_address), ipv4("127.0.0.1", port)])
-    rig = Rig(simulator, resolver=found, timeout=1.0)
-    reason, _, elapsed = turn(rig, endpoint)
+    harness = EnvironmentHarness(simulator, resolver=found, timeout=1.0)
+    reason, _, elapsed = run(harness, endpoint)
     assert reason in (None, Reason.UNAUTHORIZED)
     assert 0.2 < elapsed < 0.25 + GRACE
 
@@ -115,8 +117,10 @@ def test_silent_addresses_alone_are_a_timeout(
     endpoint: Endpoint, simulator: Simulator, silent_address: tuple[str, int]
 ) -> None:
     """At the one deadline, however many there are."""
-    rig = Rig(simulator, resolver=Resolver(lambda *_, **__: [ipv4(*silent_address)] * 3), timeout=TIMEOUT)
-    reason, phase, elapsed = turn(rig, endpoint)
+    harness = EnvironmentHarness(
+        simulator, resolver=Resolver(lambda *_, **__: [ipv4(*silent_address)] * 3), timeout=TIMEOUT
+    )
+    reason, phase, elapsed = run(harness, endpoint)
     assert (reason, phase) == (Reason.TIMEOUT, Phase.CONNECT)
     assert elapsed < TIMEOUT + GRACE
 
@@ -127,8 +131,8 @@ def test_through_a_proxy(endpoint: Endpoint, simulator: Simulator) -> None:
     wanted = "Basic " + base64.b64encode(b"me:proxy-password").decode()
     with Proxy(authorization=wanted) as proxy:
         url = proxy.url.replace("//", "//me:proxy-password@")
-        rig = Rig(simulator, changes={"TIGR_PROXY": url}, timeout=TIMEOUT)
-        assert turn(rig, endpoint)[0] in (None, Reason.UNAUTHORIZED)
+        harness = EnvironmentHarness(simulator, changes={"TIGR_PROXY": url}, timeout=TIMEOUT)
+        assert run(harness, endpoint)[0] in (None, Reason.UNAUTHORIZED)
         assert [(tunnel.method, tunnel.authorized) for tunnel in proxy.log] == [("CONNECT", True)]
 
 
@@ -138,25 +142,25 @@ def test_a_proxy_that_refuses_is_the_proxys_fault(status: int | None, endpoint: 
     """Whatever status it refuses with (without one: 407), never a rejected login; nothing reaches the host."""
     before = simulator.log.connections()
     with Proxy(authorization="Basic bm90aGluZzp3aWxsLWRv", refuse=status) as proxy:
-        rig = Rig(simulator, changes={"TIGR_PROXY": proxy.url}, timeout=TIMEOUT)
-        assert turn(rig, endpoint)[:2] == (Reason.PROXY, Phase.CONNECT)
+        harness = EnvironmentHarness(simulator, changes={"TIGR_PROXY": proxy.url}, timeout=TIMEOUT)
+        assert run(harness, endpoint)[:2] == (Reason.PROXY, Phase.CONNECT)
     assert simulator.log.connections() == before
-    assert not rig.environment.credentials_rejected
+    assert not harness.environment.credentials_rejected
 
 
 @pytest.mark.parametrize("endpoint", Endpoint)
 def test_a_proxy_that_is_down_is_the_proxys_fault(endpoint: Endpoint, simulator: Simulator) -> None:
     """Not the host's."""
-    rig = Rig(simulator, changes={"TIGR_PROXY": f"http://127.0.0.1:{free_port()}"}, timeout=TIMEOUT)
-    assert turn(rig, endpoint)[:2] == (Reason.PROXY, Phase.CONNECT)
+    harness = EnvironmentHarness(simulator, changes={"TIGR_PROXY": f"http://127.0.0.1:{free_port()}"}, timeout=TIMEOUT)
+    assert run(harness, endpoint)[:2] == (Reason.PROXY, Phase.CONNECT)
 
 
 @pytest.mark.parametrize("endpoint", Endpoint)
 def test_a_silent_proxy_is_a_timeout(endpoint: Endpoint, simulator: Simulator) -> None:
     """In the phase in which its tunnel should have come to stand."""
     with Proxy(silent=True) as proxy:
-        rig = Rig(simulator, changes={"TIGR_PROXY": proxy.url}, timeout=TIMEOUT)
-        reason, phase, elapsed = turn(rig, endpoint)
+        harness = EnvironmentHarness(simulator, changes={"TIGR_PROXY": proxy.url}, timeout=TIMEOUT)
+        reason, phase, elapsed = run(harness, endpoint)
     assert (reason, phase) == (Reason.TIMEOUT, Phase.CONNECT)
     assert elapsed < TIMEOUT + GRACE
 
@@ -166,7 +170,7 @@ def test_the_proxys_password_is_no_less_secret(simulator: Simulator, caplog: pyt
     caplog.set_level(logging.DEBUG)
     with Proxy(authorization="Basic bm90aGluZzp3aWxsLWRv") as proxy:
         url = proxy.url.replace("//", "//someone:Qy5-proxy-canary@")
-        rig = Rig(simulator, changes={"TIGR_PROXY": url}, timeout=TIMEOUT)
-        assert rig.turn(Endpoint.TOKEN).reason is Reason.PROXY
-    seen = repr(rig.results) + repr(vars(rig)) + caplog.text + rig.exposition()
+        harness = EnvironmentHarness(simulator, changes={"TIGR_PROXY": url}, timeout=TIMEOUT)
+        assert harness.run(Endpoint.TOKEN).reason is Reason.PROXY
+    seen = repr(harness.results) + repr(vars(harness)) + caplog.text + harness.exposition()
     assert not leaks(seen, ["Qy5-proxy-canary", "someone:Qy5-proxy-canary", *values(CANARIES)])

@@ -1,4 +1,4 @@
-"""One environment as the daemon wires it, without its schedule: a test says whose turn it is."""
+"""Harness of one environment: the objects of the daemon without its scheduler. A test starts each run."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from monitor.http.client import Wire
 from monitor.http.resolver import Resolver
 from monitor.http.tls import verifying_context
 from monitor.model import Endpoint, HostCheck, Result
-from monitor.monitoring.environment import Environment
+from monitor.monitoring.environment import MonitoredEnvironment
 from monitor.monitoring.state import State
-from monitor.reporting.event_log import Narrator
+from monitor.reporting.event_log import EventLog
 from monitor.reporting.metrics import Metrics
 from monitor.simulator import Simulator
 from monitor.tigr.client import Api
 
-_LABEL = re.compile(r'(\w+)="([^"]*)"')  # no label of ours has a quotation mark in its value
+_LABEL = re.compile(r'(\w+)="([^"]*)"')  # no label value contains a quotation mark
 
 
-_context = functools.cache(verifying_context)  # as the daemon has one for all
+_context = functools.cache(verifying_context)  # shared, as in the daemon
 
 
 class MovableClock:
-    """The system's clocks, which a test can move on; the wall clock also apart from the other."""
+    """The clocks of the system plus offsets that a test changes."""
 
     def __init__(self) -> None:
         self._ahead = 0.0
@@ -37,17 +37,17 @@ class MovableClock:
         self.clock = Clock(now=lambda: time.monotonic() + self._ahead, wall=lambda: time.time() + self._wall_ahead)
 
     def advance(self, seconds: float) -> None:
-        """Let time pass."""
+        """Move both clocks forward by `seconds`."""
         self._ahead += seconds
         self._wall_ahead += seconds
 
     def step(self, seconds: float) -> None:
-        """Step the wall clock alone."""
+        """Step only the wall clock."""
         self._wall_ahead += seconds
 
 
-class Rig:
-    """A monitored environment of a simulator, from its settings to its metrics and log lines."""
+class EnvironmentHarness:
+    """An environment that monitors a simulator, with its settings, metrics and log lines."""
 
     def __init__(
         self,
@@ -61,37 +61,37 @@ class Rig:
     ) -> None:
         environ = simulator.settings() | {"TIGR_TIMEOUT": "1s"} | dict(changes or {})
         loaded = load(environ, run_secrets=Path("/nonexistent"))
-        own = next(own for own in loaded.settings.environments if own.name == name)
-        self.settings: EnvironmentSettings = replace(own, timeout=timeout)
+        settings = next(settings for settings in loaded.settings.environments if settings.name == name)
+        self.settings: EnvironmentSettings = replace(settings, timeout=timeout)
         self.time = MovableClock()
         self.results: list[Result] = []
         self.metrics = Metrics()
-        self._narrator = Narrator()
+        self._event_log = EventLog()
         self.wire = Wire(_context(simulator.ca_file), resolver, self.time.clock)
         self.api = Api(self.settings, self.wire, self.time.clock)
         self.state = State(state_dir)
-        self.environment = Environment(self.settings, self.api, self, self.state, self.time.clock)
-        self.metrics.watch(self.settings, self.environment)
+        self.environment = MonitoredEnvironment(self.settings, self.api, self, self.state, self.time.clock)
+        self.metrics.add(self.settings, self.environment)
 
     def record(self, result: Result) -> None:
-        """Take a Result in, as the daemon does."""
+        """Store a Result and pass it to metrics and event log."""
         self.results.append(result)
         self.metrics.record(result)
-        self._narrator.record(result)
+        self._event_log.record(result)
 
     def token_host_checked(self, check: HostCheck) -> None:
-        """As the daemon does."""
+        """Pass the outcome of a check of the token host to the metrics."""
         self.metrics.token_host_checked(check)
 
     def certificate_seen(self, environment: str, endpoint: Endpoint, expiry: float) -> None:
-        """As the daemon does."""
+        """Pass the expiry of a certificate (Unix seconds) to the metrics."""
         self.metrics.certificate_seen(environment, endpoint, expiry)
 
-    def turn(self, endpoint: Endpoint) -> Result:
-        """Run one job, again while a young token is refused; return the decisive Result."""
+    def run(self, endpoint: Endpoint) -> Result:
+        """Run one job, and repeat it while a young token is refused; return the decisive Result."""
         before = len(self.results)
         run = self.environment.run_login_now if endpoint is Endpoint.TOKEN else self.environment.run_ping
-        for _ in range(4):  # two more pings while the token is young, and one that decides
+        for _ in range(4):  # at most two more pings with a young token, and a decisive one
             run()
             recorded = [result for result in self.results[before:] if result.endpoint is endpoint]
             decisive = [result for result in recorded if not result.retried and not result.unauthenticated]
@@ -102,17 +102,17 @@ class Rig:
         raise AssertionError("no result was decisive")
 
     def exposition(self) -> str:
-        """All metrics, as text."""
+        """Return all metrics as text."""
         return self.metrics.render("")[1].decode()
 
     def value(self, name: str, **labels: str) -> float | None:
-        """One series of this environment; None if it is not exported."""
+        """Return the value of one series of this environment; None if it is not exported."""
         wanted = {"environment": self.settings.name} | labels
         return value(self.exposition(), name, **wanted)
 
 
 def value(exposition: str, name: str, **labels: str) -> float | None:
-    """One series; None if it is not there."""
+    """Return the value of one series; None if it does not exist."""
     start = f"{name}{{" if labels else f"{name} "
     for line in exposition.splitlines():
         if line.startswith(start) and dict(_LABEL.findall(line)) == labels:
@@ -121,6 +121,6 @@ def value(exposition: str, name: str, **labels: str) -> float | None:
 
 
 def series(exposition: str, pattern: str) -> dict[str, float]:
-    """Every series whose text matches."""
+    """Return every series whose text matches `pattern`, with its value."""
     lines = [line.rsplit(" ", 1) for line in exposition.splitlines() if not line.startswith("#")]
     return {name: float(number) for name, number in lines if re.search(pattern, name)}
