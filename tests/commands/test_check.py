@@ -181,7 +181,7 @@ def test_logins_without_a_response_are_not_reported_as_rejected(simulator: Simul
     assert login["detail"].startswith("not sent: earlier logins got no response")
     assert login["means"].startswith("Earlier logins got no response")
     with Monitor(environ | {"TIGR_ENVIRONMENTS__UAT__ENABLED": "false"}, tmp_path) as monitor:
-        monitor.wait_for_log("prod: logins have stopped: logins were sent whose responses never arrived")
+        monitor.wait_for_log("prod: logins have stopped: earlier logins got no response")
     assert simulator.log.requests("prod", "token") == 0
 
 

@@ -74,7 +74,7 @@ def test_each_fault_of_a_state_directory_is_logged_once(tmp_path: Path, caplog: 
         state.save(KEY, LoginRecord(counted=2))
     assert [record.getMessage() for record in caplog.records] == [
         "the state directory cannot be locked: a second monitor could use it too",
-        "the state directory cannot be written: a restart will forget the login state",
+        "the state directory cannot be written: the login state would be lost at a restart",
     ]
     assert state.why_not_persisted == "the state directory cannot be written"
     (tmp_path / "missing").mkdir()

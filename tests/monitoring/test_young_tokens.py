@@ -63,7 +63,7 @@ def test_tokens_that_are_always_young_do_not_hide_an_api_that_refuses_them(
     """Every failed run is `unauthorized`, and the first comes within a minute."""
     settings = replace(SETTINGS, credentials=CREDENTIALS, ping_interval=ping_interval, auth_interval=auth_interval)
     harness = VirtualTimeHarness(
-        lambda harness, _: harness.granted(lifetime), answer=lambda *_: UNAUTHORIZED, settings=settings
+        lambda harness, _: harness.granted(lifetime), ping_response=lambda *_: UNAUTHORIZED, settings=settings
     )
     harness.run(MINUTE)
     assert set(harness.outcomes(Endpoint.PING)) == {Reason.UNAUTHORIZED}
