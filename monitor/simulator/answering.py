@@ -11,17 +11,17 @@ from monitor.simulator.faults import (
     Body,
     Chunked,
     ChunkedBroken,
+    ConnectionEnd,
     Content,
     Drip,
     EarlyHints,
     Echo,
-    End,
-    Fault,
     GzipBomb,
     Gzipped,
     HangAfterHandshake,
     HangMidBody,
     HangMidHeaders,
+    HostFault,
     Http10,
     HugeBody,
     Moment,
@@ -32,13 +32,13 @@ from monitor.simulator.faults import (
     Slow,
     Status,
     SwitchingProtocols,
-    TokenAnswer,
+    TokenResponse,
     TruncatedBody,
     WrongContentLength,
 )
-from monitor.simulator.listener import Connection
+from monitor.simulator.listener import AcceptedConnection
 from monitor.simulator.log import Host
-from monitor.simulator.message import Answer, Request, json_answer
+from monitor.simulator.message import ReceivedRequest, SimulatedResponse, json_response
 from monitor.simulator.registry import Registry, error_container
 
 _HTML = b"<!DOCTYPE html><html><head><title>Error</title></head><body><h1>The gateway is unhappy</h1></body></html>"
@@ -47,34 +47,36 @@ _ENDLESS_PAUSE = 0.02  # seconds
 _ENDLESS_BLOCKS = 15_000  # five minutes: longer than any client waits
 
 
-def decide(registry: Registry, host: Host, request: Request, fault: Fault | None) -> Answer | None:
+def decide(
+    registry: Registry, host: Host, request: ReceivedRequest, fault: HostFault | None
+) -> SimulatedResponse | None:
     """What is answered; None when it is nothing or no HTTP."""
     if isinstance(fault, (HangAfterHandshake, NotHttp, Raw)) or fault == Reset(Moment.REQUEST):
         return None
     if answer := _instead(request, fault):
         return answer
     if host is Host.TOKEN:
-        return registry.token(request, fault if isinstance(fault, TokenAnswer) else None)
+        return registry.token(request, fault if isinstance(fault, TokenResponse) else None)
     pong = fault if isinstance(fault, Pong) else None
-    return registry.api(request, open_door=isinstance(fault, ApiOpen), pong=pong)
+    return registry.api(request, accept_unauthenticated=isinstance(fault, ApiOpen), pong=pong)
 
 
-def _instead(request: Request, fault: Fault | None) -> Answer | None:
+def _instead(request: ReceivedRequest, fault: HostFault | None) -> SimulatedResponse | None:
     """What is answered instead of what the registry would say."""
     match fault:
         case Status():
             return _status(fault)
         case Body():
-            return Answer(fault.status, fault.data, fault.content_type)
+            return SimulatedResponse(fault.status, fault.data, fault.content_type)
         case Echo():
             words = (request.head + b"\n\n" + request.body).decode("utf-8", "replace")
             return error_container(fault.status, "BadRequest", f"cannot process: {words}")
         case SwitchingProtocols():
-            return Answer(101, headers={"Upgrade": "websocket", "Connection": "Upgrade"})
+            return SimulatedResponse(101, headers={"Upgrade": "websocket", "Connection": "Upgrade"})
     return None
 
 
-def send(connection: Connection, answer: Answer | None, fault: Fault | None) -> bool:
+def send(connection: AcceptedConnection, answer: SimulatedResponse | None, fault: HostFault | None) -> bool:
     """Send it, as the fault has it; True when the connection can serve another request."""
     if isinstance(fault, Slow):
         connection.pause(fault.seconds)
@@ -83,48 +85,48 @@ def send(connection: Connection, answer: Answer | None, fault: Fault | None) -> 
         return False
     data, end = _no_answer(fault) if answer is None else _bytes(answer, fault)
     connection.send(data)
-    if end is End.HANG:
+    if end is ConnectionEnd.HANG:
         connection.hang()
-    elif end is End.RESET:
+    elif end is ConnectionEnd.RESET:
         connection.reset()
     return end is None
 
 
-def _no_answer(fault: Fault | None) -> tuple[bytes, End]:
+def _no_answer(fault: HostFault | None) -> tuple[bytes, ConnectionEnd]:
     match fault:
         case NotHttp():
-            return b"220 simulator.test ESMTP at your service\r\n", End.HANG
+            return b"220 simulator.test ESMTP at your service\r\n", ConnectionEnd.HANG
         case Raw():
             return fault.data, fault.then
         case Reset():
-            return b"", End.RESET
+            return b"", ConnectionEnd.RESET
         case _:
-            return b"", End.HANG
+            return b"", ConnectionEnd.HANG
 
 
-def _bytes(answer: Answer, fault: Fault | None) -> tuple[bytes, End | None]:
+def _bytes(answer: SimulatedResponse, fault: HostFault | None) -> tuple[bytes, ConnectionEnd | None]:
     """What is sent, and what becomes of the connection then; None: it waits for another request."""
     head, body = answer.head(), answer.body
     half_a_head = head[: (head.index(b"\r\n") + len(head)) // 2]  # with a whole status line
     half_a_body = head + body[: len(body) // 2]
-    parts: dict[type, tuple[bytes, End]] = {
-        HangMidHeaders: (half_a_head, End.HANG),
-        HangMidBody: (half_a_body, End.HANG),
-        TruncatedBody: (half_a_body, End.CLOSE),
-        SwitchingProtocols: (answer.head(content_length=None), End.HANG),
-        Http10: (answer.head(version="HTTP/1.0", content_length=None) + body, End.CLOSE),
+    parts: dict[type, tuple[bytes, ConnectionEnd]] = {
+        HangMidHeaders: (half_a_head, ConnectionEnd.HANG),
+        HangMidBody: (half_a_body, ConnectionEnd.HANG),
+        TruncatedBody: (half_a_body, ConnectionEnd.CLOSE),
+        SwitchingProtocols: (answer.head(content_length=None), ConnectionEnd.HANG),
+        Http10: (answer.head(version="HTTP/1.0", content_length=None) + body, ConnectionEnd.CLOSE),
     }
     match fault:
         case Reset():
-            return half_a_head if fault.at is Moment.HEADERS else half_a_body, End.RESET
+            return half_a_head if fault.at is Moment.HEADERS else half_a_body, ConnectionEnd.RESET
         case ChunkedBroken():
             chunk = _chunk(body)
             head = answer.head(content_length=None, transfer_encoding="chunked")
-            return head + chunk[: len(chunk) // 2], End.CLOSE
+            return head + chunk[: len(chunk) // 2], ConnectionEnd.CLOSE
     return parts.get(type(fault)) or (_whole(answer, fault), None)
 
 
-def _whole(answer: Answer, fault: Fault | None) -> bytes:
+def _whole(answer: SimulatedResponse, fault: HostFault | None) -> bytes:
     """An answer that ends by what its headers say."""
     head, body = answer.head(), answer.body
     match fault:
@@ -142,7 +144,7 @@ def _whole(answer: Answer, fault: Fault | None) -> bytes:
     return head + body
 
 
-def _stream(connection: Connection, answer: Answer, fault: Fault | None) -> None:
+def _stream(connection: AcceptedConnection, answer: SimulatedResponse, fault: HostFault | None) -> None:
     """Send what takes long or is large, piece by piece, until the client goes."""
     match fault:
         case Drip(at=Moment.BODY):
@@ -161,26 +163,26 @@ def _stream(connection: Connection, answer: Answer, fault: Fault | None) -> None
                 connection.pause(_ENDLESS_PAUSE)
 
 
-def drip(connection: Connection, data: bytes, seconds: float) -> None:
+def drip(connection: AcceptedConnection, data: bytes, seconds: float) -> None:
     """Send one byte, wait, send the next."""
     for at in range(len(data)):
         connection.send(data[at : at + 1])
         connection.pause(seconds)
 
 
-def _status(fault: Status) -> Answer:
+def _status(fault: Status) -> SimulatedResponse:
     match fault.body:
         case Content.ERROR_CONTAINER:
             return error_container(fault.code, f"Simulated{fault.code}", "a simulated fault", dict(fault.headers))
         case Content.RFC6749:
             error = {"error": fault.error, "error_description": "a simulated fault"}
-            return json_answer(fault.code, error, headers=fault.headers)
+            return json_response(fault.code, error, headers=fault.headers)
         case Content.HTML:
-            return Answer(fault.code, _HTML, "text/html; charset=utf-8", fault.headers)
+            return SimulatedResponse(fault.code, _HTML, "text/html; charset=utf-8", fault.headers)
         case Content.EMPTY:
-            return Answer(fault.code, headers=fault.headers)
+            return SimulatedResponse(fault.code, headers=fault.headers)
         case Content.ENDLESS:
-            return Answer(fault.code, headers=fault.headers, endless=True)
+            return SimulatedResponse(fault.code, headers=fault.headers, endless=True)
 
 
 def _chunk(data: bytes) -> bytes:

@@ -31,7 +31,7 @@ class BasicDecoding:
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
+class BasicClient:
     """The client id and the secret of one request, decoded."""
 
     client_id: bytes = field(repr=False)
@@ -49,7 +49,7 @@ FORM = BasicDecoding(Escapes.FORM)
 FORM_ASCII = BasicDecoding(Escapes.FORM, ascii_only=True)
 
 
-def decode(authorization: tuple[str, str], decoding: BasicDecoding) -> Client | None:
+def decode(authorization: tuple[str, str], decoding: BasicDecoding) -> BasicClient | None:
     """Return the client of a scheme (in lower case) and its credentials; None if they are no HTTP Basic.
 
     Raises UndecodableError for a character that this server does not decode: a byte above 127, or a `%` that begins
@@ -65,7 +65,7 @@ def decode(authorization: tuple[str, str], decoding: BasicDecoding) -> Client | 
         return None
     if decoding.ascii_only and not joined.isascii():
         raise UndecodableError("not ASCII")
-    return Client(_unescaped(client_id, decoding.escapes), _unescaped(secret, decoding.escapes))
+    return BasicClient(_unescaped(client_id, decoding.escapes), _unescaped(secret, decoding.escapes))
 
 
 def _unescaped(data: bytes, escapes: Escapes) -> bytes:

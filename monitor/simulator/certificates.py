@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from monitor.simulator.faults import CertificateKind, TlsVersion
+from monitor.simulator.faults import CertificateVariant, TlsVersion
 
 _DAY = dt.timedelta(days=1)
 
@@ -38,18 +38,18 @@ class CertificateStore:
         self.ca_file = directory / "ca.pem"
         self.ca_file.write_bytes(authority.certificate.public_bytes(serialization.Encoding.PEM))
         leaves = {
-            CertificateKind.GOOD: _leaf(authority, now, days=90),
-            CertificateKind.EXPIRED: _leaf(authority, now - 30 * _DAY, days=29),
-            CertificateKind.NOT_YET_VALID: _leaf(authority, now + 2 * _DAY, days=90),
-            CertificateKind.WRONG_HOST: _leaf(authority, now, days=90, local=False),
-            CertificateKind.SELF_SIGNED: _leaf(None, now, days=90),
-            CertificateKind.UNKNOWN_CA: _leaf(stranger, now, days=90),
+            CertificateVariant.GOOD: _leaf(authority, now, days=90),
+            CertificateVariant.EXPIRED: _leaf(authority, now - 30 * _DAY, days=29),
+            CertificateVariant.NOT_YET_VALID: _leaf(authority, now + 2 * _DAY, days=90),
+            CertificateVariant.WRONG_HOST: _leaf(authority, now, days=90, local=False),
+            CertificateVariant.SELF_SIGNED: _leaf(None, now, days=90),
+            CertificateVariant.UNKNOWN_CA: _leaf(stranger, now, days=90),
         }
         self.not_after = {kind: leaf.certificate.not_valid_after_utc.timestamp() for kind, leaf in leaves.items()}
         """When each certificate expires, in Unix seconds."""
         self._files = {kind: _written(leaf, directory / f"{kind}.pem") for kind, leaf in leaves.items()}
         self._contexts = {kind: self._context(kind) for kind in leaves}
-        self._capped = {version: self._context(CertificateKind.GOOD) for version in TlsVersion}
+        self._capped = {version: self._context(CertificateVariant.GOOD) for version in TlsVersion}
         self._capped[TlsVersion.TLS_1_2].maximum_version = ssl.TLSVersion.TLSv1_2
         old = self._capped[TlsVersion.TLS_1_0]
         with warnings.catch_warnings():  # Python warns of TLS 1.0: rightly, and here it is what is wanted
@@ -57,7 +57,7 @@ class CertificateStore:
             old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1
         old.set_ciphers("DEFAULT:@SECLEVEL=0")
 
-    def context(self, kind: CertificateKind = CertificateKind.GOOD) -> ssl.SSLContext:
+    def context(self, kind: CertificateVariant = CertificateVariant.GOOD) -> ssl.SSLContext:
         """What a host needs to speak TLS with that certificate."""
         return self._contexts[kind]
 
@@ -65,7 +65,7 @@ class CertificateStore:
         """What a host needs to speak no newer TLS than that."""
         return self._capped[version]
 
-    def _context(self, kind: CertificateKind) -> ssl.SSLContext:
+    def _context(self, kind: CertificateVariant) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self._files[kind])
         return context

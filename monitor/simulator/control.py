@@ -7,12 +7,12 @@ import typing
 import urllib.parse
 from collections.abc import Sequence
 
-from monitor.simulator.listener import Connection, Listener
+from monitor.simulator.listener import AcceptedConnection, ConnectionListener
 from monitor.simulator.log import Host
-from monitor.simulator.message import Answer, BadRequestError, Request, read_request
+from monitor.simulator.message import BadRequestError, ReceivedRequest, SimulatedResponse, read_request
 from monitor.simulator.personalities import PERSONALITIES
 from monitor.simulator.registry import FieldNames, TokenErrors
-from monitor.simulator.simulator import Environment, Simulator
+from monitor.simulator.simulator import SimulatedEnvironment, Simulator
 from monitor.simulator.words import fault_from, vocabulary, words_of
 
 _INDENT = " " * 28
@@ -82,7 +82,7 @@ class Commands:
                 raise CommandError(f"{word!r} is neither a command nor an environment ({names}); try help")
         raise CommandError("try help")
 
-    def _change(self, environment: Environment, words: list[str]) -> None:
+    def _change(self, environment: SimulatedEnvironment, words: list[str]) -> None:
         hosts = {Host.TOKEN.value: environment.token_faults, Host.API.value: environment.api_faults}
         match words:
             case [host, "clear"] if host in hosts:
@@ -106,7 +106,7 @@ class Commands:
                 raise ValueError("one thing at a time; try help")
 
     @staticmethod
-    def _state(environment: Environment) -> str:
+    def _state(environment: SimulatedEnvironment) -> str:
         return (
             f"{environment.name}: token: {words_of(environment.token_faults.current)}; "
             f"api: {words_of(environment.api_faults.current)}; lifetime={environment.lifetime:g} "
@@ -115,7 +115,7 @@ class Commands:
         )
 
 
-def _state_of_user(environment: Environment) -> str:
+def _state_of_user(environment: SimulatedEnvironment) -> str:
     return (
         f"personality={environment.personality.name if environment.personality else 'none'} "
         f"failed-logins={environment.failed_logins} lock-after={environment.lock_after or 'none'} "
@@ -124,7 +124,7 @@ def _state_of_user(environment: Environment) -> str:
     )
 
 
-def _assign(environment: Environment, name: str, value: str) -> None:
+def _assign(environment: SimulatedEnvironment, name: str, value: str) -> None:
     match name:
         case "password":
             environment.change_password(value or None)
@@ -142,7 +142,7 @@ def _assign(environment: Environment, name: str, value: str) -> None:
             _assign_server(environment, name, value)
 
 
-def _assign_server(environment: Environment, name: str, value: str) -> None:
+def _assign_server(environment: SimulatedEnvironment, name: str, value: str) -> None:
     match name:
         case "personality":
             environment.personality = None if value == "none" else value
@@ -181,7 +181,7 @@ class ControlPort:
     def __init__(self, commands: Commands, port: int = 0) -> None:
         """Listen at once, on 127.0.0.1 only; OSError goes to the caller."""
         self._commands = commands
-        self._listener = Listener(self._handle, "127.0.0.1", port)
+        self._listener = ConnectionListener(self._handle, "127.0.0.1", port)
         self._listener.start()
         self.url = f"http://127.0.0.1:{self._listener.port}"
 
@@ -189,7 +189,7 @@ class ControlPort:
         """End it."""
         self._listener.close()
 
-    def _handle(self, connection: Connection) -> None:
+    def _handle(self, connection: AcceptedConnection) -> None:
         try:
             request = read_request(connection.receive)
             if request is None:
@@ -199,11 +199,11 @@ class ControlPort:
             status, said = error.status, str(error)
         except CommandError as error:
             status, said = 400, str(error)
-        answer = Answer(status, said.encode() + b"\n", "text/plain; charset=utf-8")
+        answer = SimulatedResponse(status, said.encode() + b"\n", "text/plain; charset=utf-8")
         connection.send(answer.head(connection="close") + answer.body)
 
 
-def _words(request: Request) -> list[str]:
+def _words(request: ReceivedRequest) -> list[str]:
     path = [word for word in request.path.split("/") if word not in ("", "fault", "set")]
     form = urllib.parse.parse_qsl(request.body.decode("utf-8", "replace"), keep_blank_values=True)
     return path + [f"{name}={value}" if value else name for name, value in form]

@@ -22,7 +22,7 @@ from monitor.config import urls as addresses
 
 if TYPE_CHECKING:
     from monitor.simulator.incidents import Incident
-    from monitor.simulator.stage import Stage
+    from monitor.simulator.stage import DemoHarness
 
 CALM_AT_FIRST = 8.0  # seconds of calm, for a first look
 
@@ -46,16 +46,16 @@ def main(listen: str = "127.0.0.1:9844", seconds: float | None = None) -> int:
 def _run(host: str, port: int, seconds: float | None, over: threading.Event) -> int:
     # Only now: these need `cryptography`.
     from monitor.simulator.simulator import Latency, Simulator
-    from monitor.simulator.stage import Listen, Stage
+    from monitor.simulator.stage import DemoHarness, ListenAddress
 
-    listen = Listen(host, port)
+    listen = ListenAddress(host, port)
     with ExitStack() as resources:
         simulator = resources.enter_context(Simulator())
         for name, lifetime in (("prod", 60), ("uat", 20)):
             simulator.environment(name).lifetime = lifetime
             simulator.environment(name).latency = Latency(token=0.18, ping=0.06)
         directory = resources.enter_context(tempfile.TemporaryDirectory(prefix="tigr-demo-"))
-        stage = Stage(simulator, Path(directory), listen, over)
+        stage = DemoHarness(simulator, Path(directory), listen, over)
         resources.callback(stage.close)
         _say(
             f"tigr-monitor watches a TIGR that runs on this machine. Look at\n\n    http://{listen.reached_at}/metrics\n"
@@ -72,7 +72,7 @@ def _run(host: str, port: int, seconds: float | None, over: threading.Event) -> 
         return _end(stage, "")
 
 
-def _play(stage: Stage) -> None:
+def _play(stage: DemoHarness) -> None:
     """Go through the programme again and again, until it is over."""
     from monitor.simulator.incidents import CALM, PROGRAMME
 
@@ -96,7 +96,7 @@ def _tell(incident: Incident, elapsed: float) -> None:
     _say("")
 
 
-def _end(stage: Stage, trouble: str) -> int:
+def _end(stage: DemoHarness, trouble: str) -> int:
     """Say how it went."""
     if stage.exit_status is not None:
         return _fail(f"The monitor has ended by itself, with status {stage.exit_status}.")

@@ -33,7 +33,7 @@ class Moment(StrEnum):
     BODY = "body"  # headers and half of the body were sent
 
 
-class End(StrEnum):
+class ConnectionEnd(StrEnum):
     """What becomes of the connection."""
 
     CLOSE = "close"
@@ -41,7 +41,7 @@ class End(StrEnum):
     HANG = "hang"  # open and silent
 
 
-class CertificateKind(StrEnum):
+class CertificateVariant(StrEnum):
     """What is wrong with a certificate."""
 
     GOOD = "good"
@@ -192,7 +192,7 @@ class Raw:
     """Answer the request with these bytes and nothing else."""
 
     data: bytes = b""
-    then: End = End.CLOSE
+    then: ConnectionEnd = ConnectionEnd.CLOSE
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +205,7 @@ class Body:
 
 
 @dataclass(frozen=True, slots=True)
-class TokenAnswer:
+class TokenResponse:
     """Grant a token, with some fields of the answer changed, left out, or of a lifetime of its own inside the token."""
 
     changes: Mapping[str, Any] = field(default_factory=dict)
@@ -231,7 +231,7 @@ class Echo:
 class Certificate:
     """Show a certificate with that fault."""
 
-    kind: CertificateKind = CertificateKind.EXPIRED
+    kind: CertificateVariant = CertificateVariant.EXPIRED
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +246,7 @@ class ApiOpen:
     """Answer the ping 200 whether or not there is a token, and whatever token."""
 
 
-Fault = (
+HostFault = (
     Status
     | Slow
     | Hang
@@ -270,7 +270,7 @@ Fault = (
     | GzipBomb
     | Raw
     | Body
-    | TokenAnswer
+    | TokenResponse
     | Pong
     | Echo
     | Certificate

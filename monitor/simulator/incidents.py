@@ -13,8 +13,8 @@ from monitor.simulator.faults import (
     Body,
     Certificate,
     Content,
-    Fault,
     HangAfterHandshake,
+    HostFault,
     NotTls,
     Pong,
     Refuse,
@@ -24,12 +24,12 @@ from monitor.simulator.faults import (
     TlsMax,
     TlsVersion,
 )
-from monitor.simulator.stage import Stage
+from monitor.simulator.stage import DemoHarness
 
 CALM = 1.0  # seconds between two incidents
 
 # What an incident does to the stage; it yields how many seconds to wait at that point.
-Script = Callable[[Stage], Iterator[float]]
+Script = Callable[[DemoHarness], Iterator[float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,11 @@ class Incident:
 
 
 def _api(  # noqa: PLR0913 - what a simple incident consists of
-    environment: str, fault: Fault, reason: Reason, tells: str, *, shows: tuple[str, ...] = (), lasts: float = 4
+    environment: str, fault: HostFault, reason: Reason, tells: str, *, shows: tuple[str, ...] = (), lasts: float = 4
 ) -> Incident:
     """The Client API has a fault for a while."""
 
-    def script(stage: Stage) -> Iterator[float]:
+    def script(stage: DemoHarness) -> Iterator[float]:
         faults = stage.environment(environment).api_faults
         faults.set(fault)
         yield lasts
@@ -57,7 +57,7 @@ def _api(  # noqa: PLR0913 - what a simple incident consists of
     return Incident(f"{environment}: {tells}", usual + shows, script)
 
 
-def _slow(stage: Stage) -> Iterator[float]:
+def _slow(stage: DemoHarness) -> Iterator[float]:
     for environment in stage.simulator.environments.values():
         environment.api_faults.set(Slow(0.6))
         environment.token_faults.set(Slow(1.2))
@@ -67,7 +67,7 @@ def _slow(stage: Stage) -> Iterator[float]:
         environment.token_faults.clear()
 
 
-def _behind(stage: Stage) -> Iterator[float]:
+def _behind(stage: DemoHarness) -> Iterator[float]:
     then = datetime.fromtimestamp(time.time() - 45, UTC)
     stage.environment("prod").api_faults.set(Pong(then.isoformat(timespec="milliseconds")))
     stage.environment("uat").api_faults.set(TlsMax(TlsVersion.TLS_1_2))
@@ -76,19 +76,19 @@ def _behind(stage: Stage) -> Iterator[float]:
     stage.environment("uat").api_faults.clear()
 
 
-def _revoked(stage: Stage) -> Iterator[float]:
+def _revoked(stage: DemoHarness) -> Iterator[float]:
     stage.environment("prod").revoke_tokens()
     yield 4
 
 
-def _login_down(stage: Stage) -> Iterator[float]:
+def _login_down(stage: DemoHarness) -> Iterator[float]:
     stage.environment("prod").token_faults.set(Status(503, Content.HTML))
     yield 14
     stage.environment("prod").token_faults.clear()
     yield 2
 
 
-def _short_lives(stage: Stage) -> Iterator[float]:
+def _short_lives(stage: DemoHarness) -> Iterator[float]:
     uat = stage.environment("uat")
     usual, uat.lifetime = uat.lifetime, 4
     uat.revoke_tokens()  # or the longer token in hand would hide it
@@ -96,7 +96,7 @@ def _short_lives(stage: Stage) -> Iterator[float]:
     uat.lifetime = usual
 
 
-def _dead_proxy(stage: Stage) -> Iterator[float]:
+def _dead_proxy(stage: DemoHarness) -> Iterator[float]:
     stage.write_config(proxy="http://127.0.0.1:1")  # where nobody listens
     stage.reload()
     yield 5
@@ -108,26 +108,26 @@ def _dead_proxy(stage: Stage) -> Iterator[float]:
     yield 2
 
 
-def _asleep(stage: Stage) -> Iterator[float]:
+def _asleep(stage: DemoHarness) -> Iterator[float]:
     stage.freeze()
     yield 6
     stage.thaw()
     yield 2
 
 
-def _locked_out(stage: Stage) -> Iterator[float]:
+def _locked_out(stage: DemoHarness) -> Iterator[float]:
     stage.environment("uat").change_password()
     yield 20  # until the next login has been refused, and then the token in hand has expired
 
 
-def _open_door(stage: Stage) -> Iterator[float]:
+def _open_door(stage: DemoHarness) -> Iterator[float]:
     stage.environment("uat").api_faults.set(ApiOpen())
     yield 5
     stage.environment("uat").api_faults.clear()
     yield 2
 
 
-def _let_in(stage: Stage) -> Iterator[float]:
+def _let_in(stage: DemoHarness) -> Iterator[float]:
     stage.write_secrets()
     stage.reload()
     yield 5

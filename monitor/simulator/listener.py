@@ -14,7 +14,7 @@ _MOST_CONNECTIONS = 256  # at once, per port; further ones are closed unheard
 _SILENCE = 120.0  # seconds without a byte after which a connection is given up
 
 
-class Connection:
+class AcceptedConnection:
     """One accepted connection, in plain text until `secure`. Socket errors go to the caller as OSError."""
 
     def __init__(self, sock: socket.socket) -> None:
@@ -81,15 +81,15 @@ class Connection:
             socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
-class Listener:
+class ConnectionListener:
     """A port on which every connection is handled in a thread of its own."""
 
-    def __init__(self, handle: Callable[[Connection], None], host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, handle: Callable[[AcceptedConnection], None], host: str = "127.0.0.1", port: int = 0) -> None:
         """Bind at once (OSError goes to the caller); `start` begins to accept."""
         self._handle = handle
         self._lock = threading.Lock()
         self._places = threading.BoundedSemaphore(_MOST_CONNECTIONS)
-        self._open: dict[Connection, threading.Thread] = {}
+        self._open: dict[AcceptedConnection, threading.Thread] = {}
         self._acceptor: threading.Thread | None = None
         self._socket = _bound(host, port)
         self.host: str = host
@@ -138,14 +138,14 @@ class Listener:
             if not self._places.acquire(blocking=False):
                 sock.close()
                 continue
-            connection = Connection(sock)
+            connection = AcceptedConnection(sock)
             thread = threading.Thread(
                 target=self._serve, args=(connection,), name=f"simulator-{self.port}", daemon=True
             )
             self._open[connection] = thread
             thread.start()
 
-    def _serve(self, connection: Connection) -> None:
+    def _serve(self, connection: AcceptedConnection) -> None:
         try:
             # The client went, or the simulator stops: nobody is left to tell. (ValueError: a socket closed meanwhile.)
             with contextlib.suppress(OSError, ValueError):

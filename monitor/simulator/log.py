@@ -20,7 +20,7 @@ class Host(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class RequestRecord:
     """One request, as it came in. No value of a credential, a token or a form field is in it."""
 
     when: float  # Unix seconds, when the whole request had been read
@@ -55,9 +55,11 @@ class RequestLog:
     """The newest requests, and how many connections and requests each host has seen. Safe among threads."""
 
     def __init__(self) -> None:
-        self.on_record: Callable[[Record], None] | None = None  # told of every request, in the thread that answers it
+        self.on_record: Callable[[RequestRecord], None] | None = (
+            None  # told of every request, in the thread that answers it
+        )
         self._changed = threading.Condition()
-        self._records: deque[Record] = deque(maxlen=_KEPT)
+        self._records: deque[RequestRecord] = deque(maxlen=_KEPT)
         self._requests: Counter[tuple[str, Host]] = Counter()
         self._connections: Counter[tuple[str, Host]] = Counter()
 
@@ -68,7 +70,7 @@ class RequestLog:
             self._changed.notify_all()
             return self._connections.total()
 
-    def add(self, record: Record) -> None:
+    def add(self, record: RequestRecord) -> None:
         """Keep a record and wake up who waits for it."""
         with self._changed:
             self._records.append(record)
@@ -77,7 +79,7 @@ class RequestLog:
         if self.on_record is not None:
             self.on_record(record)
 
-    def records(self, environment: str | None = None, host: str | None = None) -> list[Record]:
+    def records(self, environment: str | None = None, host: str | None = None) -> list[RequestRecord]:
         """Every kept request, or those of one environment or host; the oldest first."""
         with self._changed:
             return [r for r in self._records if environment in (None, r.environment) and host in (None, r.host)]
@@ -92,7 +94,7 @@ class RequestLog:
 
     def wait_for_requests(
         self, count: int, timeout: float = 10.0, *, environment: str | None = None, host: str | None = None
-    ) -> list[Record]:
+    ) -> list[RequestRecord]:
         """Return as soon as so many requests have come since the start; they are logged before they are answered.
 
         Raises TimeoutError after `timeout` seconds, saying how many had come.

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from monitor.simulator import basic
-from monitor.simulator.message import Request
+from monitor.simulator.message import ReceivedRequest
 from monitor.simulator.personality import VENDOR_SENTENCE, Cause, Check, FieldNames, LoginRules
 
 _FORM = "application/x-www-form-urlencoded"
@@ -23,7 +23,7 @@ _FIELD_NAMES: Mapping[str, tuple[str, str]] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
+class SimulatedCredentials:
     """What logs in, random unless given; none of it is in the `repr`."""
 
     client_id: str = field(default_factory=lambda: secrets.token_urlsafe(18), repr=False)
@@ -33,10 +33,10 @@ class Credentials:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class SimulatedAccount:
     """The account of an environment at the moment of a login."""
 
-    credentials: Credentials
+    credentials: SimulatedCredentials
     disabled: bool = False
     locked: bool = False
     user_store_down: bool = False  # the server finds no user, and refuses every password as a wrong one
@@ -54,7 +54,7 @@ class RefusedError(Exception):
         self.counts = counts  # against the user: its password was read and found wrong
 
 
-def check_login(request: Request, account: Account, rules: LoginRules) -> None:
+def check_login(request: ReceivedRequest, account: SimulatedAccount, rules: LoginRules) -> None:
     """Return if the login is to be granted; raise RefusedError otherwise, whatever bytes the request has."""
     if request.method != "POST" or request.target != request.path:
         raise RefusedError(405, "invalid_request", "a token request is a POST without a query")
@@ -64,7 +64,7 @@ def check_login(request: Request, account: Account, rules: LoginRules) -> None:
         _CHECKS[check](request, account, rules)
 
 
-def _check_client(request: Request, account: Account, rules: LoginRules) -> None:
+def _check_client(request: ReceivedRequest, account: SimulatedAccount, rules: LoginRules) -> None:
     wanted = account.credentials
     try:
         client = basic.decode(request.authorization, rules.basic)
@@ -76,11 +76,11 @@ def _check_client(request: Request, account: Account, rules: LoginRules) -> None
         raise RefusedError(401, "invalid_client", VENDOR_SENTENCE, Cause.WRONG_SECRET)
 
 
-def _check_fields(request: Request, _account: Account, rules: LoginRules) -> None:
+def _check_fields(request: ReceivedRequest, _account: SimulatedAccount, rules: LoginRules) -> None:
     _user_and_password(request, rules.field_names)
 
 
-def _check_user(request: Request, account: Account, rules: LoginRules) -> None:
+def _check_user(request: ReceivedRequest, account: SimulatedAccount, rules: LoginRules) -> None:
     user, password = _user_and_password(request, rules.field_names)
     wanted = account.credentials
     known = _same(user.encode(), wanted.username)
@@ -95,7 +95,7 @@ def _refused_user(cause: Cause, *, counts: bool) -> RefusedError:
     return RefusedError(401, "invalid_grant", VENDOR_SENTENCE, cause, counts=counts)
 
 
-_CHECKS: Mapping[Check, Callable[[Request, Account, LoginRules], None]] = MappingProxyType(
+_CHECKS: Mapping[Check, Callable[[ReceivedRequest, SimulatedAccount, LoginRules], None]] = MappingProxyType(
     {
         Check.CLIENT: _check_client,
         Check.FIELDS: _check_fields,
@@ -104,7 +104,7 @@ _CHECKS: Mapping[Check, Callable[[Request, Account, LoginRules], None]] = Mappin
 )
 
 
-def _user_and_password(request: Request, names: FieldNames) -> tuple[str, str]:
+def _user_and_password(request: ReceivedRequest, names: FieldNames) -> tuple[str, str]:
     form = _form(request)
     if form.get("grant_type") != "password":
         raise RefusedError(400, "unsupported_grant_type", "Bad Request - grant_type is not password")
@@ -134,7 +134,7 @@ def _in_any_case(form: Mapping[str, str]) -> tuple[str, str]:
     return values["username"][0], values["password"][0]
 
 
-def _form(request: Request) -> dict[str, str]:
+def _form(request: ReceivedRequest) -> dict[str, str]:
     try:
         pairs = urllib.parse.parse_qsl(
             request.body.decode("ascii"), keep_blank_values=True, strict_parsing=True, errors="strict"

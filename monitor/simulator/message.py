@@ -22,7 +22,7 @@ class BadRequestError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ReceivedRequest:
     """One request. It holds secrets: it is neither printed nor kept."""
 
     method: str
@@ -49,7 +49,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SimulatedResponse:
     """One answer, before anything goes wrong with it."""
 
     status: int
@@ -72,12 +72,14 @@ class Answer:
         return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
 
 
-def json_answer(status: int, value: object, *, reason: str = "", headers: Mapping[str, str] | None = None) -> Answer:
+def json_response(
+    status: int, value: object, *, reason: str = "", headers: Mapping[str, str] | None = None
+) -> SimulatedResponse:
     """Answer with JSON; NaN and infinities come out as Python writes them."""
-    return Answer(status, json.dumps(value).encode(), headers=headers or {}, reason=reason)
+    return SimulatedResponse(status, json.dumps(value).encode(), headers=headers or {}, reason=reason)
 
 
-def read_request(receive: Receive) -> Request | None:
+def read_request(receive: Receive) -> ReceivedRequest | None:
     """Read one request; None when the client went before it began.
 
     Raises BadRequestError, and OSError as the connection does.
@@ -95,7 +97,7 @@ def read_request(receive: Receive) -> Request | None:
         raise BadRequestError(400, "a request has a Host, and its body a Content-Length")
     if int(length) > _MAX_BODY:
         raise BadRequestError(413, "the request's body is too large")
-    return Request(parts[0], parts[1], headers, head, _body(receive, body, int(length)))
+    return ReceivedRequest(parts[0], parts[1], headers, head, _body(receive, body, int(length)))
 
 
 def _head_and_more(receive: Receive) -> bytearray:

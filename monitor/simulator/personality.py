@@ -9,7 +9,7 @@ from typing import Literal
 
 from monitor.simulator.basic import RAW, BasicDecoding
 from monitor.simulator.jwt import TokenDefect
-from monitor.simulator.message import Answer
+from monitor.simulator.message import SimulatedResponse
 
 # The status message of every refused login, as the vendor's page has it.
 VENDOR_SENTENCE = "Bad Request - Invalid Login ID or Password"
@@ -53,18 +53,18 @@ class Personality:
     """The behaviour of one server. A response that is None is the one named in its comment."""
 
     name: str
-    missing_field: Answer
-    wrong_password: Answer
-    wrong_secret: Answer
-    unknown_client: Answer | None = None  # as wrong_secret
-    undecodable: Answer | None = None  # as wrong_secret
-    disabled: Answer | None = None  # as wrong_password; a locked account always is
-    other: Answer | None = None  # to a malformed request; as RFC 6749 says
+    missing_field: SimulatedResponse
+    wrong_password: SimulatedResponse
+    wrong_secret: SimulatedResponse
+    unknown_client: SimulatedResponse | None = None  # as wrong_secret
+    undecodable: SimulatedResponse | None = None  # as wrong_secret
+    disabled: SimulatedResponse | None = None  # as wrong_password; a locked account always is
+    other: SimulatedResponse | None = None  # to a malformed request; as RFC 6749 says
     rules: LoginRules = LoginRules()
-    ping: Mapping[TokenDefect, Answer] | None = None  # the vendor's ErrorContainer
+    ping: Mapping[TokenDefect, SimulatedResponse] | None = None  # the vendor's ErrorContainer
     token_delay: float = 0.0  # seconds until the ping accepts a new token
 
-    def response(self, cause: Cause) -> Answer | None:
+    def response(self, cause: Cause) -> SimulatedResponse | None:
         """Return the response to a login that was refused for this cause."""
         responses = {
             Cause.REQUEST: self.other,

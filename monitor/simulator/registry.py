@@ -16,17 +16,17 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from monitor.simulator.faults import Pong, TokenAnswer
+from monitor.simulator.faults import Pong, TokenResponse
 from monitor.simulator.jwt import InvalidTokenError, SigningKey, TokenDefect
-from monitor.simulator.login import Account, Credentials, RefusedError, check_login
-from monitor.simulator.message import Answer, Request, json_answer
+from monitor.simulator.login import RefusedError, SimulatedAccount, SimulatedCredentials, check_login
+from monitor.simulator.message import ReceivedRequest, SimulatedResponse, json_response
 from monitor.simulator.personalities import personality_named
 from monitor.simulator.personality import FieldNames, LoginRules, Personality
 
 __all__ = [
     "API_PATH",
     "TOKEN_PATH",
-    "Credentials",
+    "SimulatedCredentials",
     "FieldNames",
     "Registry",
     "TokenErrors",
@@ -50,7 +50,7 @@ class Registry:
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         """`clock` returns Unix seconds; with a clock of its own, a test runs a month in no time."""
-        self.credentials = Credentials()
+        self.credentials = SimulatedCredentials()
         self.lifetime: float = 3600  # seconds a token is granted for
         self.field_names: FieldNames = "documented"
         self.token_errors: TokenErrors = "documented"
@@ -94,7 +94,7 @@ class Registry:
         with self._lock:
             self._failures.pop(self.credentials.username, None)
 
-    def change_password(self, new: str | None = None) -> Credentials:
+    def change_password(self, new: str | None = None) -> SimulatedCredentials:
         """Take another password from now on, a random one unless given; tokens in hand stay valid."""
         new = secrets.token_urlsafe(24) if new is None else new
         self.credentials = replace(self.credentials, password=new)
@@ -124,7 +124,7 @@ class Registry:
                 claims["accepted_from"] = self._now() + personality.token_delay
             return self._key.sign(claims)
 
-    def token(self, request: Request, changes: TokenAnswer | None = None) -> Answer:
+    def token(self, request: ReceivedRequest, changes: TokenResponse | None = None) -> SimulatedResponse:
         """What the token endpoint answers."""
         if request.path != TOKEN_PATH:
             return error_container(404, "NotFound", "nothing is here")
@@ -132,7 +132,7 @@ class Registry:
             self._log_in(request)
         except RefusedError as refused:
             return self._refusal(refused)
-        changes = changes or TokenAnswer()
+        changes = changes or TokenResponse()
         answer: dict[str, Any] = {
             "access_token": self.issue_token(changes.jwt_lifetime),
             "token_type": "bearer",
@@ -142,9 +142,11 @@ class Registry:
         answer |= changes.changes
         for name in changes.without:
             answer.pop(name, None)
-        return json_answer(200, answer, headers={"Cache-Control": "no-store", "Pragma": "no-cache"})
+        return json_response(200, answer, headers={"Cache-Control": "no-store", "Pragma": "no-cache"})
 
-    def api(self, request: Request, *, open_door: bool = False, pong: Pong | None = None) -> Answer:
+    def api(
+        self, request: ReceivedRequest, *, accept_unauthenticated: bool = False, pong: Pong | None = None
+    ) -> SimulatedResponse:
         """What the Client API answers; with an open door it asks for no token."""
         if request.path != _PING_PATH:
             return error_container(404, "NotFound", "nothing is here")
@@ -153,15 +155,15 @@ class Registry:
         if request.target != request.path or request.body:
             return error_container(400, "BadRequest", "a ping has neither a query nor a body")
         try:
-            if not open_door:
+            if not accept_unauthenticated:
                 self._check_token(request)
         except InvalidTokenError as invalid:
             return self._ping_refusal(invalid)
         now = datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="milliseconds")
-        return json_answer(200, {"pong": pong.value if pong else now.replace("+00:00", "Z")})
+        return json_response(200, {"pong": pong.value if pong else now.replace("+00:00", "Z")})
 
-    def _log_in(self, request: Request) -> None:
-        account = Account(self.credentials, self.disabled, self.locked, self.refuse_everybody)
+    def _log_in(self, request: ReceivedRequest) -> None:
+        account = SimulatedAccount(self.credentials, self.disabled, self.locked, self.refuse_everybody)
         personality = self.personality
         rules = personality.rules if personality else LoginRules(self.field_names)
         user = account.credentials.username
@@ -175,24 +177,24 @@ class Registry:
         with self._lock:
             self._failures.pop(user, None)
 
-    def _refusal(self, refused: RefusedError) -> Answer:
+    def _refusal(self, refused: RefusedError) -> SimulatedResponse:
         personality = self.personality
         if personality and (answer := personality.response(refused.cause)):
             return answer
         if self.token_errors == "documented" and not personality:
             headers = {"WWW-Authenticate": "Basic"} if refused.status == 401 else {}
             body = {"status": "ERROR", "message": refused.text}
-            return json_answer(refused.status, body, reason=refused.text, headers=headers)
+            return json_response(refused.status, body, reason=refused.text, headers=headers)
         status = 401 if refused.code == "invalid_client" else 400
-        return json_answer(status, {"error": refused.code, "error_description": refused.text})
+        return json_response(status, {"error": refused.code, "error_description": refused.text})
 
-    def _ping_refusal(self, invalid: InvalidTokenError) -> Answer:
+    def _ping_refusal(self, invalid: InvalidTokenError) -> SimulatedResponse:
         personality = self.personality
         if personality and personality.ping:
             return personality.ping[invalid.defect]
         return error_container(401, "Unauthorized", str(invalid), headers={"WWW-Authenticate": "Bearer"})
 
-    def _check_token(self, request: Request) -> None:
+    def _check_token(self, request: ReceivedRequest) -> None:
         scheme, token = request.authorization
         if scheme != "bearer":
             raise InvalidTokenError("no bearer token", TokenDefect.MISSING)
@@ -209,10 +211,10 @@ class Registry:
         return self._clock() + self.clock_offset
 
 
-def error_container(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> Answer:
+def error_container(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> SimulatedResponse:
     """Answer with the Client API's error, which carries the number that the vendor's support asks for."""
     error = {"code": code, "message": message, "correlationId": secrets.token_hex(8)}
-    return json_answer(status, {"submissionId": submission_id(), "errors": [error]}, headers=headers)
+    return json_response(status, {"submissionId": submission_id(), "errors": [error]}, headers=headers)
 
 
 def submission_id() -> str:

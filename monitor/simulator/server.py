@@ -10,12 +10,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from monitor.simulator import answering
-from monitor.simulator.faults import Certificate, Drip, Fault, Hang, Moment, NotTls, Reset, Slow, TlsMax
-from monitor.simulator.listener import Connection, Listener
-from monitor.simulator.log import Host, Record, RequestLog
-from monitor.simulator.message import Answer, BadRequestError, Request, read_request
+from monitor.simulator.faults import Certificate, Drip, Hang, HostFault, Moment, NotTls, Reset, Slow, TlsMax
+from monitor.simulator.listener import AcceptedConnection, ConnectionListener
+from monitor.simulator.log import Host, RequestLog, RequestRecord
+from monitor.simulator.message import BadRequestError, ReceivedRequest, SimulatedResponse, read_request
 from monitor.simulator.registry import Registry, error_container
-from monitor.simulator.switch import Faults
+from monitor.simulator.switch import FaultSwitch
 
 if TYPE_CHECKING:
     from monitor.simulator.certificates import CertificateStore
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _PLAIN_ANSWER = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
-class Server:
+class SimulatedHost:
     """One of the two hosts of an environment, on 127.0.0.1 and, if wanted, the same port of ::1."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - what a host is made of
@@ -45,7 +45,7 @@ class Server:
         self._log = log
         self._certificates = certificates
         self._latency = latency
-        self.faults = Faults(host, self._refuse)
+        self.faults = FaultSwitch(host, self._refuse)
         self._listeners = _listeners(self._handle, port, ipv6=ipv6)
         self.port = self._listeners[0].port
 
@@ -66,7 +66,7 @@ class Server:
             else:
                 listener.start()
 
-    def _handle(self, connection: Connection) -> None:
+    def _handle(self, connection: AcceptedConnection) -> None:
         number = self._log.connected(self._environment, self._host)
         fault = self.faults.take()
         if not self._begin(connection, fault):
@@ -76,7 +76,7 @@ class Server:
             fresh = False
             fault = None
 
-    def _begin(self, connection: Connection, fault: Fault | None) -> bool:
+    def _begin(self, connection: AcceptedConnection, fault: HostFault | None) -> bool:
         """Come as far as a connection on which a request can be read; False when the fault was before that."""
         match fault:
             case Hang():
@@ -98,14 +98,14 @@ class Server:
         return False
 
     @staticmethod
-    def _context(certificates: CertificateStore, fault: Fault | None) -> ssl.SSLContext:
+    def _context(certificates: CertificateStore, fault: HostFault | None) -> ssl.SSLContext:
         if isinstance(fault, Certificate):
             return certificates.context(fault.kind)
         if isinstance(fault, TlsMax):
             return certificates.capped_context(fault.version)
         return certificates.context()
 
-    def _serve(self, connection: Connection, fault: Fault | None, number: int, *, fresh: bool) -> bool:
+    def _serve(self, connection: AcceptedConnection, fault: HostFault | None, number: int, *, fresh: bool) -> bool:
         """Read one request and answer it; True when the connection can serve another."""
         try:
             request = read_request(connection.receive)
@@ -125,14 +125,14 @@ class Server:
 
     def _record(  # noqa: PLR0913 - a record has that many parts
         self,
-        request: Request,
-        answer: Answer | None,
+        request: ReceivedRequest,
+        answer: SimulatedResponse | None,
         tls_version: str | None,
         number: int,
         *,
         when: float,
         fresh: bool,
-    ) -> Record:
+    ) -> RequestRecord:
         headers = dict(request.headers)
         for name in ("authorization", "proxy-authorization"):
             if name in headers:
@@ -140,7 +140,7 @@ class Server:
         form = urllib.parse.parse_qsl(request.body.decode("latin-1"), keep_blank_values=True)
         query = urllib.parse.parse_qsl(request.target.partition("?")[2], keep_blank_values=True)
         names = "&".join(name for name, _ in query)
-        return Record(
+        return RequestRecord(
             when=when,
             environment=self._environment,
             host=self._host,
@@ -155,12 +155,12 @@ class Server:
         )
 
 
-def _listeners(handle: Callable[[Connection], None], port: int, *, ipv6: bool) -> list[Listener]:
-    first = Listener(handle, "127.0.0.1", port)
+def _listeners(handle: Callable[[AcceptedConnection], None], port: int, *, ipv6: bool) -> list[ConnectionListener]:
+    first = ConnectionListener(handle, "127.0.0.1", port)
     if not ipv6:
         return [first]
     try:
-        return [first, Listener(handle, "::1", first.port)]
+        return [first, ConnectionListener(handle, "::1", first.port)]
     except OSError:
         first.close()
         raise
@@ -171,7 +171,7 @@ def _refusal(bad: BadRequestError) -> bytes:
     return answer.head(connection="close") + answer.body
 
 
-def _drip_handshake(connection: Connection, context: ssl.SSLContext, seconds: float) -> None:
+def _drip_handshake(connection: AcceptedConnection, context: ssl.SSLContext, seconds: float) -> None:
     """Take what the client says and answer TLS byte by byte: over a thousand of them, so it never comes to an end."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = context.wrap_bio(incoming, outgoing, server_side=True)

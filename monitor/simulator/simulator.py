@@ -12,10 +12,10 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self
 
-from monitor.simulator.faults import CertificateKind
+from monitor.simulator.faults import CertificateVariant
 from monitor.simulator.log import Host, RequestLog
 from monitor.simulator.registry import API_PATH, TOKEN_PATH, Registry
-from monitor.simulator.server import Server
+from monitor.simulator.server import SimulatedHost
 
 if TYPE_CHECKING:
     from monitor.simulator.certificates import CertificateStore
@@ -37,7 +37,7 @@ class Latency:
         return median * random.lognormvariate(0, self.spread) if self.spread else median
 
 
-class Environment(Registry):
+class SimulatedEnvironment(Registry):
     """One environment: what the monitor needs to know about it, and everything that can be done to it."""
 
     def __init__(self, name: str, log: RequestLog, certificates: CertificateStore | None, *, ipv6: bool) -> None:
@@ -46,11 +46,11 @@ class Environment(Registry):
         self.name = name
         self.latency: Latency | float = Latency()  # a number: exactly so many seconds, for both hosts
         self._scheme = "https" if certificates else "http"
-        self._servers: dict[Host, Server] = {}
+        self._servers: dict[Host, SimulatedHost] = {}
         try:
             for host in Host:
                 latency = functools.partial(self._draw_latency, host)
-                self._servers[host] = Server(name, host, self, log, certificates, latency, ipv6=ipv6)
+                self._servers[host] = SimulatedHost(name, host, self, log, certificates, latency, ipv6=ipv6)
         except OSError:
             self.close()
             raise
@@ -112,7 +112,7 @@ class Simulator:
 
     def __init__(self, names: Sequence[str] = _BUILT_IN, *, tls: bool = True, ipv6: bool = False) -> None:
         self.log = RequestLog()
-        self.environments: Mapping[str, Environment] = MappingProxyType({})
+        self.environments: Mapping[str, SimulatedEnvironment] = MappingProxyType({})
         self._names = tuple(names)
         self._tls = tls
         self._ipv6 = ipv6
@@ -128,7 +128,7 @@ class Simulator:
             certificates = self._certificates if self._tls else None
             environments = {}
             for name in self._names:
-                environments[name] = Environment(name, self.log, certificates, ipv6=self._ipv6)
+                environments[name] = SimulatedEnvironment(name, self.log, certificates, ipv6=self._ipv6)
                 resources.callback(environments[name].close)
             self.environments = MappingProxyType(environments)
             for environment in environments.values():
@@ -146,11 +146,11 @@ class Simulator:
         """The authority's certificate (PEM); it is gone when the simulator ends."""
         return self._certificates.ca_file
 
-    def certificate_expiry(self, kind: CertificateKind = CertificateKind.GOOD) -> float:
+    def certificate_expiry(self, kind: CertificateVariant = CertificateVariant.GOOD) -> float:
         """When the certificate that hosts show, or would show with that fault, expires; in Unix seconds."""
         return self._certificates.not_after[kind]
 
-    def environment(self, name: str) -> Environment:
+    def environment(self, name: str) -> SimulatedEnvironment:
         """The environment of that name; raises KeyError."""
         return self.environments[name]
 

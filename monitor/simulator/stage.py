@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitor import hosts
-from monitor.simulator.simulator import Environment, Simulator
+from monitor.simulator.simulator import SimulatedEnvironment, Simulator
 
 # A whole outage in seconds: short enough to watch, long enough to see each turn.
 _INTERVALS = {
@@ -28,7 +28,7 @@ _PATIENCE = 15.0  # seconds for the monitor to answer, or to end
 
 
 @dataclass(frozen=True, slots=True)
-class Listen:
+class ListenAddress:
     """Where the monitor shall listen."""
 
     host: str  # '': every address
@@ -44,10 +44,10 @@ class Listen:
         return f"{hosts.bracketed(hosts.reachable(self.host))}:{self.port}"
 
 
-class Stage:
+class DemoHarness:
     """A simulator and a monitor that watches it, until `close`. Files are made in a directory that the caller owns."""
 
-    def __init__(self, simulator: Simulator, directory: Path, listen: Listen, over: threading.Event) -> None:
+    def __init__(self, simulator: Simulator, directory: Path, listen: ListenAddress, over: threading.Event) -> None:
         """Write the files; `over` is set when the monitor ends, and ends every wait."""
         self.simulator = simulator
         self.over = over
@@ -61,7 +61,7 @@ class Stage:
         self.write_config()
         self.write_secrets()
 
-    def environment(self, name: str) -> Environment:
+    def environment(self, name: str) -> SimulatedEnvironment:
         """The environment of that name."""
         return self.simulator.environment(name)
 

@@ -6,20 +6,20 @@ import threading
 from collections import deque
 from typing import Protocol
 
-from monitor.simulator.faults import ApiOpen, Fault, Pong, Refuse, TokenAnswer
+from monitor.simulator.faults import ApiOpen, HostFault, Pong, Refuse, TokenResponse
 from monitor.simulator.log import Host
 
-_FOREIGN: dict[Host, tuple[type, ...]] = {Host.TOKEN: (Pong, ApiOpen), Host.API: (TokenAnswer,)}
+_FOREIGN: dict[Host, tuple[type, ...]] = {Host.TOKEN: (Pong, ApiOpen), Host.API: (TokenResponse,)}
 
 
-class Refusal(Protocol):
+class SetRefusing(Protocol):
     """What lets a host refuse connections, or accept them."""
 
     def __call__(self, *, wanted: bool) -> None:
         """Refuse from now on, or accept."""
 
 
-class Faults:
+class FaultSwitch:
     """Which fault the next connection meets. Safe among threads.
 
     A fault is taken when a connection is accepted and holds for its first request; further requests on the same
@@ -27,16 +27,16 @@ class Faults:
     a second connection uses up a fault that was set for one.
     """
 
-    def __init__(self, host: Host, refuse: Refusal) -> None:
+    def __init__(self, host: Host, refuse: SetRefusing) -> None:
         """`refuse` is told whether it is wanted that the host refuses connections, whenever that may have changed."""
         self._host = host
         self._refuse = refuse
         self._lock = threading.Lock()
-        self._queue: deque[Fault | None] = deque()
-        self._fault: Fault | None = None
+        self._queue: deque[HostFault | None] = deque()
+        self._fault: HostFault | None = None
         self._left: int | None = None  # how many more connections meet it; None: all of them
 
-    def set(self, fault: Fault, times: int | None = None) -> None:
+    def set(self, fault: HostFault, times: int | None = None) -> None:
         """Let every connection from now on, or the next `times`, meet this fault; what was set or queued is gone.
 
         Raises ValueError for a fault that this host cannot have.
@@ -49,7 +49,7 @@ class Faults:
             self._fault, self._left = fault, times
             self._refuse(wanted=isinstance(fault, Refuse))
 
-    def queue(self, *faults: Fault | None) -> None:
+    def queue(self, *faults: HostFault | None) -> None:
         """Let each of the next connections meet one of these, in this order (None: all is well); then what was set.
 
         Raises ValueError for a fault that this host cannot have.
@@ -70,12 +70,12 @@ class Faults:
             self._refuse(wanted=False)
 
     @property
-    def current(self) -> Fault | None:
+    def current(self) -> HostFault | None:
         """What the next connection will meet."""
         with self._lock:
             return self._queue[0] if self._queue else self._fault
 
-    def take(self) -> Fault | None:
+    def take(self) -> HostFault | None:
         """What this connection meets."""
         with self._lock:
             if self._queue:
@@ -87,6 +87,6 @@ class Faults:
                     self._fault = self._left = None
             return fault
 
-    def _check(self, fault: Fault) -> None:
+    def _check(self, fault: HostFault) -> None:
         if isinstance(fault, _FOREIGN[self._host]):
             raise ValueError(f"{type(fault).__name__} is no fault of the {self._host} host")  # noqa: TRY004

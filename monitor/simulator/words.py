@@ -10,17 +10,17 @@ from dataclasses import MISSING, Field, fields
 from enum import StrEnum
 from typing import Any
 
-from monitor.simulator.faults import Fault, Status
+from monitor.simulator.faults import HostFault, Status
 
 
 def _in_words(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[a-z])(?=\d)", "_", name).lower()
 
 
-_FAULTS: dict[str, Any] = {_in_words(kind.__name__): kind for kind in typing.get_args(Fault)}
+_FAULTS: dict[str, Any] = {_in_words(kind.__name__): kind for kind in typing.get_args(HostFault)}
 
 
-def fault_from(words: Sequence[str]) -> Fault:
+def fault_from(words: Sequence[str]) -> HostFault:
     """The fault that these words name: `NAME[=VALUE] [OPTION=VALUE]...`.
 
     The value after the name is the fault's first option. An option that begins with a capital is a header of `status`.
@@ -44,11 +44,11 @@ def fault_from(words: Sequence[str]) -> Fault:
             given[option] = _converted(name, option, text, hints[option])
         else:
             raise ValueError(f"{name} has no option {option!r}")
-    fault: Fault = kind(**given)
+    fault: HostFault = kind(**given)
     return fault
 
 
-def words_of(fault: Fault | None) -> str:
+def words_of(fault: HostFault | None) -> str:
     """How one would type it."""
     if fault is None:
         return "well"

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from monitor.simulator import Simulator
-from monitor.simulator.faults import ApiOpen, Echo, Refuse, Slow, Status, TokenAnswer
-from monitor.simulator.message import Answer
+from monitor.simulator.faults import ApiOpen, Echo, Refuse, Slow, Status, TokenResponse
+from monitor.simulator.message import SimulatedResponse
 from monitor.simulator.personalities import VENDOR_PAGE
 from tests.support.canaries import CANARIES, leaks, simulator_with_canaries, values
 from tests.support.process import run
@@ -100,7 +100,7 @@ def test_both_requests_of_a_first_contact_are_shown(simulator: Simulator) -> Non
 def test_the_more_telling_refusal_is_decisive(simulator: Simulator) -> None:
     """On a server that does not know `username`, the vendor's sentence to `Username` decides; both texts are shown."""
     prod = simulator.environment("prod")
-    prod.personality = replace(VENDOR_PAGE, missing_field=Answer(400, b"no such field", "text/plain"))
+    prod.personality = replace(VENDOR_PAGE, missing_field=SimulatedResponse(400, b"no such field", "text/plain"))
     prod.change_password()
     wrong = {"TIGR_ENVIRONMENTS__PROD__PASSWORD": CANARIES.password}
     first, second, ping = check_json(simulator, "prod", status=1, **wrong)
@@ -165,7 +165,7 @@ def test_a_pause_is_respected(simulator: Simulator, tmp_path: Path) -> None:
 
 def test_broken_promises_are_warnings(simulator: Simulator) -> None:
     """And no failure."""
-    simulator.environment("prod").token_faults.set(TokenAnswer(without=("scope",)))
+    simulator.environment("prod").token_faults.set(TokenResponse(without=("scope",)))
     ended = run(["check", "prod"], simulator.settings())
     assert ended.returncode == 0
     assert "Warning: scope is not 'access'" in ended.stdout

@@ -11,7 +11,7 @@ import pytest
 from monitor.config.settings import Credentials
 from monitor.model import Endpoint
 from monitor.monitoring import state
-from monitor.simulator.message import Answer
+from monitor.simulator.message import SimulatedResponse
 from monitor.simulator.personalities import MISSING_FIELD_500, PERSONALITIES
 from monitor.simulator.personality import Check, Personality
 from tests.support.day import DAY
@@ -130,7 +130,7 @@ def contact(server: Personality, credentials: Credentials, state_dir: Path | Non
     return day
 
 
-def assert_rejected(day: ServerDay, refusal: Answer) -> None:
+def assert_rejected(day: ServerDay, refusal: SimulatedResponse) -> None:
     """Assert that the newest decisive Result reports the rejection with the server's own message."""
     newest = day.login_runs()[-1]
     assert newest.credentials_rejected
@@ -147,7 +147,7 @@ def assert_stopped(day: ServerDay) -> None:
     assert not day.registry.locked
 
 
-def own_message(refusal: Answer) -> str:
+def own_message(refusal: SimulatedResponse) -> str:
     """Return the text of a refusal that its server wrote for a reader."""
     if not refusal.body:
         return refusal.reason

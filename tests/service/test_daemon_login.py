@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from monitor.simulator import CertificateKind, Simulator
-from monitor.simulator.faults import Certificate, Fault, Hang, Moment, Refuse, Reset, Slow, Status
+from monitor.simulator import CertificateVariant, Simulator
+from monitor.simulator.faults import Certificate, Hang, HostFault, Moment, Refuse, Reset, Slow, Status
 from tests.service.test_daemon import FAST, PROD_PING, PROD_TOKEN
 from tests.support.canaries import CANARIES, simulator_with_canaries
 from tests.support.process import Monitor, wait_for
@@ -111,10 +111,12 @@ def test_a_loop_of_restarts_before_a_slow_refusal_sends_the_password_three_times
         (Refuse(), "connect"),
         (Reset(Moment.HANDSHAKE), "tls"),
         (Hang(), "timeout"),
-        (Certificate(CertificateKind.EXPIRED), "certificate"),
+        (Certificate(CertificateVariant.EXPIRED), "certificate"),
     ],
 )
-def test_a_dead_token_host_fails_a_login_soon(fault: Fault, reason: str, simulator: Simulator, tmp_path: Path) -> None:
+def test_a_dead_token_host_fails_a_login_soon(
+    fault: HostFault, reason: str, simulator: Simulator, tmp_path: Path
+) -> None:
     """The connection check finds it, and a login names the reason, though the next was due in an hour."""
     settings = simulator.settings() | FAST | ONE | {"TIGR_AUTH_INTERVAL": "1h"}
     with Monitor(settings, tmp_path) as monitor:

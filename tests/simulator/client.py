@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from monitor.simulator import Credentials, Environment, Host
+from monitor.simulator import Host, SimulatedCredentials, SimulatedEnvironment
 
 PING = "/api/system/ping"
 
 
 @dataclass(frozen=True)
-class Reply:
+class ClientResponse:
     """What came back."""
 
     status: int
@@ -33,24 +33,24 @@ class Reply:
         return json.loads(self.body)
 
 
-class Client:
+class SimulatorClient:
     """Talks to one environment, over a fresh connection each time."""
 
-    def __init__(self, environment: Environment, ca_file: Path | None = None, *, timeout: float = 5.0) -> None:
+    def __init__(self, environment: SimulatedEnvironment, ca_file: Path | None = None, *, timeout: float = 5.0) -> None:
         self.environment = environment
         self.timeout = timeout
         self.tls = ssl.create_default_context(cafile=ca_file) if ca_file else None
 
     def login(
         self,
-        credentials: Credentials | None = None,
+        credentials: SimulatedCredentials | None = None,
         *,
         form: str | None = None,
         spelling: tuple[str, str] = ("Username", "Password"),
         headers: Mapping[str, str] | None = None,
         method: str = "POST",
         path: str | None = None,
-    ) -> Reply:
+    ) -> ClientResponse:
         """Ask for a token as the vendor's page says, or in another way."""
         login = credentials or self.environment.credentials
         if form is None:
@@ -65,7 +65,7 @@ class Client:
         """Log in and give the token."""
         return str(self.login().json["access_token"])
 
-    def ping(self, token: str | None = None, *, method: str = "GET", path: str | None = None) -> Reply:
+    def ping(self, token: str | None = None, *, method: str = "GET", path: str | None = None) -> ClientResponse:
         """Ping with this token, or without."""
         return self._exchange(Host.API, method, path, None, {"Authorization": f"Bearer {token}"} if token else {})
 
@@ -92,7 +92,7 @@ class Client:
 
     def _exchange(
         self, host: Host, method: str, path: str | None, body: str | None, headers: Mapping[str, str]
-    ) -> Reply:
+    ) -> ClientResponse:
         url = self._url(host)
         connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=self.timeout)
         connection.sock = self.connect(host)
@@ -100,7 +100,7 @@ class Client:
             usual = url.path if host is Host.TOKEN else url.path + PING
             connection.request(method, usual if path is None else path, body, dict(headers))
             response = connection.getresponse()
-            return Reply(response.status, response.reason, dict(response.headers), response.read())
+            return ClientResponse(response.status, response.reason, dict(response.headers), response.read())
         finally:
             connection.close()
 

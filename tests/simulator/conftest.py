@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from monitor.simulator import Simulator
-from tests.simulator.client import Client
+from tests.simulator.client import SimulatorClient
 
 
 @pytest.fixture
@@ -20,14 +20,14 @@ def simulator() -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def client(simulator: Simulator) -> Client:
+def client(simulator: Simulator) -> SimulatorClient:
     """A client of `prod`."""
-    return Client(simulator.environment("prod"), simulator.ca_file)
+    return SimulatorClient(simulator.environment("prod"), simulator.ca_file)
 
 
 @pytest.fixture
-def plain_client() -> Iterator[Client]:
+def plain_client() -> Iterator[SimulatorClient]:
     """A client of a single environment without TLS and latency: for the content of responses."""
     with Simulator(["prod"], tls=False) as running:
         running.environment("prod").latency = 0.0
-        yield Client(running.environment("prod"))
+        yield SimulatorClient(running.environment("prod"))

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from monitor.simulator.listener import Connection, Listener
-from monitor.simulator.message import Answer, BadRequestError, Request, read_request
+from monitor.simulator.listener import AcceptedConnection, ConnectionListener
+from monitor.simulator.message import BadRequestError, ReceivedRequest, SimulatedResponse, read_request
 
 _TUNNEL_STANDS = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
@@ -26,7 +26,7 @@ class Tunnel:
     status: int
 
 
-class Proxy:
+class TunnelProxy:
     """A tunnelling proxy on 127.0.0.1, from `with` until its end.
 
     `authorization` is the whole value of the Proxy-Authorization header that it insists on (407 without it); `refuse`
@@ -39,7 +39,7 @@ class Proxy:
         self._silent = silent
         self._lock = threading.Lock()
         self._log: list[Tunnel] = []
-        self._listener = Listener(self._handle)
+        self._listener = ConnectionListener(self._handle)
 
     def __enter__(self) -> Self:
         self._listener.start()
@@ -66,11 +66,11 @@ class Proxy:
         with self._lock:
             return list(self._log)
 
-    def _handle(self, connection: Connection) -> None:
+    def _handle(self, connection: AcceptedConnection) -> None:
         try:
             request = read_request(connection.receive)
         except BadRequestError as bad:
-            connection.send(Answer(bad.status).head(connection="close"))
+            connection.send(SimulatedResponse(bad.status).head(connection="close"))
             return
         if request is None:
             return
@@ -85,20 +85,20 @@ class Proxy:
             self._tunnel(connection, request.target)
         else:
             headers = {"Proxy-Authenticate": 'Basic realm="proxy"'} if status == 407 else {}
-            answer = Answer(status, b"the proxy says no\n", "text/plain", headers)
+            answer = SimulatedResponse(status, b"the proxy says no\n", "text/plain", headers)
             connection.send(answer.head() + answer.body)
 
-    def _status(self, request: Request, *, authorized: bool) -> int:
+    def _status(self, request: ReceivedRequest, *, authorized: bool) -> int:
         if not authorized:
             return 407
         return 405 if request.method != "CONNECT" else self._refuse or 200
 
-    def _tunnel(self, connection: Connection, target: str) -> None:
+    def _tunnel(self, connection: AcceptedConnection, target: str) -> None:
         host, _, port = target.rpartition(":")
         try:
             upstream = socket.create_connection((host.strip("[]"), int(port)), timeout=5)
         except OSError:
-            connection.send(Answer(502).head())
+            connection.send(SimulatedResponse(502).head())
             return
         connection.send(_TUNNEL_STANDS)
         with upstream:

@@ -13,14 +13,14 @@ from dataclasses import replace
 
 import pytest
 
-from monitor.simulator import CertificateKind, Credentials, Simulator, faults
+from monitor.simulator import CertificateVariant, SimulatedCredentials, Simulator, faults
 from monitor.simulator.control import CommandError, Commands, ControlPort
 from monitor.simulator.personalities import PERSONALITIES
 from monitor.simulator.words import fault_from, vocabulary, words_of
-from tests.simulator.client import Client
+from tests.simulator.client import SimulatorClient
 
 RFC6749 = ("username", "password")
-ALL_FAULTS = typing.get_args(faults.Fault)
+ALL_FAULTS = typing.get_args(faults.HostFault)
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def commands(simulator: Simulator) -> Commands:
 
 
 @pytest.mark.parametrize("kind", ALL_FAULTS, ids=lambda kind: kind.__name__)
-def test_every_fault_can_be_typed_and_is_explained(kind: type[faults.Fault]) -> None:
+def test_every_fault_can_be_typed_and_is_explained(kind: type[faults.HostFault]) -> None:
     """Its name alone gives it with its defaults; the help has it with what it does."""
     name = words_of(kind()).split()[0]
     assert fault_from([name]) == kind()
@@ -45,15 +45,15 @@ def test_every_fault_can_be_typed_and_is_explained(kind: type[faults.Fault]) -> 
         ("status=503 body=html", faults.Status(503, faults.Content.HTML)),
         ("status=429 Retry-After=7", faults.Status(429, headers={"Retry-After": "7"})),
         ("drip=0.5 at=body", faults.Drip(0.5, faults.Moment.BODY)),
-        ("raw=hello then=reset", faults.Raw(b"hello", faults.End.RESET)),
+        ("raw=hello then=reset", faults.Raw(b"hello", faults.ConnectionEnd.RESET)),
         ("http_10", faults.Http10()),
-        ('token_answer={"expires_in":5} without=["scope"]', faults.TokenAnswer({"expires_in": 5}, ("scope",))),
+        ('token_response={"expires_in":5} without=["scope"]', faults.TokenResponse({"expires_in": 5}, ("scope",))),
         ("pong=yesterday", faults.Pong("yesterday")),
         ("pong=12", faults.Pong(12)),
-        ("certificate=wrong_host", faults.Certificate(CertificateKind.WRONG_HOST)),
+        ("certificate=wrong_host", faults.Certificate(CertificateVariant.WRONG_HOST)),
     ],
 )
-def test_options_are_typed_after_the_name(words: str, fault: faults.Fault) -> None:
+def test_options_are_typed_after_the_name(words: str, fault: faults.HostFault) -> None:
     """The first one with the name itself, the others by theirs; headers with a capital."""
     assert fault_from(words.split()) == fault
 
@@ -67,7 +67,7 @@ def test_options_are_typed_after_the_name(words: str, fault: faults.Fault) -> No
         ("status=many", "code=many is not of its kind"),
         ("reset=later", "at=later is not one of accept, handshake"),
         ("slow=1 colour=red", "no option 'colour'"),
-        ("token_answer={", "is not of its kind"),
+        ("token_response={", "is not of its kind"),
     ],
 )
 def test_a_fault_that_is_not_understood_is_named(words: str, says: str) -> None:
@@ -76,7 +76,7 @@ def test_a_fault_that_is_not_understood_is_named(words: str, says: str) -> None:
         fault_from(words.split())
 
 
-def test_commands_change_what_runs(commands: Commands, client: Client) -> None:
+def test_commands_change_what_runs(commands: Commands, client: SimulatorClient) -> None:
     """Each does what the same call does."""
     token, environment = client.token(), client.environment
     assert "token: status code=503" in commands.run(["prod", "token", "status=503", "times=1"])
@@ -110,13 +110,13 @@ def test_commands_change_what_runs(commands: Commands, client: Client) -> None:
     assert "api_open" in commands.run(["help"])
 
 
-def test_commands_set_the_personality_and_the_state_of_the_user(commands: Commands, client: Client) -> None:
+def test_commands_set_the_personality_and_the_state_of_the_user(commands: Commands, client: SimulatorClient) -> None:
     """Each sets the attribute of that name, and the state shows it."""
     environment = client.environment
     assert all(name in commands.run(["help"]) for name in PERSONALITIES)
     assert "personality=keycloak" in commands.run(["prod", "personality=keycloak"])
     commands.run(["prod", "lock-after=1"])
-    assert client.login(Credentials(username=environment.credentials.username), spelling=RFC6749).status == 401
+    assert client.login(SimulatedCredentials(username=environment.credentials.username), spelling=RFC6749).status == 401
     assert "failed-logins=0 lock-after=1 locked=no" in commands.run(["show"])  # the client was wrong too
     wrong = replace(environment.credentials, password="wrong")
     assert client.login(wrong, spelling=RFC6749).json["error"] == "invalid_grant"
@@ -176,7 +176,7 @@ def command(url: str, method: str, path: str, form: str = "") -> tuple[int, str]
         connection.close()
 
 
-def test_commands_come_over_http_too(control: ControlPort, client: Client) -> None:
+def test_commands_come_over_http_too(control: ControlPort, client: SimulatorClient) -> None:
     """The words of the path, then those of the form."""
     status, said = command(control.url, "POST", "/prod/api/fault", "status=429&Retry-After=9&times=1")
     assert (status, said[:27]) == (200, "prod: token: well; api: sta")

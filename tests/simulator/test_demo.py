@@ -16,13 +16,13 @@ from monitor.config import settings
 from monitor.model import Reason
 from monitor.simulator import Simulator, demo
 from monitor.simulator.incidents import CALM, PROGRAMME
-from monitor.simulator.stage import Listen, Stage
+from monitor.simulator.stage import DemoHarness, ListenAddress
 
 
 @pytest.fixture
-def stage(simulator: Simulator, tmp_path: Path) -> Iterator[Stage]:
+def stage(simulator: Simulator, tmp_path: Path) -> Iterator[DemoHarness]:
     """A stage on which no monitor was started."""
-    stage = Stage(simulator, tmp_path, Listen("127.0.0.1", 9844), threading.Event())
+    stage = DemoHarness(simulator, tmp_path, ListenAddress("127.0.0.1", 9844), threading.Event())
     yield stage
     stage.close()
 
@@ -32,12 +32,12 @@ def files(directory: Path) -> dict[str, str]:
     return {str(path.relative_to(directory)): path.read_text() for path in directory.rglob("*") if path.is_file()}
 
 
-def test_every_incident_is_seen_within_three_minutes(stage: Stage) -> None:
+def test_every_incident_is_seen_within_three_minutes(stage: DemoHarness) -> None:
     """What the scripts wait, and the calm before and between them."""
     assert demo.CALM_AT_FIRST + sum(CALM + sum(incident.script(stage)) for incident in PROGRAMME) < 180
 
 
-def test_the_programme_leaves_everything_as_it_was(stage: Stage, simulator: Simulator, tmp_path: Path) -> None:
+def test_the_programme_leaves_everything_as_it_was(stage: DemoHarness, simulator: Simulator, tmp_path: Path) -> None:
     """But for a password, which the monitor has been told."""
     lifetimes = [environment.lifetime for environment in simulator.environments.values()]
     before = files(tmp_path)
@@ -63,7 +63,9 @@ def test_most_reasons_are_seen() -> None:
     assert set(Reason) - told == {Reason.DNS, Reason.INTERNAL, Reason.UNAUTHORIZED}
 
 
-def test_the_files_configure_a_monitor_of_both_environments(tmp_path: Path, simulator: Simulator, stage: Stage) -> None:
+def test_the_files_configure_a_monitor_of_both_environments(
+    tmp_path: Path, simulator: Simulator, stage: DemoHarness
+) -> None:
     """With nothing secret but in the secret files, which nobody else can read."""
     loaded = settings.load(
         {"TIGR_CONFIG_FILE": str(tmp_path / "tigr-monitor.toml"), "TIGR_SECRETS_DIR": str(tmp_path / "secrets")}
@@ -91,7 +93,7 @@ def test_the_files_configure_a_monitor_of_both_environments(tmp_path: Path, simu
 )
 def test_the_pages_are_reached_on_this_machine(host: str, setting: str, reached_at: str) -> None:
     """Wherever the monitor listens."""
-    listen = Listen(host, 1)
+    listen = ListenAddress(host, 1)
     assert (str(listen), listen.reached_at) == (setting, reached_at)
 
 

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.simulator import Environment, faults
+from monitor.simulator import SimulatedEnvironment, faults
 from monitor.simulator.faults import Moment
-from monitor.simulator.message import Answer, Request
+from monitor.simulator.message import ReceivedRequest, SimulatedResponse
 from monitor.simulator.personalities import PERSONALITIES
 from monitor.simulator.registry import TOKEN_PATH, Registry
-from tests.simulator.client import Client
+from tests.simulator.client import SimulatorClient
 
 DOCUMENTED, RFC6749 = ("Username", "Password"), ("username", "password")
 FORM = "application/x-www-form-urlencoded"
@@ -34,27 +34,27 @@ class VirtualClock:
         return self.now
 
 
-def request_of(registry: Registry, names: tuple[str, str], password: str | None = None) -> Request:
+def request_of(registry: Registry, names: tuple[str, str], password: str | None = None) -> ReceivedRequest:
     """Return a login request without a socket; with the right password unless given."""
     right = registry.credentials
     form = {names[0]: right.username, names[1]: right.password if password is None else password}
     return request_with(registry, urllib.parse.urlencode(form | {"grant_type": "password"}).encode())
 
 
-def request_with(registry: Registry, body: bytes, authorization: str | None = None) -> Request:
+def request_with(registry: Registry, body: bytes, authorization: str | None = None) -> ReceivedRequest:
     """Return a token request with this body; of the right client unless given."""
     right = registry.credentials
     basic = base64.b64encode(f"{right.client_id}:{right.client_secret}".encode()).decode()
     headers = {"content-type": FORM, "authorization": authorization or f"Basic {basic}"}
-    return Request("POST", TOKEN_PATH, headers, b"", body)
+    return ReceivedRequest("POST", TOKEN_PATH, headers, b"", body)
 
 
-def wrong(registry: Registry, names: tuple[str, str] = RFC6749) -> Answer:
+def wrong(registry: Registry, names: tuple[str, str] = RFC6749) -> SimulatedResponse:
     """Log in with a wrong password."""
     return registry.token(request_of(registry, names, "wrong"))
 
 
-def right(registry: Registry, names: tuple[str, str] = RFC6749) -> Answer:
+def right(registry: Registry, names: tuple[str, str] = RFC6749) -> SimulatedResponse:
     """Log in with the right password."""
     return registry.token(request_of(registry, names))
 
@@ -68,13 +68,15 @@ def registry() -> Registry:
 
 
 @pytest.fixture
-def environment(plain_client: Client) -> Environment:
+def environment(plain_client: SimulatorClient) -> SimulatedEnvironment:
     """The environment of the client."""
     return plain_client.environment
 
 
 @pytest.mark.parametrize("name", PERSONALITIES)
-def test_only_the_field_names_that_are_read_count(plain_client: Client, environment: Environment, name: str) -> None:
+def test_only_the_field_names_that_are_read_count(
+    plain_client: SimulatorClient, environment: SimulatedEnvironment, name: str
+) -> None:
     """A wrong password in both pairs of names, one after the other, counts once, or twice where case is ignored."""
     environment.personality = name
     for spelling in (DOCUMENTED, RFC6749):
@@ -92,7 +94,9 @@ def test_the_counter_works_without_a_personality(registry: Registry, takes: str,
     assert registry.failed_logins == count
 
 
-def test_a_wrong_client_and_an_unknown_user_do_not_count(plain_client: Client, environment: Environment) -> None:
+def test_a_wrong_client_and_an_unknown_user_do_not_count(
+    plain_client: SimulatorClient, environment: SimulatedEnvironment
+) -> None:
     """The password of this user was not compared."""
     environment.personality = "keycloak"
     for name in ("client_id", "client_secret", "username"):
@@ -137,7 +141,9 @@ def test_a_lock_refuses_the_right_password_as_a_wrong_one(registry: Registry, na
     assert right(registry, names).status == 200
 
 
-def test_a_lock_comes_without_a_personality_too(plain_client: Client, environment: Environment) -> None:
+def test_a_lock_comes_without_a_personality_too(
+    plain_client: SimulatorClient, environment: SimulatedEnvironment
+) -> None:
     """The vendor's page then has its sentence for the right password."""
     environment.lock_after = 1
     plain_client.login(replace(environment.credentials, password="wrong"))
@@ -188,7 +194,7 @@ def test_a_server_without_its_user_store_counts_the_right_password(registry: Reg
 
 @pytest.mark.parametrize("status", [403, 429, 500, 503, None])
 def test_a_fault_can_be_limited_to_the_second_login(
-    plain_client: Client, environment: Environment, status: int | None
+    plain_client: SimulatorClient, environment: SimulatedEnvironment, status: int | None
 ) -> None:
     """The first and the third login have the personality's response; the second is not counted. None is a drop."""
     environment.personality = "keycloak"
@@ -198,7 +204,7 @@ def test_a_fault_can_be_limited_to_the_second_login(
     assert environment.failed_logins == 2
 
 
-def status_of_a_wrong_login(client: Client) -> int | None:
+def status_of_a_wrong_login(client: SimulatorClient) -> int | None:
     """Return the status of a login with a wrong password; None if the connection was dropped."""
     try:
         return client.login(replace(client.environment.credentials, password="wrong"), spelling=RFC6749).status
@@ -228,7 +234,7 @@ def test_a_month_runs_on_a_virtual_clock_without_sockets() -> None:
 def ping(registry: Registry, token: str) -> int:
     """Return the status of a ping without a socket."""
     target = "/ClientAPI/api/system/ping"
-    return registry.api(Request("GET", target, {"authorization": f"Bearer {token}"}, b"", b"")).status
+    return registry.api(ReceivedRequest("GET", target, {"authorization": f"Bearer {token}"}, b"", b"")).status
 
 
 FIELDS = st.sampled_from(["username", "Username", "USERNAME", "password", "Password", "grant_type", "ä", "%", ""])

@@ -7,11 +7,11 @@ import socket
 import pytest
 
 from monitor.simulator import Simulator
-from tests.simulator.client import Client
-from tests.simulator.proxy import Proxy, SilentAddress
+from tests.simulator.client import SimulatorClient
+from tests.simulator.proxy import SilentAddress, TunnelProxy
 
 
-def through(proxy: Proxy, client: Client, authorization: str = "") -> int:
+def through(proxy: TunnelProxy, client: SimulatorClient, authorization: str = "") -> int:
     """Ask for a tunnel and, where it stands, ping through it; gives the last status."""
     target = client.environment.api_url.split("/")[2]
     header = f"Proxy-Authorization: {authorization}\r\n" if authorization else ""
@@ -31,9 +31,9 @@ def status_of(sock: socket.socket) -> int:
     return int(sock.recv(65536).split()[1])
 
 
-def test_a_proxy_carries_tls_and_knows_where_to(client: Client, simulator: Simulator) -> None:
+def test_a_proxy_carries_tls_and_knows_where_to(client: SimulatorClient, simulator: Simulator) -> None:
     """The tunnel reaches the host, and the log has it."""
-    with Proxy() as proxy:
+    with TunnelProxy() as proxy:
         assert through(proxy, client) == 401
         (tunnel,) = proxy.log
     assert (tunnel.method, tunnel.status, tunnel.authorized) == ("CONNECT", 200, True)
@@ -41,24 +41,24 @@ def test_a_proxy_carries_tls_and_knows_where_to(client: Client, simulator: Simul
     assert simulator.log.requests("prod", "api") == 1
 
 
-def test_a_proxy_can_want_a_password(client: Client) -> None:
+def test_a_proxy_can_want_a_password(client: SimulatorClient) -> None:
     """407 without it, a tunnel with it."""
-    with Proxy(authorization="Basic cHJveHk6cGFzcw==") as proxy:
+    with TunnelProxy(authorization="Basic cHJveHk6cGFzcw==") as proxy:
         assert through(proxy, client) == 407
         assert through(proxy, client, "Basic cHJveHk6cGFzcw==") == 401
         assert [tunnel.status for tunnel in proxy.log] == [407, 200]
 
 
-def test_a_proxy_can_refuse_the_tunnel(client: Client, simulator: Simulator) -> None:
+def test_a_proxy_can_refuse_the_tunnel(client: SimulatorClient, simulator: Simulator) -> None:
     """With the status that was chosen, and nothing reaches the host."""
-    with Proxy(refuse=403) as proxy:
+    with TunnelProxy(refuse=403) as proxy:
         assert through(proxy, client) == 403
     assert simulator.log.connections() == 0
 
 
-def test_a_proxy_can_be_silent(client: Client) -> None:
+def test_a_proxy_can_be_silent(client: SimulatorClient) -> None:
     """It reads the request and says nothing."""
-    with Proxy(silent=True) as proxy, socket.create_connection(("127.0.0.1", proxy.port)) as sock:
+    with TunnelProxy(silent=True) as proxy, socket.create_connection(("127.0.0.1", proxy.port)) as sock:
         sock.sendall(b"CONNECT localhost:1 HTTP/1.1\r\nHost: localhost:1\r\n\r\n")
         sock.settimeout(0.2)
         with pytest.raises(TimeoutError):
@@ -67,7 +67,7 @@ def test_a_proxy_can_be_silent(client: Client) -> None:
 
 def test_a_tunnel_to_nowhere_is_a_bad_gateway() -> None:
     """502, as proxies say it."""
-    with socket.socket() as closed, Proxy() as proxy:
+    with socket.socket() as closed, TunnelProxy() as proxy:
         closed.bind(("127.0.0.1", 0))
         with socket.create_connection(("127.0.0.1", proxy.port)) as sock:
             target = f"127.0.0.1:{closed.getsockname()[1]}".encode()

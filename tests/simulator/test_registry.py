@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import pytest
 
-from monitor.simulator import Credentials, Simulator
+from monitor.simulator import SimulatedCredentials, Simulator
 from monitor.simulator.registry import FieldNames, TokenErrors
-from tests.simulator.client import Client
+from tests.simulator.client import SimulatorClient
 
 LOGIN_REFUSED = "Bad Request - Invalid Login ID or Password"
 
@@ -24,7 +24,7 @@ def claims_of(token: str) -> dict[str, float]:
     return claims
 
 
-def test_a_login_is_granted_a_token_that_the_ping_accepts(client: Client) -> None:
+def test_a_login_is_granted_a_token_that_the_ping_accepts(client: SimulatorClient) -> None:
     """The documented login is answered with the documented fields, and its token opens the other host."""
     login = client.login()
     assert login.status == 200
@@ -35,7 +35,7 @@ def test_a_login_is_granted_a_token_that_the_ping_accepts(client: Client) -> Non
     assert abs(dt.datetime.fromisoformat(ping.json["pong"]).timestamp() - time.time()) < 5
 
 
-def test_a_token_says_itself_how_long_it_lives(client: Client) -> None:
+def test_a_token_says_itself_how_long_it_lives(client: SimulatorClient) -> None:
     """`exp` minus `iat` is the lifetime that was set."""
     client.environment.lifetime = 90
     login = client.login()
@@ -43,14 +43,14 @@ def test_a_token_says_itself_how_long_it_lives(client: Client) -> None:
     assert claims["exp"] - claims["iat"] == login.json["expires_in"] == 90
 
 
-def test_a_token_that_has_expired_is_refused(client: Client) -> None:
+def test_a_token_that_has_expired_is_refused(client: SimulatorClient) -> None:
     """The API asks its own clock whether a token has expired."""
     token = client.token()
     client.environment.clock_offset = 3602
     assert client.ping(token).status == 401
 
 
-def test_revoked_tokens_are_refused_and_later_ones_are_not(client: Client) -> None:
+def test_revoked_tokens_are_refused_and_later_ones_are_not(client: SimulatorClient) -> None:
     """Revocation ends every token that was granted before it, and no other."""
     token = client.token()
     client.environment.revoke_tokens()
@@ -60,7 +60,7 @@ def test_revoked_tokens_are_refused_and_later_ones_are_not(client: Client) -> No
     assert client.ping(client.token()).status == 200
 
 
-def test_a_rotated_key_ends_every_token(client: Client) -> None:
+def test_a_rotated_key_ends_every_token(client: SimulatorClient) -> None:
     """What the old key signed is no longer known."""
     token = client.token()
     client.environment.rotate_signing_key()
@@ -68,13 +68,13 @@ def test_a_rotated_key_ends_every_token(client: Client) -> None:
     assert client.ping(client.token()).status == 200
 
 
-def test_tokens_of_another_environment_are_refused(client: Client, simulator: Simulator) -> None:
+def test_tokens_of_another_environment_are_refused(client: SimulatorClient, simulator: Simulator) -> None:
     """Each environment has a key of its own."""
-    assert Client(simulator.environment("uat"), simulator.ca_file).ping(client.token()).status == 401
+    assert SimulatorClient(simulator.environment("uat"), simulator.ca_file).ping(client.token()).status == 401
 
 
 @pytest.mark.parametrize("token", [None, "nonsense", "a.b.c", "ä.ö.ü"])
-def test_a_ping_without_a_good_token_is_refused(client: Client, token: str | None) -> None:
+def test_a_ping_without_a_good_token_is_refused(client: SimulatorClient, token: str | None) -> None:
     """No token and nonsense are both 401, with an error container."""
     refused = client.ping(token)
     assert refused.status == 401
@@ -83,7 +83,7 @@ def test_a_ping_without_a_good_token_is_refused(client: Client, token: str | Non
 
 @pytest.mark.parametrize("part", ["client_id", "client_secret", "username", "password"])
 @pytest.mark.parametrize("errors", ["documented", "rfc6749"])
-def test_a_wrong_credential_is_refused_as_set(client: Client, part: str, errors: TokenErrors) -> None:
+def test_a_wrong_credential_is_refused_as_set(client: SimulatorClient, part: str, errors: TokenErrors) -> None:
     """The page's 401 has its message; RFC 6749's errors tell a wrong client from a wrong user."""
     client.environment.token_errors = errors
     refused = client.login(replace(client.environment.credentials, **{part: "wrong"}))
@@ -95,13 +95,13 @@ def test_a_wrong_credential_is_refused_as_set(client: Client, part: str, errors:
         assert (refused.status, refused.json["error"]) == (400, "invalid_grant")
 
 
-def test_credentials_full_of_punctuation_log_in(client: Client) -> None:
+def test_credentials_full_of_punctuation_log_in(client: SimulatorClient) -> None:
     """Raw in Basic, escaped in the form: everything but a colon in the client id can be carried."""
-    client.environment.credentials = Credentials("äp&p", 's:e%c+r=e"t ß', "us er+&=", "p:ä%s+s&w=o'rd")
+    client.environment.credentials = SimulatedCredentials("äp&p", 's:e%c+r=e"t ß', "us er+&=", "p:ä%s+s&w=o'rd")
     assert client.login().status == 200
 
 
-def test_a_changed_password_is_the_only_one_that_logs_in(client: Client) -> None:
+def test_a_changed_password_is_the_only_one_that_logs_in(client: SimulatorClient) -> None:
     """The old password is refused, the new one granted; a token in hand goes on working."""
     token, old = client.token(), client.environment.credentials
     new = client.environment.change_password()
@@ -123,7 +123,7 @@ def test_a_changed_password_is_the_only_one_that_logs_in(client: Client) -> None
     ],
 )
 def test_a_login_counts_only_in_the_spelling_that_is_taken(
-    client: Client, takes: FieldNames, spelling: tuple[str, str], status: int
+    client: SimulatorClient, takes: FieldNames, spelling: tuple[str, str], status: int
 ) -> None:
     """Fields in another spelling are not found, so there is no such login."""
     client.environment.field_names = takes
@@ -131,7 +131,7 @@ def test_a_login_counts_only_in_the_spelling_that_is_taken(
 
 
 @pytest.mark.parametrize("takes", ["documented", "rfc6749", "either"])
-def test_both_spellings_at_once_are_refused(client: Client, takes: FieldNames) -> None:
+def test_both_spellings_at_once_are_refused(client: SimulatorClient, takes: FieldNames) -> None:
     """A client that sends both is wrong, whatever the server takes."""
     client.environment.field_names = takes
     form = "Username=a&Password=b&username=a&password=b&grant_type=password"
@@ -154,7 +154,7 @@ def test_both_spellings_at_once_are_refused(client: Client, takes: FieldNames) -
     ],
 )
 def test_a_token_request_that_the_page_does_not_describe_is_refused(
-    client: Client, change: dict[str, str], status: int
+    client: SimulatorClient, change: dict[str, str], status: int
 ) -> None:
     """Header, content type, grant type, method and path are as documented, or there is no token."""
     assert client.login(**change).status == status  # type: ignore[arg-type]
@@ -169,13 +169,13 @@ def test_a_token_request_that_the_page_does_not_describe_is_refused(
         ("GET", "/ClientAPI/api/accounts", 404),
     ],
 )
-def test_anything_but_the_ping_is_refused(client: Client, method: str, path: str | None, status: int) -> None:
+def test_anything_but_the_ping_is_refused(client: SimulatorClient, method: str, path: str | None, status: int) -> None:
     """The API has one method on one path."""
     refused = client.ping(client.token(), method=method, path=path)
     assert refused.status == status
     assert refused.json["errors"]
 
 
-def test_no_secret_is_in_a_repr(client: Client) -> None:
+def test_no_secret_is_in_a_repr(client: SimulatorClient) -> None:
     """Credentials show nothing of themselves."""
-    assert repr(client.environment.credentials) == "Credentials()"
+    assert repr(client.environment.credentials) == "SimulatedCredentials()"

@@ -11,7 +11,7 @@ import pytest
 
 from monitor.simulator import Host, Latency, Simulator, faults
 from monitor.simulator.faults import Moment
-from tests.simulator.client import PING, Client
+from tests.simulator.client import PING, SimulatorClient
 
 
 def test_both_environments_are_up_in_no_time() -> None:
@@ -28,7 +28,7 @@ def test_it_leaves_no_socket_no_thread_and_no_file() -> None:
     """Also with requests that hang on both sides of TLS."""
     threads, descriptors = threading.active_count(), len(list(Path("/dev/fd").iterdir()))
     with Simulator() as simulator:
-        client = Client(simulator.environment("prod"), simulator.ca_file)
+        client = SimulatorClient(simulator.environment("prod"), simulator.ca_file)
         ca_file = simulator.ca_file
         client.environment.api_faults.queue(faults.HangAfterHandshake(), faults.Hang())
         request = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -47,7 +47,7 @@ def test_it_leaves_no_socket_no_thread_and_no_file() -> None:
     assert len(list(Path("/dev/fd").iterdir())) == descriptors
 
 
-def test_a_record_holds_what_was_asked_and_no_secret(client: Client, simulator: Simulator) -> None:
+def test_a_record_holds_what_was_asked_and_no_secret(client: SimulatorClient, simulator: Simulator) -> None:
     """Names of fields and the scheme of an authorization; never a value."""
     token = client.token()
     client.ping(token, path=f"/ClientAPI{PING}?password={token}")
@@ -64,7 +64,7 @@ def test_a_record_holds_what_was_asked_and_no_secret(client: Client, simulator: 
             assert secret not in text
 
 
-def test_a_connection_that_is_used_again_shows(client: Client, simulator: Simulator) -> None:
+def test_a_connection_that_is_used_again_shows(client: SimulatorClient, simulator: Simulator) -> None:
     """Only the first request of a connection is fresh."""
     request = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with client.connect(Host.API) as sock:
@@ -78,7 +78,7 @@ def test_a_connection_that_is_used_again_shows(client: Client, simulator: Simula
     assert simulator.log.connections() == 1
 
 
-def test_waiting_ends_as_soon_as_the_request_has_come(client: Client, simulator: Simulator) -> None:
+def test_waiting_ends_as_soon_as_the_request_has_come(client: SimulatorClient, simulator: Simulator) -> None:
     """Even when it is never answered."""
     client.environment.api_faults.set(faults.HangAfterHandshake())
     client.timeout = 0.2
@@ -96,7 +96,7 @@ def test_waiting_in_vain_says_what_came(simulator: Simulator) -> None:
         simulator.log.wait_for_connections(1, 0.01)
 
 
-def test_whoever_follows_the_log_is_told_of_every_request(client: Client, simulator: Simulator) -> None:
+def test_whoever_follows_the_log_is_told_of_every_request(client: SimulatorClient, simulator: Simulator) -> None:
     """As it comes, and in no other way than the log has it."""
     told = threading.Event()
     simulator.log.on_record = lambda record: told.set() if record.method == "GET" else None
@@ -104,14 +104,14 @@ def test_whoever_follows_the_log_is_told_of_every_request(client: Client, simula
     assert told.wait(5)
 
 
-def test_a_fault_can_last_for_so_many_connections(client: Client) -> None:
+def test_a_fault_can_last_for_so_many_connections(client: SimulatorClient) -> None:
     """Then all is well again."""
     client.environment.api_faults.set(faults.Status(500), times=2)
     assert [client.ping().status for _ in range(3)] == [500, 500, 401]
     assert client.environment.api_faults.current is None
 
 
-def test_faults_can_stand_in_a_queue_before_the_one_that_lasts(client: Client) -> None:
+def test_faults_can_stand_in_a_queue_before_the_one_that_lasts(client: SimulatorClient) -> None:
     """One connection each, in their order; None is a good one."""
     client.environment.api_faults.set(faults.Status(503))
     client.environment.api_faults.queue(faults.Status(500), None, faults.Status(429))
@@ -126,7 +126,7 @@ def test_what_cannot_be_is_refused(simulator: Simulator) -> None:
     with pytest.raises(ValueError, match="no fault of the token host"):
         environment.token_faults.set(faults.Pong(1))
     with pytest.raises(ValueError, match="no fault of the api host"):
-        environment.api_faults.queue(faults.TokenAnswer())
+        environment.api_faults.queue(faults.TokenResponse())
     with pytest.raises(ValueError, match="cannot count"):
         environment.api_faults.set(faults.Refuse(), times=1)
     with pytest.raises(ValueError, match="cannot count"):
@@ -135,7 +135,7 @@ def test_what_cannot_be_is_refused(simulator: Simulator) -> None:
         faults.Drip(at=Moment.ACCEPT)
 
 
-def test_an_exact_latency_is_exact(client: Client) -> None:
+def test_an_exact_latency_is_exact(client: SimulatorClient) -> None:
     """Never less, and little more."""
     client.environment.latency = 0.1
     began = time.monotonic()
@@ -170,7 +170,7 @@ def test_an_environment_that_is_not_simulated_is_not_watched() -> None:
         settings = simulator.settings()
         assert settings["TIGR_ENVIRONMENTS__PROD__ENABLED"] == "false"
         assert settings["TIGR_ENVIRONMENTS__NAR__API_URL"].startswith("http://localhost:")
-        assert Client(simulator.environment("nar")).login().status == 200
+        assert SimulatorClient(simulator.environment("nar")).login().status == 200
 
 
 def test_both_families_share_the_port() -> None:
@@ -197,7 +197,7 @@ def test_both_families_share_the_port() -> None:
         (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 40_000, b"431"),
     ],
 )
-def test_a_request_that_is_none_is_refused(client: Client, request_bytes: bytes, status: bytes) -> None:
+def test_a_request_that_is_none_is_refused(client: SimulatorClient, request_bytes: bytes, status: bytes) -> None:
     """The simulator is strict about HTTP/1.1 and about sizes."""
     with client.connect(Host.API) as sock:
         sock.sendall(request_bytes)

@@ -15,7 +15,7 @@ import pytest
 from monitor.http.resolver import Resolver
 from monitor.model import Endpoint, Phase, Reason
 from monitor.simulator import Simulator
-from tests.simulator.proxy import Proxy
+from tests.simulator.proxy import TunnelProxy
 from tests.support.canaries import CANARIES, leaks, simulator_with_canaries, values
 from tests.support.process import free_port
 from tests.support.rig import Rig
@@ -125,7 +125,7 @@ def test_silent_addresses_alone_are_a_timeout(
 def test_through_a_proxy(endpoint: Endpoint, simulator: Simulator) -> None:
     """All is well, also with one that wants a password."""
     wanted = "Basic " + base64.b64encode(b"me:proxy-password").decode()
-    with Proxy(authorization=wanted) as proxy:
+    with TunnelProxy(authorization=wanted) as proxy:
         url = proxy.url.replace("//", "//me:proxy-password@")
         rig = Rig(simulator, changes={"TIGR_PROXY": url}, timeout=TIMEOUT)
         assert turn(rig, endpoint)[0] in (None, Reason.UNAUTHORIZED)
@@ -137,7 +137,7 @@ def test_through_a_proxy(endpoint: Endpoint, simulator: Simulator) -> None:
 def test_a_proxy_that_refuses_is_the_proxys_fault(status: int | None, endpoint: Endpoint, simulator: Simulator) -> None:
     """Whatever status it refuses with (without one: 407), never a rejected login; nothing reaches the host."""
     before = simulator.log.connections()
-    with Proxy(authorization="Basic bm90aGluZzp3aWxsLWRv", refuse=status) as proxy:
+    with TunnelProxy(authorization="Basic bm90aGluZzp3aWxsLWRv", refuse=status) as proxy:
         rig = Rig(simulator, changes={"TIGR_PROXY": proxy.url}, timeout=TIMEOUT)
         assert turn(rig, endpoint)[:2] == (Reason.PROXY, Phase.CONNECT)
     assert simulator.log.connections() == before
@@ -154,7 +154,7 @@ def test_a_proxy_that_is_down_is_the_proxys_fault(endpoint: Endpoint, simulator:
 @pytest.mark.parametrize("endpoint", Endpoint)
 def test_a_silent_proxy_is_a_timeout(endpoint: Endpoint, simulator: Simulator) -> None:
     """In the phase in which its tunnel should have come to stand."""
-    with Proxy(silent=True) as proxy:
+    with TunnelProxy(silent=True) as proxy:
         rig = Rig(simulator, changes={"TIGR_PROXY": proxy.url}, timeout=TIMEOUT)
         reason, phase, elapsed = turn(rig, endpoint)
     assert (reason, phase) == (Reason.TIMEOUT, Phase.CONNECT)
@@ -164,7 +164,7 @@ def test_a_silent_proxy_is_a_timeout(endpoint: Endpoint, simulator: Simulator) -
 def test_the_proxys_password_is_no_less_secret(simulator: Simulator, caplog: pytest.LogCaptureFixture) -> None:
     """It is in no result, log line or metric."""
     caplog.set_level(logging.DEBUG)
-    with Proxy(authorization="Basic bm90aGluZzp3aWxsLWRv") as proxy:
+    with TunnelProxy(authorization="Basic bm90aGluZzp3aWxsLWRv") as proxy:
         url = proxy.url.replace("//", "//someone:Qy5-proxy-canary@")
         rig = Rig(simulator, changes={"TIGR_PROXY": url}, timeout=TIMEOUT)
         assert rig.turn(Endpoint.TOKEN).reason is Reason.PROXY
