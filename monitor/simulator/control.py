@@ -7,13 +7,13 @@ import typing
 import urllib.parse
 from collections.abc import Sequence
 
+from monitor.simulator.fault_syntax import fault_from, vocabulary, words_of
 from monitor.simulator.listener import AcceptedConnection, ConnectionListener
-from monitor.simulator.log import Host
 from monitor.simulator.message import BadRequestError, ReceivedRequest, SimulatedResponse, read_request
 from monitor.simulator.personalities import PERSONALITIES
 from monitor.simulator.registry import FieldNames, TokenErrors
+from monitor.simulator.request_log import Host
 from monitor.simulator.simulator import SimulatedEnvironment, Simulator
-from monitor.simulator.words import fault_from, vocabulary, words_of
 
 _INDENT = " " * 28
 HELP = """\

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from monitor.simulator import basic
+from monitor.simulator import basic_auth
 from monitor.simulator.message import ReceivedRequest
 from monitor.simulator.personality import VENDOR_SENTENCE, Cause, Check, FieldNames, LoginRules
 
@@ -67,8 +67,8 @@ def check_login(request: ReceivedRequest, account: SimulatedAccount, rules: Logi
 def _check_client(request: ReceivedRequest, account: SimulatedAccount, rules: LoginRules) -> None:
     wanted = account.credentials
     try:
-        client = basic.decode(request.authorization, rules.basic)
-    except basic.UndecodableError:
+        client = basic_auth.decode(request.authorization, rules.basic)
+    except basic_auth.UndecodableError:
         raise RefusedError(401, "invalid_client", VENDOR_SENTENCE, Cause.UNDECODABLE) from None
     if client and not _same(client.client_id, wanted.client_id):
         raise RefusedError(401, "invalid_client", VENDOR_SENTENCE, Cause.UNKNOWN_CLIENT)

@@ -12,10 +12,10 @@ import json
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from monitor.simulator.basic import FORM, FORM_ASCII, PERCENT_ASCII, RAW_ASCII
-from monitor.simulator.jwt import TokenDefect
+from monitor.simulator.basic_auth import FORM, FORM_ASCII, PERCENT_ASCII, RAW_ASCII
 from monitor.simulator.message import SimulatedResponse, json_response
 from monitor.simulator.personality import VENDOR_SENTENCE, Check, LoginRules, Personality
+from monitor.simulator.tokens import TokenDefect
 
 
 def _error(

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from monitor.simulator.basic import RAW, BasicDecoding
-from monitor.simulator.jwt import TokenDefect
+from monitor.simulator.basic_auth import RAW, BasicDecoding
 from monitor.simulator.message import SimulatedResponse
+from monitor.simulator.tokens import TokenDefect
 
 # The status message of every refused login, as the vendor's page has it.
 VENDOR_SENTENCE = "Bad Request - Invalid Login ID or Password"

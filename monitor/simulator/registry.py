@@ -17,18 +17,18 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from monitor.simulator.faults import Pong, TokenResponse
-from monitor.simulator.jwt import InvalidTokenError, SigningKey, TokenDefect
 from monitor.simulator.login import RefusedError, SimulatedAccount, SimulatedCredentials, check_login
 from monitor.simulator.message import ReceivedRequest, SimulatedResponse, json_response
 from monitor.simulator.personalities import personality_named
 from monitor.simulator.personality import FieldNames, LoginRules, Personality
+from monitor.simulator.tokens import InvalidTokenError, SigningKey, TokenDefect
 
 __all__ = [
     "API_PATH",
     "TOKEN_PATH",
-    "SimulatedCredentials",
     "FieldNames",
     "Registry",
+    "SimulatedCredentials",
     "TokenErrors",
     "error_container",
     "submission_id",

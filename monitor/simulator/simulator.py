@@ -13,9 +13,9 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self
 
 from monitor.simulator.faults import CertificateVariant
-from monitor.simulator.log import Host, RequestLog
+from monitor.simulator.host import SimulatedHost
 from monitor.simulator.registry import API_PATH, TOKEN_PATH, Registry
-from monitor.simulator.server import SimulatedHost
+from monitor.simulator.request_log import Host, RequestLog
 
 if TYPE_CHECKING:
     from monitor.simulator.certificates import CertificateStore

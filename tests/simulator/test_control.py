@@ -15,8 +15,8 @@ import pytest
 
 from monitor.simulator import CertificateVariant, SimulatedCredentials, Simulator, faults
 from monitor.simulator.control import CommandError, Commands, ControlPort
+from monitor.simulator.fault_syntax import fault_from, vocabulary, words_of
 from monitor.simulator.personalities import PERSONALITIES
-from monitor.simulator.words import fault_from, vocabulary, words_of
 from tests.simulator.client import SimulatorClient
 
 RFC6749 = ("username", "password")

@@ -13,8 +13,8 @@ import pytest
 from monitor.http.client import ANSWER_LIMIT, _Stream
 from monitor.model import Endpoint, Reason
 from monitor.simulator import Host, Simulator
+from monitor.simulator.fault_switch import FaultSwitch
 from monitor.simulator.faults import Content, Status
-from monitor.simulator.switch import FaultSwitch
 from tests.support.canaries import CANARIES, leaks, simulator_with_canaries, values
 from tests.support.rig import Rig, value
 from tests.tigr.faults.table import REDIRECTS, TABLE, Row

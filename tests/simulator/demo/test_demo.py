@@ -14,9 +14,10 @@ import pytest
 
 from monitor.config import settings
 from monitor.model import Reason
-from monitor.simulator import Simulator, demo
-from monitor.simulator.incidents import CALM, PROGRAMME
-from monitor.simulator.stage import DemoHarness, ListenAddress
+from monitor.simulator import Simulator
+from monitor.simulator.demo import run
+from monitor.simulator.demo.harness import DemoHarness, ListenAddress
+from monitor.simulator.demo.scenario import CALM, PROGRAMME
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def files(directory: Path) -> dict[str, str]:
 
 def test_every_incident_is_seen_within_three_minutes(stage: DemoHarness) -> None:
     """What the scripts wait, and the calm before and between them."""
-    assert demo.CALM_AT_FIRST + sum(CALM + sum(incident.script(stage)) for incident in PROGRAMME) < 180
+    assert run.CALM_AT_FIRST + sum(CALM + sum(incident.script(stage)) for incident in PROGRAMME) < 180
 
 
 def test_the_programme_leaves_everything_as_it_was(stage: DemoHarness, simulator: Simulator, tmp_path: Path) -> None:
@@ -102,7 +103,7 @@ def test_a_port_that_is_taken_is_told_with_the_way_out(capsys: pytest.CaptureFix
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        assert demo.main(f"127.0.0.1:{taken.getsockname()[1]}") == 1
+        assert run.main(f"127.0.0.1:{taken.getsockname()[1]}") == 1
     said = capsys.readouterr().err
     assert "Address already in use" in said
     assert "tigr-monitor demo --listen" in said
@@ -111,5 +112,5 @@ def test_a_port_that_is_taken_is_told_with_the_way_out(capsys: pytest.CaptureFix
 @pytest.mark.parametrize("listen, status", [("nowhere", 2), ("127.0.0.1:99999", 2), ("127.0.0.1:0", 1)])
 def test_an_address_that_is_none_is_told(listen: str, status: int, capsys: pytest.CaptureFixture[str]) -> None:
     """With what was typed."""
-    assert demo.main(listen) == status
+    assert run.main(listen) == status
     assert listen in capsys.readouterr().err

@@ -37,9 +37,9 @@ from monitor.simulator.faults import (
     WrongContentLength,
 )
 from monitor.simulator.listener import AcceptedConnection
-from monitor.simulator.log import Host
 from monitor.simulator.message import ReceivedRequest, SimulatedResponse, json_response
 from monitor.simulator.registry import Registry, error_container
+from monitor.simulator.request_log import Host
 
 _HTML = b"<!DOCTYPE html><html><head><title>Error</title></head><body><h1>The gateway is unhappy</h1></body></html>"
 _ENDLESS_BLOCK = b" " * 1023 + b"\n"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from monitor.model import Reason
+from monitor.simulator.demo.harness import DemoHarness
 from monitor.simulator.faults import (
     ApiOpen,
     Body,
@@ -24,7 +25,6 @@ from monitor.simulator.faults import (
     TlsMax,
     TlsVersion,
 )
-from monitor.simulator.stage import DemoHarness
 
 CALM = 1.0  # seconds between two incidents
 

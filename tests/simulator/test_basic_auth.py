@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.simulator import basic
-from monitor.simulator.basic import BasicClient, BasicDecoding, Escapes, UndecodableError
+from monitor.simulator import basic_auth
+from monitor.simulator.basic_auth import BasicClient, BasicDecoding, Escapes, UndecodableError
 from tests.simulator.client import SimulatorClient
 
 PLUS, ESCAPE, PERCENT, BLANK, UMLAUT, PLAIN = "a+b", "a%41b", "a%zb", "a b", "aä€b", "a:/&=b"
@@ -77,19 +77,19 @@ def test_a_blank_encoded_as_a_plus_sign_is_a_blank_only_for_form_decoders(
 def test_credentials_that_are_no_http_basic_name_no_client() -> None:
     """Another scheme, no base64, no ASCII and no colon are all None."""
     for authorization in [("bearer", "YTpi"), ("basic", "!!!"), ("basic", "ä"), ("basic", "YWI="), ("", "")]:
-        assert basic.decode(authorization, basic.RAW) is None
+        assert basic_auth.decode(authorization, basic_auth.RAW) is None
 
 
 def test_the_first_colon_ends_the_client_id() -> None:
     """A secret may hold colons."""
-    assert basic.decode(joined("id", "a:b"), basic.RAW) == BasicClient(b"id", b"a:b")
+    assert basic_auth.decode(joined("id", "a:b"), basic_auth.RAW) == BasicClient(b"id", b"a:b")
 
 
 def test_neither_the_client_nor_the_error_shows_a_secret() -> None:
     """The representation of a client and the text of an error hold no part of what was decoded."""
-    assert repr(basic.decode(joined("myself", "hidden"), basic.RAW)) == "BasicClient()"
+    assert repr(basic_auth.decode(joined("myself", "hidden"), basic_auth.RAW)) == "BasicClient()"
     with pytest.raises(UndecodableError) as raised:
-        basic.decode(joined("myself", "hidden%"), basic.FORM)
+        basic_auth.decode(joined("myself", "hidden%"), basic_auth.FORM)
     assert "hidden" not in str(raised.value)
 
 
@@ -104,13 +104,13 @@ def test_a_header_is_decoded_or_undecodable_whatever_it_holds(
 ) -> None:
     """No header raises anything but UndecodableError, and raw decoding of any bytes does not raise."""
     try:
-        basic.decode(authorization, decoding)
+        basic_auth.decode(authorization, decoding)
     except UndecodableError:
-        assert decoding != basic.RAW
+        assert decoding != basic_auth.RAW
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.text(st.characters(exclude_categories=["Cs"])))
 def test_form_decoding_inverts_form_encoding(client_id: str, secret: str) -> None:
     """RFC 6749 section 2.3.1 carries every id and secret, colons included."""
     sent = joined(urllib.parse.quote_plus(client_id), urllib.parse.quote_plus(secret))
-    assert basic.decode(sent, basic.FORM_ASCII) == BasicClient(client_id.encode(), secret.encode())
+    assert basic_auth.decode(sent, basic_auth.FORM_ASCII) == BasicClient(client_id.encode(), secret.encode())

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 from monitor.config import urls as addresses
 
 if TYPE_CHECKING:
-    from monitor.simulator.incidents import Incident
-    from monitor.simulator.stage import DemoHarness
+    from monitor.simulator.demo.harness import DemoHarness
+    from monitor.simulator.demo.scenario import Incident
 
 CALM_AT_FIRST = 8.0  # seconds of calm, for a first look
 
@@ -45,8 +45,8 @@ def main(listen: str = "127.0.0.1:9844", seconds: float | None = None) -> int:
 
 def _run(host: str, port: int, seconds: float | None, over: threading.Event) -> int:
     # Only now: these need `cryptography`.
+    from monitor.simulator.demo.harness import DemoHarness, ListenAddress
     from monitor.simulator.simulator import Latency, Simulator
-    from monitor.simulator.stage import DemoHarness, ListenAddress
 
     listen = ListenAddress(host, port)
     with ExitStack() as resources:
@@ -74,7 +74,7 @@ def _run(host: str, port: int, seconds: float | None, over: threading.Event) -> 
 
 def _play(stage: DemoHarness) -> None:
     """Go through the programme again and again, until it is over."""
-    from monitor.simulator.incidents import CALM, PROGRAMME
+    from monitor.simulator.demo.scenario import CALM, PROGRAMME
 
     began = time.monotonic()
     stage.over.wait(CALM_AT_FIRST)

@@ -7,7 +7,7 @@ from collections import deque
 from typing import Protocol
 
 from monitor.simulator.faults import ApiOpen, HostFault, Pong, Refuse, TokenResponse
-from monitor.simulator.log import Host
+from monitor.simulator.request_log import Host
 
 _FOREIGN: dict[Host, tuple[type, ...]] = {Host.TOKEN: (Pong, ApiOpen), Host.API: (TokenResponse,)}
 

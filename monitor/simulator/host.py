@@ -9,13 +9,13 @@ import urllib.parse
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from monitor.simulator import answering
+from monitor.simulator import fault_injection
+from monitor.simulator.fault_switch import FaultSwitch
 from monitor.simulator.faults import Certificate, Drip, Hang, HostFault, Moment, NotTls, Reset, Slow, TlsMax
 from monitor.simulator.listener import AcceptedConnection, ConnectionListener
-from monitor.simulator.log import Host, RequestLog, RequestRecord
 from monitor.simulator.message import BadRequestError, ReceivedRequest, SimulatedResponse, read_request
 from monitor.simulator.registry import Registry, error_container
-from monitor.simulator.switch import FaultSwitch
+from monitor.simulator.request_log import Host, RequestLog, RequestRecord
 
 if TYPE_CHECKING:
     from monitor.simulator.certificates import CertificateStore
@@ -119,9 +119,9 @@ class SimulatedHost:
             fault = self.faults.take()
         if not isinstance(fault, Slow):
             connection.pause(self._latency())
-        answer = answering.decide(self._registry, self._host, request, fault)
+        answer = fault_injection.decide(self._registry, self._host, request, fault)
         self._log.add(self._record(request, answer, connection.tls_version, number, when=when, fresh=fresh))
-        return answering.send(connection, answer, fault) and request.keeps_alive
+        return fault_injection.send(connection, answer, fault) and request.keeps_alive
 
     def _record(  # noqa: PLR0913 - a record has that many parts
         self,
@@ -180,4 +180,4 @@ def _drip_handshake(connection: AcceptedConnection, context: ssl.SSLContext, sec
         try:
             tls.do_handshake()
         except ssl.SSLWantReadError:
-            answering.drip(connection, outgoing.read(), seconds)
+            fault_injection.drip(connection, outgoing.read(), seconds)
