@@ -200,7 +200,7 @@ class ControlPort:
         except CommandError as error:
             status, said = 400, str(error)
         answer = SimulatedResponse(status, said.encode() + b"\n", "text/plain; charset=utf-8")
-        connection.send(answer.head(connection="close") + answer.body)
+        connection.send(answer.header_section(connection="close") + answer.body)
 
 
 def _words(request: ReceivedRequest) -> list[str]:

@@ -69,7 +69,7 @@ def _instead(request: ReceivedRequest, fault: HostFault | None) -> SimulatedResp
         case Body():
             return SimulatedResponse(fault.status, fault.data, fault.content_type)
         case Echo():
-            words = (request.head + b"\n\n" + request.body).decode("utf-8", "replace")
+            words = (request.header_section + b"\n\n" + request.body).decode("utf-8", "replace")
             return error_container(fault.status, "BadRequest", f"cannot process: {words}")
         case SwitchingProtocols():
             return SimulatedResponse(101, headers={"Upgrade": "websocket", "Connection": "Upgrade"})
@@ -106,41 +106,41 @@ def _no_answer(fault: HostFault | None) -> tuple[bytes, ConnectionEnd]:
 
 def _bytes(answer: SimulatedResponse, fault: HostFault | None) -> tuple[bytes, ConnectionEnd | None]:
     """What is sent, and what becomes of the connection then; None: it waits for another request."""
-    head, body = answer.head(), answer.body
+    head, body = answer.header_section(), answer.body
     half_a_head = head[: (head.index(b"\r\n") + len(head)) // 2]  # with a whole status line
     half_a_body = head + body[: len(body) // 2]
     parts: dict[type, tuple[bytes, ConnectionEnd]] = {
         HangMidHeaders: (half_a_head, ConnectionEnd.HANG),
         HangMidBody: (half_a_body, ConnectionEnd.HANG),
         TruncatedBody: (half_a_body, ConnectionEnd.CLOSE),
-        SwitchingProtocols: (answer.head(content_length=None), ConnectionEnd.HANG),
-        Http10: (answer.head(version="HTTP/1.0", content_length=None) + body, ConnectionEnd.CLOSE),
+        SwitchingProtocols: (answer.header_section(content_length=None), ConnectionEnd.HANG),
+        Http10: (answer.header_section(version="HTTP/1.0", content_length=None) + body, ConnectionEnd.CLOSE),
     }
     match fault:
         case Reset():
             return half_a_head if fault.at is Moment.HEADERS else half_a_body, ConnectionEnd.RESET
         case ChunkedBroken():
             chunk = _chunk(body)
-            head = answer.head(content_length=None, transfer_encoding="chunked")
+            head = answer.header_section(content_length=None, transfer_encoding="chunked")
             return head + chunk[: len(chunk) // 2], ConnectionEnd.CLOSE
     return parts.get(type(fault)) or (_whole(answer, fault), None)
 
 
 def _whole(answer: SimulatedResponse, fault: HostFault | None) -> bytes:
     """An answer that ends by what its headers say."""
-    head, body = answer.head(), answer.body
+    head, body = answer.header_section(), answer.body
     match fault:
         case EarlyHints():
             head = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n" + head
         case WrongContentLength():
-            head = answer.head(content_length=str(max(0, len(body) + fault.by)))
+            head = answer.header_section(content_length=str(max(0, len(body) + fault.by)))
         case Chunked():
-            head = answer.head(content_length=None, transfer_encoding="chunked")
+            head = answer.header_section(content_length=None, transfer_encoding="chunked")
             third = max(1, len(body) // 3)
             body = b"".join(_chunk(body[at : at + third]) for at in range(0, len(body), third)) + _chunk(b"")
         case Gzipped() | GzipBomb():
             body = _bomb(fault.size) if isinstance(fault, GzipBomb) else gzip.compress(body)
-            head = answer.head(content_encoding="gzip", content_length=str(len(body)))
+            head = answer.header_section(content_encoding="gzip", content_length=str(len(body)))
     return head + body
 
 
@@ -148,16 +148,16 @@ def _stream(connection: AcceptedConnection, answer: SimulatedResponse, fault: Ho
     """Send what takes long or is large, piece by piece, until the client goes."""
     match fault:
         case Drip(at=Moment.BODY):
-            connection.send(answer.head())
+            connection.send(answer.header_section())
             drip(connection, answer.body, fault.seconds)
         case Drip():
-            drip(connection, answer.head() + answer.body, fault.seconds)
+            drip(connection, answer.header_section() + answer.body, fault.seconds)
         case HugeBody():
-            connection.send(answer.head(content_length=str(fault.claims)))
+            connection.send(answer.header_section(content_length=str(fault.claims)))
             for _ in range(min(fault.claims, fault.sends) // 65536):
                 connection.send(b" " * 65536)
         case _:
-            connection.send(answer.head(content_length=None, connection="close"))
+            connection.send(answer.header_section(content_length=None, connection="close"))
             for _ in range(_ENDLESS_BLOCKS):
                 connection.send(_ENDLESS_BLOCK)
                 connection.pause(_ENDLESS_PAUSE)

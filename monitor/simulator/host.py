@@ -168,7 +168,7 @@ def _listeners(handle: Callable[[AcceptedConnection], None], port: int, *, ipv6:
 
 def _refusal(bad: BadRequestError) -> bytes:
     answer = error_container(bad.status, "BadRequest", str(bad))
-    return answer.head(connection="close") + answer.body
+    return answer.header_section(connection="close") + answer.body
 
 
 def _drip_handshake(connection: AcceptedConnection, context: ssl.SSLContext, seconds: float) -> None:

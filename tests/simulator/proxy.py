@@ -70,7 +70,7 @@ class TunnelProxy:
         try:
             request = read_request(connection.receive)
         except BadRequestError as bad:
-            connection.send(SimulatedResponse(bad.status).head(connection="close"))
+            connection.send(SimulatedResponse(bad.status).header_section(connection="close"))
             return
         if request is None:
             return
@@ -86,7 +86,7 @@ class TunnelProxy:
         else:
             headers = {"Proxy-Authenticate": 'Basic realm="proxy"'} if status == 407 else {}
             answer = SimulatedResponse(status, b"the proxy says no\n", "text/plain", headers)
-            connection.send(answer.head() + answer.body)
+            connection.send(answer.header_section() + answer.body)
 
     def _status(self, request: ReceivedRequest, *, authorized: bool) -> int:
         if not authorized:
@@ -98,7 +98,7 @@ class TunnelProxy:
         try:
             upstream = socket.create_connection((host.strip("[]"), int(port)), timeout=5)
         except OSError:
-            connection.send(SimulatedResponse(502).head())
+            connection.send(SimulatedResponse(502).header_section())
             return
         connection.send(_TUNNEL_STANDS)
         with upstream:

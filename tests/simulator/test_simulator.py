@@ -191,6 +191,9 @@ def test_both_families_share_the_port() -> None:
         (b"GET / HTTP/1.1\r\n\r\n", b"400"),
         (b"GET / HTTP/1.1\r\nHost: a\r\nhost: b\r\n\r\n", b"400"),
         (b"GET / HTTP/1.1\r\nHost a\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\nx: 2\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\n 2\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\nHost: a\n\n", b"400"),
         (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"400"),
         (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nab", b"400"),
         (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n", b"413"),
@@ -202,3 +205,10 @@ def test_a_request_that_is_none_is_refused(client: SimulatorClient, request_byte
     with client.connect(Host.API) as sock:
         sock.sendall(request_bytes)
         assert sock.recv(12) == b"HTTP/1.1 " + status
+
+
+def test_the_response_to_a_malformed_request_repeats_no_part_of_it(client: SimulatorClient) -> None:
+    """A malformed line may hold a secret."""
+    response = client.raw(Host.API, b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization canary-secret\r\n\r\n")
+    assert b"malformed" in response
+    assert b"canary-secret" not in response
