@@ -1,4 +1,4 @@
-"""A TIGR that runs on this machine: for tests, for the demo, and to try by hand. Never imported by the daemon."""
+"""A simulated TIGR on this machine, for tests, for the demo and for manual trials. The daemon never imports it."""
 
 from monitor.simulator.fault_switch import FaultSwitch
 from monitor.simulator.faults import CertificateVariant

@@ -1,4 +1,4 @@
-"""How an answer is decided and how it travels, with a fault or without."""
+"""Fault injection: decide the response to a request and send it, with or without a fault."""
 
 from __future__ import annotations
 
@@ -41,49 +41,49 @@ from monitor.simulator.message import ReceivedRequest, SimulatedResponse, json_r
 from monitor.simulator.registry import Registry, error_container
 from monitor.simulator.request_log import Host
 
-_HTML = b"<!DOCTYPE html><html><head><title>Error</title></head><body><h1>The gateway is unhappy</h1></body></html>"
+_HTML = b"<!DOCTYPE html><html><head><title>Error</title></head><body><h1>Gateway error</h1></body></html>"
 _ENDLESS_BLOCK = b" " * 1023 + b"\n"
-_ENDLESS_PAUSE = 0.02  # seconds
+_ENDLESS_INTERVAL = 0.02  # seconds between two blocks
 _ENDLESS_BLOCKS = 15_000  # five minutes: longer than any client waits
 
 
 def decide(
     registry: Registry, host: Host, request: ReceivedRequest, fault: HostFault | None
 ) -> SimulatedResponse | None:
-    """What is answered; None when it is nothing or no HTTP."""
+    """Return the response; None if the host sends nothing or no HTTP."""
     if isinstance(fault, (HangAfterHandshake, NotHttp, Raw)) or fault == Reset(Moment.REQUEST):
         return None
-    if answer := _instead(request, fault):
-        return answer
+    if response := _replacement(request, fault):
+        return response
     if host is Host.TOKEN:
         return registry.token(request, fault if isinstance(fault, TokenResponse) else None)
     pong = fault if isinstance(fault, Pong) else None
     return registry.api(request, accept_unauthenticated=isinstance(fault, ApiOpen), pong=pong)
 
 
-def _instead(request: ReceivedRequest, fault: HostFault | None) -> SimulatedResponse | None:
-    """What is answered instead of what the registry would say."""
+def _replacement(request: ReceivedRequest, fault: HostFault | None) -> SimulatedResponse | None:
+    """Return the response that the fault puts in place of the registry's; None if it does not."""
     match fault:
         case Status():
             return _status(fault)
         case Body():
             return SimulatedResponse(fault.status, fault.data, fault.content_type)
         case Echo():
-            words = (request.header_section + b"\n\n" + request.body).decode("utf-8", "replace")
-            return error_container(fault.status, "BadRequest", f"cannot process: {words}")
+            text = (request.header_section + b"\n\n" + request.body).decode("utf-8", "replace")
+            return error_container(fault.status, "BadRequest", f"cannot process: {text}")
         case SwitchingProtocols():
             return SimulatedResponse(101, headers={"Upgrade": "websocket", "Connection": "Upgrade"})
     return None
 
 
-def send(connection: AcceptedConnection, answer: SimulatedResponse | None, fault: HostFault | None) -> bool:
-    """Send it, as the fault has it; True when the connection can serve another request."""
+def send(connection: AcceptedConnection, response: SimulatedResponse | None, fault: HostFault | None) -> bool:
+    """Send the response with the fault; return True if the connection can take another request."""
     if isinstance(fault, Slow):
         connection.pause(fault.seconds)
-    if answer is not None and (answer.endless or isinstance(fault, (Drip, HugeBody))):
-        _stream(connection, answer, fault)
+    if response is not None and (response.endless or isinstance(fault, (Drip, HugeBody))):
+        _stream(connection, response, fault)
         return False
-    data, end = _no_answer(fault) if answer is None else _bytes(answer, fault)
+    data, end = _without_response(fault) if response is None else _bytes(response, fault)
     connection.send(data)
     if end is ConnectionEnd.HANG:
         connection.hang()
@@ -92,10 +92,10 @@ def send(connection: AcceptedConnection, answer: SimulatedResponse | None, fault
     return end is None
 
 
-def _no_answer(fault: HostFault | None) -> tuple[bytes, ConnectionEnd]:
+def _without_response(fault: HostFault | None) -> tuple[bytes, ConnectionEnd]:
     match fault:
         case NotHttp():
-            return b"220 simulator.test ESMTP at your service\r\n", ConnectionEnd.HANG
+            return b"220 simulator.test ESMTP ready\r\n", ConnectionEnd.HANG
         case Raw():
             return fault.data, fault.then
         case Reset():
@@ -104,67 +104,68 @@ def _no_answer(fault: HostFault | None) -> tuple[bytes, ConnectionEnd]:
             return b"", ConnectionEnd.HANG
 
 
-def _bytes(answer: SimulatedResponse, fault: HostFault | None) -> tuple[bytes, ConnectionEnd | None]:
-    """What is sent, and what becomes of the connection then; None: it waits for another request."""
-    head, body = answer.header_section(), answer.body
-    half_a_head = head[: (head.index(b"\r\n") + len(head)) // 2]  # with a whole status line
-    half_a_body = head + body[: len(body) // 2]
+def _bytes(response: SimulatedResponse, fault: HostFault | None) -> tuple[bytes, ConnectionEnd | None]:
+    """Return the bytes to send and the end of the connection after them; None if the connection stays open."""
+    header_section, body = response.header_section(), response.body
+    end_of_status_line = header_section.index(b"\r\n")
+    partial_headers = header_section[: (end_of_status_line + len(header_section)) // 2]
+    partial_body = header_section + body[: len(body) // 2]
     parts: dict[type, tuple[bytes, ConnectionEnd]] = {
-        HangMidHeaders: (half_a_head, ConnectionEnd.HANG),
-        HangMidBody: (half_a_body, ConnectionEnd.HANG),
-        TruncatedBody: (half_a_body, ConnectionEnd.CLOSE),
-        SwitchingProtocols: (answer.header_section(content_length=None), ConnectionEnd.HANG),
-        Http10: (answer.header_section(version="HTTP/1.0", content_length=None) + body, ConnectionEnd.CLOSE),
+        HangMidHeaders: (partial_headers, ConnectionEnd.HANG),
+        HangMidBody: (partial_body, ConnectionEnd.HANG),
+        TruncatedBody: (partial_body, ConnectionEnd.CLOSE),
+        SwitchingProtocols: (response.header_section(content_length=None), ConnectionEnd.HANG),
+        Http10: (response.header_section(version="HTTP/1.0", content_length=None) + body, ConnectionEnd.CLOSE),
     }
     match fault:
         case Reset():
-            return half_a_head if fault.at is Moment.HEADERS else half_a_body, ConnectionEnd.RESET
+            return partial_headers if fault.at is Moment.HEADERS else partial_body, ConnectionEnd.RESET
         case ChunkedBroken():
             chunk = _chunk(body)
-            head = answer.header_section(content_length=None, transfer_encoding="chunked")
-            return head + chunk[: len(chunk) // 2], ConnectionEnd.CLOSE
-    return parts.get(type(fault)) or (_whole(answer, fault), None)
+            header_section = response.header_section(content_length=None, transfer_encoding="chunked")
+            return header_section + chunk[: len(chunk) // 2], ConnectionEnd.CLOSE
+    return parts.get(type(fault)) or (_whole(response, fault), None)
 
 
-def _whole(answer: SimulatedResponse, fault: HostFault | None) -> bytes:
-    """An answer that ends by what its headers say."""
-    head, body = answer.header_section(), answer.body
+def _whole(response: SimulatedResponse, fault: HostFault | None) -> bytes:
+    """Return the bytes of a response whose end follows from its headers."""
+    header_section, body = response.header_section(), response.body
     match fault:
         case EarlyHints():
-            head = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n" + head
+            header_section = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n" + header_section
         case WrongContentLength():
-            head = answer.header_section(content_length=str(max(0, len(body) + fault.by)))
+            header_section = response.header_section(content_length=str(max(0, len(body) + fault.by)))
         case Chunked():
-            head = answer.header_section(content_length=None, transfer_encoding="chunked")
+            header_section = response.header_section(content_length=None, transfer_encoding="chunked")
             third = max(1, len(body) // 3)
             body = b"".join(_chunk(body[at : at + third]) for at in range(0, len(body), third)) + _chunk(b"")
         case Gzipped() | GzipBomb():
             body = _bomb(fault.size) if isinstance(fault, GzipBomb) else gzip.compress(body)
-            head = answer.header_section(content_encoding="gzip", content_length=str(len(body)))
-    return head + body
+            header_section = response.header_section(content_encoding="gzip", content_length=str(len(body)))
+    return header_section + body
 
 
-def _stream(connection: AcceptedConnection, answer: SimulatedResponse, fault: HostFault | None) -> None:
-    """Send what takes long or is large, piece by piece, until the client goes."""
+def _stream(connection: AcceptedConnection, response: SimulatedResponse, fault: HostFault | None) -> None:
+    """Send a slow or large response in parts, until the client closes the connection."""
     match fault:
         case Drip(at=Moment.BODY):
-            connection.send(answer.header_section())
-            drip(connection, answer.body, fault.seconds)
+            connection.send(response.header_section())
+            drip(connection, response.body, fault.seconds)
         case Drip():
-            drip(connection, answer.header_section() + answer.body, fault.seconds)
+            drip(connection, response.header_section() + response.body, fault.seconds)
         case HugeBody():
-            connection.send(answer.header_section(content_length=str(fault.claims)))
+            connection.send(response.header_section(content_length=str(fault.claims)))
             for _ in range(min(fault.claims, fault.sends) // 65536):
                 connection.send(b" " * 65536)
         case _:
-            connection.send(answer.header_section(content_length=None, connection="close"))
+            connection.send(response.header_section(content_length=None, connection="close"))
             for _ in range(_ENDLESS_BLOCKS):
                 connection.send(_ENDLESS_BLOCK)
-                connection.pause(_ENDLESS_PAUSE)
+                connection.pause(_ENDLESS_INTERVAL)
 
 
 def drip(connection: AcceptedConnection, data: bytes, seconds: float) -> None:
-    """Send one byte, wait, send the next."""
+    """Send one byte at a time, with a pause of `seconds` after each."""
     for at in range(len(data)):
         connection.send(data[at : at + 1])
         connection.pause(seconds)

@@ -1,4 +1,4 @@
-"""The switch of one host's faults: on until further notice, for so many connections, or one after the other."""
+"""The fault switch of a host: one fault until it is cleared or for a number of connections, or a queue of faults."""
 
 from __future__ import annotations
 
@@ -13,57 +13,59 @@ _FOREIGN: dict[Host, tuple[type, ...]] = {Host.TOKEN: (Pong, ApiOpen), Host.API:
 
 
 class SetRefusing(Protocol):
-    """What lets a host refuse connections, or accept them."""
+    """A function that makes a host refuse or accept connections."""
 
     def __call__(self, *, wanted: bool) -> None:
-        """Refuse from now on, or accept."""
+        """Refuse connections from now on if `wanted` is True, else accept them."""
 
 
 class FaultSwitch:
-    """Which fault the next connection meets. Safe among threads.
+    """The fault of each next connection of a host. Thread-safe.
 
-    A fault is taken when a connection is accepted and holds for its first request; further requests on the same
-    connection take their own. A connection that sends nothing takes one too: a client that looks at the certificate on
-    a second connection uses up a fault that was set for one.
+    A connection takes a fault when it is accepted, for its first request; each further request on the connection takes
+    another one. A connection without a request takes a fault too: a client that fetches the certificate on a second
+    connection uses up a fault that was set for one connection.
     """
 
     def __init__(self, host: Host, refuse: SetRefusing) -> None:
-        """`refuse` is told whether it is wanted that the host refuses connections, whenever that may have changed."""
+        """Start without a fault. `refuse` is called when the host may have to begin or stop refusing connections."""
         self._host = host
         self._refuse = refuse
         self._lock = threading.Lock()
         self._queue: deque[HostFault | None] = deque()
         self._fault: HostFault | None = None
-        self._left: int | None = None  # how many more connections meet it; None: all of them
+        self._left: int | None = None  # further connections that have the fault; None: all
 
     def set(self, fault: HostFault, times: int | None = None) -> None:
-        """Let every connection from now on, or the next `times`, meet this fault; what was set or queued is gone.
+        """Set the fault of all further connections, or of the next `times`, and clear the previous fault and the queue.
 
-        Raises ValueError for a fault that this host cannot have.
+        Raises ValueError for a fault that this host cannot have, and for `times` below 1 or with `Refuse`.
         """
         self._check(fault)
-        if times is not None and (times < 1 or isinstance(fault, Refuse)):
-            raise ValueError("times is a positive number; who refuses connections cannot count them")
+        if times is not None and times < 1:
+            raise ValueError("`times` must be a positive number")
+        if times is not None and isinstance(fault, Refuse):
+            raise ValueError("`refuse` cannot be combined with `times`: refused connections are not counted")
         with self._lock:
             self._queue.clear()
             self._fault, self._left = fault, times
             self._refuse(wanted=isinstance(fault, Refuse))
 
     def queue(self, *faults: HostFault | None) -> None:
-        """Let each of the next connections meet one of these, in this order (None: all is well); then what was set.
+        """Append faults, each for one connection (None: no fault). After the queue the set fault applies again.
 
-        Raises ValueError for a fault that this host cannot have.
+        Raises ValueError for a fault that this host cannot have, and for `Refuse`.
         """
         for fault in faults:
             if isinstance(fault, Refuse):
-                raise ValueError("who refuses connections cannot count them: use set and clear")  # noqa: TRY004
+                raise ValueError("`refuse` cannot be queued: refused connections are not counted; use set and clear")  # noqa: TRY004
             if fault is not None:
                 self._check(fault)
         with self._lock:
             self._queue.extend(faults)
 
     def clear(self) -> None:
-        """All is well from the next connection on; requests that hang go on hanging."""
+        """Clear the fault and the queue, for new connections; hanging requests keep hanging."""
         with self._lock:
             self._queue.clear()
             self._fault = self._left = None
@@ -71,12 +73,12 @@ class FaultSwitch:
 
     @property
     def current(self) -> HostFault | None:
-        """What the next connection will meet."""
+        """Return the fault of the next connection."""
         with self._lock:
             return self._queue[0] if self._queue else self._fault
 
     def take(self) -> HostFault | None:
-        """What this connection meets."""
+        """Return the fault of this connection, and remove it from the queue."""
         with self._lock:
             if self._queue:
                 return self._queue.popleft()
@@ -89,4 +91,4 @@ class FaultSwitch:
 
     def _check(self, fault: HostFault) -> None:
         if isinstance(fault, _FOREIGN[self._host]):
-            raise ValueError(f"{type(fault).__name__} is no fault of the {self._host} host")  # noqa: TRY004
+            raise ValueError(f"{type(fault).__name__} is not a fault of the {self._host} host")  # noqa: TRY004

@@ -1,4 +1,4 @@
-"""One simulated host: accepts, speaks TLS, reads requests, logs them, and answers, with the fault that is set."""
+"""A simulated host: accept connections, read and log requests, and respond with the fault that is set."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from monitor.simulator.request_log import Host, RequestLog, RequestRecord
 if TYPE_CHECKING:
     from monitor.simulator.certificates import CertificateStore
 
-_PLAIN_ANSWER = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+_PLAIN_RESPONSE = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
 class SimulatedHost:
-    """One of the two hosts of an environment, on 127.0.0.1 and, if wanted, the same port of ::1."""
+    """One of the two hosts of an environment, on 127.0.0.1 and, with `ipv6`, on the same port of ::1."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what a host is made of
+    def __init__(  # noqa: PLR0913, PLR0917 - the parts of a host
         self,
         environment: str,
         host: Host,
@@ -38,7 +38,7 @@ class SimulatedHost:
         port: int = 0,
         ipv6: bool = False,
     ) -> None:
-        """Bind at once (OSError goes to the caller). Without certificates it speaks plain HTTP."""
+        """Bind the port. Raises OSError. Without certificates the host uses plain HTTP."""
         self._environment = environment
         self._host = host
         self._registry = registry
@@ -50,12 +50,12 @@ class SimulatedHost:
         self.port = self._listeners[0].port
 
     def start(self) -> None:
-        """Accept from now on."""
+        """Accept connections from now on."""
         for listener in self._listeners:
             listener.start()
 
     def close(self) -> None:
-        """End everything and wait for it."""
+        """End every connection and wait for their threads."""
         for listener in self._listeners:
             listener.close()
 
@@ -77,7 +77,7 @@ class SimulatedHost:
             fault = None
 
     def _begin(self, connection: AcceptedConnection, fault: HostFault | None) -> bool:
-        """Come as far as a connection on which a request can be read; False when the fault was before that."""
+        """Open the connection for requests, with TLS; return False if a fault ended it before."""
         match fault:
             case Hang():
                 connection.hang()
@@ -88,7 +88,7 @@ class SimulatedHost:
                 connection.reset()
             case NotTls():
                 connection.receive(65536)
-                connection.send(_PLAIN_ANSWER)
+                connection.send(_PLAIN_RESPONSE)
             case Drip(at=Moment.HANDSHAKE) if self._certificates:
                 _drip_handshake(connection, self._certificates.context(), fault.seconds)
             case _:
@@ -100,13 +100,13 @@ class SimulatedHost:
     @staticmethod
     def _context(certificates: CertificateStore, fault: HostFault | None) -> ssl.SSLContext:
         if isinstance(fault, Certificate):
-            return certificates.context(fault.kind)
+            return certificates.context(fault.variant)
         if isinstance(fault, TlsMax):
             return certificates.capped_context(fault.version)
         return certificates.context()
 
     def _serve(self, connection: AcceptedConnection, fault: HostFault | None, number: int, *, fresh: bool) -> bool:
-        """Read one request and answer it; True when the connection can serve another."""
+        """Read one request and respond to it; return True if the connection can take another one."""
         try:
             request = read_request(connection.receive)
         except BadRequestError as bad:
@@ -119,14 +119,14 @@ class SimulatedHost:
             fault = self.faults.take()
         if not isinstance(fault, Slow):
             connection.pause(self._latency())
-        answer = fault_injection.decide(self._registry, self._host, request, fault)
-        self._log.add(self._record(request, answer, connection.tls_version, number, when=when, fresh=fresh))
-        return fault_injection.send(connection, answer, fault) and request.keeps_alive
+        response = fault_injection.decide(self._registry, self._host, request, fault)
+        self._log.add(self._record(request, response, connection.tls_version, number, when=when, fresh=fresh))
+        return fault_injection.send(connection, response, fault) and request.keeps_alive
 
-    def _record(  # noqa: PLR0913 - a record has that many parts
+    def _record(  # noqa: PLR0913 - the parts of a record
         self,
         request: ReceivedRequest,
-        answer: SimulatedResponse | None,
+        response: SimulatedResponse | None,
         tls_version: str | None,
         number: int,
         *,
@@ -149,7 +149,7 @@ class SimulatedHost:
             path=f"{request.path}?{names}" if names else request.path,
             headers=types.MappingProxyType(headers),
             fields=tuple(name for name, _ in form),
-            status=answer.status if answer else None,
+            status=response.status if response else None,
             fresh=fresh,
             tls_version=tls_version,
         )
@@ -167,12 +167,12 @@ def _listeners(handle: Callable[[AcceptedConnection], None], port: int, *, ipv6:
 
 
 def _refusal(bad: BadRequestError) -> bytes:
-    answer = error_container(bad.status, "BadRequest", str(bad))
-    return answer.header_section(connection="close") + answer.body
+    response = error_container(bad.status, "BadRequest", str(bad))
+    return response.header_section(connection="close") + response.body
 
 
 def _drip_handshake(connection: AcceptedConnection, context: ssl.SSLContext, seconds: float) -> None:
-    """Take what the client says and answer TLS byte by byte: over a thousand of them, so it never comes to an end."""
+    """Send the TLS handshake one byte at a time. It has over a thousand bytes, so no client waits for its end."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = context.wrap_bio(incoming, outgoing, server_side=True)
     while data := connection.receive(65536):

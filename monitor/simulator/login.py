@@ -1,4 +1,4 @@
-"""The checks of a login request: a pure function of the request, the account and the server's rules."""
+"""The checks of a login request: a function of the request, the account and the rules of the server."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FIELD_NAMES: Mapping[str, tuple[str, str]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class SimulatedCredentials:
-    """What logs in, random unless given; none of it is in the `repr`."""
+    """Credentials that an environment accepts, by default random. The `repr` does not contain them."""
 
     client_id: str = field(default_factory=lambda: secrets.token_urlsafe(18), repr=False)
     client_secret: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
@@ -39,11 +39,11 @@ class SimulatedAccount:
     credentials: SimulatedCredentials
     disabled: bool = False
     locked: bool = False
-    user_store_down: bool = False  # the server finds no user, and refuses every password as a wrong one
+    user_store_down: bool = False  # the server finds no user, and refuses every password as wrong
 
 
 class RefusedError(Exception):
-    """The login is refused. `status`, `code` and the text are for a server that has no response of its own."""
+    """The login is refused. `status`, `code` and `text` make the response of a server without a specific one."""
 
     def __init__(
         self, status: int, code: str, text: str, cause: Cause = Cause.REQUEST, *, counts: bool = False
@@ -51,15 +51,15 @@ class RefusedError(Exception):
         super().__init__(text)
         self.status, self.code, self.text = status, code, text
         self.cause = cause
-        self.counts = counts  # against the user: its password was read and found wrong
+        self.counts = counts  # the server compared the password, so the failure counts against the user
 
 
 def check_login(request: ReceivedRequest, account: SimulatedAccount, rules: LoginRules) -> None:
-    """Return if the login is to be granted; raise RefusedError otherwise, whatever bytes the request has."""
+    """Return if the login is granted. Raises RefusedError, and nothing else for any bytes of the request."""
     if request.method != "POST" or request.target != request.path:
-        raise RefusedError(405, "invalid_request", "a token request is a POST without a query")
+        raise RefusedError(405, "invalid_request", "a token request must be a POST without a query")
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
-        raise RefusedError(415, "invalid_request", "a token request is a form")
+        raise RefusedError(415, "invalid_request", "a token request must be a form")
     for check in rules.checks:
         _CHECKS[check](request, account, rules)
 
@@ -114,9 +114,9 @@ def _user_and_password(request: ReceivedRequest, names: FieldNames) -> tuple[str
 def _in_one_case(form: Mapping[str, str], names: FieldNames) -> tuple[str, str]:
     present = [pair for pair, fields in _FIELD_NAMES.items() if not form.keys().isdisjoint(fields)]
     if len(present) > 1:
-        raise RefusedError(400, "invalid_request", "Bad Request - both pairs of field names")
+        raise RefusedError(400, "invalid_request", "Bad Request - both pairs of field names are present")
     if not present or names not in ("either", present[0]):
-        # A server that does not find the login's fields finds no such login.
+        # The server reads no login if its field names are missing.
         raise RefusedError(401, "invalid_request", VENDOR_SENTENCE, Cause.MISSING_FIELD)
     user, password = (form.get(name) for name in _FIELD_NAMES[present[0]])
     if user is None or password is None:
@@ -128,8 +128,8 @@ def _in_any_case(form: Mapping[str, str]) -> tuple[str, str]:
     values = {name: [value for key, value in form.items() if key.lower() == name] for name in _FIELD_NAMES["rfc6749"]}
     if not all(values.values()):
         raise RefusedError(401, "invalid_request", VENDOR_SENTENCE, Cause.MISSING_FIELD)
-    if any(len(found) > 1 for found in values.values()):
-        # Such a server joins the values with a comma, and the joined name is no user's, so nothing is counted.
+    if any(len(given) > 1 for given in values.values()):
+        # Such a server joins the values with a comma. No user has the joined name, so no failure is counted.
         raise RefusedError(401, "invalid_grant", VENDOR_SENTENCE, Cause.WRONG_PASSWORD)
     return values["username"][0], values["password"][0]
 
@@ -143,7 +143,7 @@ def _form(request: ReceivedRequest) -> dict[str, str]:
         raise RefusedError(400, "invalid_request", "Bad Request - not a form") from None
     form = dict(pairs)
     if len(form) != len(pairs):
-        raise RefusedError(400, "invalid_request", "Bad Request - a field came twice")
+        raise RefusedError(400, "invalid_request", "Bad Request - a field is repeated")
     return form
 
 

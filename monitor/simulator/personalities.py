@@ -1,9 +1,9 @@
 """Personalities: the responses of known authorization servers to a login, and of their APIs to a ping, as data.
 
 Statuses, error codes and the order of the checks were measured with the password grant on each server with its
-defaults, except `aspnet` (from its documentation) and the last three (behaviour that is only to be expected).
-Descriptions are worded like the server's where a client could read them. A login that a personality has no response
-for (another method, another content type) is refused as RFC 6749 section 5.2 says.
+defaults, except `aspnet` (from its documentation) and the last three (behaviour that servers may have). Descriptions
+resemble the server's if a client could read them. A login that a personality has no response for (another method,
+another content type) is refused with the error of RFC 6749 section 5.2.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ def _error(
     return json_response(status, body, headers=headers)
 
 
-def _every_defect(answer: SimulatedResponse, **others: SimulatedResponse) -> Mapping[TokenDefect, SimulatedResponse]:
+def _every_defect(response: SimulatedResponse, **others: SimulatedResponse) -> Mapping[TokenDefect, SimulatedResponse]:
     """Return the same response to every defect of a token, except to the named ones."""
-    return MappingProxyType({defect: others.get(defect.value, answer) for defect in TokenDefect})
+    return MappingProxyType({defect: others.get(defect.value, response) for defect in TokenDefect})
 
 
 def _bearer(error: str = "", description: str = "") -> Mapping[str, str]:
@@ -66,7 +66,7 @@ FASTAPI = Personality(
     name="fastapi",
     missing_field=json_response(422, {"detail": _FASTAPI_FIELDS}),
     wrong_password=_FASTAPI_LOGIN,
-    wrong_secret=_FASTAPI_LOGIN,  # never sent: it does not check the client
+    wrong_secret=_FASTAPI_LOGIN,  # never sent: the server does not check the client
     rules=LoginRules(checks=(Check.FIELDS, Check.USER)),
     ping=_every_defect(
         json_response(401, {"detail": "Could not validate credentials"}, headers=_bearer()),
@@ -143,7 +143,7 @@ def _vendor_page(name: str, refusal: SimulatedResponse) -> Personality:
     return Personality(name, missing_field=refusal, wrong_password=refusal, wrong_secret=refusal, rules=rules)
 
 
-# The page does not say in which part of the response its sentence stands: one variant for each.
+# The page does not state which part of the response has its sentence, so each part has a variant.
 VENDOR_PAGE = _vendor_page("vendor-page", SimulatedResponse(401, VENDOR_SENTENCE.encode(), "text/plain"))
 VENDOR_PAGE_JSON = _vendor_page("vendor-page-json", json_response(401, {"message": VENDOR_SENTENCE}))
 VENDOR_PAGE_REASON = _vendor_page("vendor-page-reason", SimulatedResponse(401, reason=VENDOR_SENTENCE))
@@ -153,7 +153,7 @@ _ASPNET_PROBLEM = json.dumps({"title": "Unauthorized", "status": 401, "detail": 
 
 ASPNET = Personality(
     name="aspnet",
-    missing_field=_ASPNET_GRANT,  # a missing field is read as an empty one
+    missing_field=_ASPNET_GRANT,  # the server reads a missing field as an empty one
     wrong_password=_ASPNET_GRANT,
     wrong_secret=_error(400, "invalid_client"),
     rules=LoginRules(field_names="any_case"),
@@ -199,7 +199,7 @@ PERSONALITIES: Mapping[str, Personality] = MappingProxyType({
 
 
 def personality_named(name: str) -> Personality:
-    """Return the personality of this name; raises ValueError that lists the names."""
+    """Return the personality of this name. Raises ValueError with a list of the names."""
     if name not in PERSONALITIES:
-        raise ValueError(f"no personality is named {name!r}; the names are {', '.join(PERSONALITIES)}")
+        raise ValueError(f"unknown personality {name!r}; the names are {', '.join(PERSONALITIES)}")
     return PERSONALITIES[name]

@@ -1,4 +1,4 @@
-"""A simulator that answers at once, and a client for its `prod`."""
+"""Fixtures: a simulator without latency, and clients of its `prod`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.simulator.client import SimulatorClient
 
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
-    """Both environments, over TLS, without latency."""
+    """Yield a simulator of both environments, over TLS, without latency."""
     with Simulator() as running:
         for environment in running.environments.values():
             environment.latency = 0.0
@@ -21,13 +21,13 @@ def simulator() -> Iterator[Simulator]:
 
 @pytest.fixture
 def client(simulator: Simulator) -> SimulatorClient:
-    """A client of `prod`."""
+    """Return a client of `prod`."""
     return SimulatorClient(simulator.environment("prod"), simulator.ca_file)
 
 
 @pytest.fixture
 def plain_client() -> Iterator[SimulatorClient]:
-    """A client of a single environment without TLS and latency: for the content of responses."""
+    """Yield a client of a single environment without TLS and latency."""
     with Simulator(["prod"], tls=False) as running:
         running.environment("prod").latency = 0.0
         yield SimulatorClient(running.environment("prod"))

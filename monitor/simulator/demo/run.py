@@ -1,9 +1,4 @@
-"""The demo: the real monitor against a TIGR on this machine, with small incidents that are told on the terminal.
-
-`main(listen, seconds)` is what the command `tigr-monitor demo` calls: `listen` is where the monitor serves its pages,
-written as in TIGR_LISTEN; it runs for so many seconds, or until Ctrl-C, and returns the exit status (0 well, 1
-something is not, 2 for an address that is none).
-"""
+"""The command `tigr-monitor demo`: run the real monitor and a simulated TIGR, and play the scenario on the terminal."""
 
 from __future__ import annotations
 
@@ -24,27 +19,34 @@ if TYPE_CHECKING:
     from monitor.simulator.demo.harness import DemoHarness
     from monitor.simulator.demo.scenario import Incident
 
-CALM_AT_FIRST = 8.0  # seconds of calm, for a first look
+_MODULES_OF_THE_EXTRA = ("cryptography", "jwt", "trustme")
+FIRST_PAUSE = 8.0  # seconds without incidents, for a first look
 
 
 def main(listen: str = "127.0.0.1:9844", seconds: float | None = None) -> int:
-    """Run the demo; see above."""
+    """Run the demo for so many seconds, or until Ctrl-C.
+
+    `listen` is the listen address of the monitor, in the syntax of TIGR_LISTEN. Return the exit status: 0 if all is
+    well, 1 after a failure, 2 for an invalid address.
+    """
     try:
         host, port = addresses.listen(listen)
     except ValueError as error:
         return _fail(f"--listen {listen}: {error}", status=2)
-    if importlib.util.find_spec("cryptography") is None:
-        return _fail("The demo makes certificates, and needs what its extra brings: pip install 'tigr-monitor[demo]'")
-    if why := _unavailable(host, port):
-        return _fail(f"{listen} cannot be had: {why}. Take another one: tigr-monitor demo --listen 127.0.0.1:9855")
-    over = threading.Event()
+    if any(importlib.util.find_spec(module) is None for module in _MODULES_OF_THE_EXTRA):
+        return _fail("The demo needs more packages; install them: pip install 'tigr-monitor[demo]'")
+    if reason := _unavailable(host, port):
+        return _fail(
+            f"cannot listen on {listen}: {reason}; choose another address: tigr-monitor demo --listen 127.0.0.1:9855"
+        )
+    stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: over.set())
-    return _run(host, port, seconds, over)
+        signal.signal(number, lambda *_: stopped.set())
+    return _run(host, port, seconds, stopped)
 
 
-def _run(host: str, port: int, seconds: float | None, over: threading.Event) -> int:
-    # Only now: these need `cryptography`.
+def _run(host: str, port: int, seconds: float | None, stopped: threading.Event) -> int:
+    # Imported here: these modules need the packages of the extra.
     from monitor.simulator.demo.harness import DemoHarness, ListenAddress
     from monitor.simulator.simulator import Latency, Simulator
 
@@ -55,75 +57,75 @@ def _run(host: str, port: int, seconds: float | None, over: threading.Event) -> 
             simulator.environment(name).lifetime = lifetime
             simulator.environment(name).latency = Latency(token=0.18, ping=0.06)
         directory = resources.enter_context(tempfile.TemporaryDirectory(prefix="tigr-demo-"))
-        stage = DemoHarness(simulator, Path(directory), listen, over)
-        resources.callback(stage.close)
-        _say(
-            f"tigr-monitor watches a TIGR that runs on this machine. Look at\n\n    http://{listen.reached_at}/metrics\n"
+        harness = DemoHarness(simulator, Path(directory), listen, stopped)
+        resources.callback(harness.close)
+        _print(
+            f"tigr-monitor monitors a simulated TIGR on this machine. Open\n\n    http://{listen.reachable}/metrics\n"
         )
-        if not stage.start():
-            return _end(stage, "The monitor does not answer.")
+        if not harness.start():
+            return _end(harness, "The monitor does not respond.")
         if seconds is not None:
-            timer = threading.Timer(seconds, over.set)
+            timer = threading.Timer(seconds, stopped.set)
             timer.daemon = True
             timer.start()
             resources.callback(timer.cancel)
-        _say(f"In {CALM_AT_FIRST:.0f} s small incidents begin, one after the other. Ctrl-C ends it all.\n")
-        _play(stage)
-        return _end(stage, "")
+        _print(f"The first incident begins in {FIRST_PAUSE:.0f} s; others follow. Ctrl-C stops the demo.\n")
+        _run_scenario(harness)
+        return _end(harness, "")
 
 
-def _play(stage: DemoHarness) -> None:
-    """Go through the programme again and again, until it is over."""
-    from monitor.simulator.demo.scenario import CALM, PROGRAMME
+def _run_scenario(harness: DemoHarness) -> None:
+    """Run the incidents of the scenario in a loop until the demo stops."""
+    from monitor.simulator.demo.scenario import PAUSE, SCENARIO
 
     began = time.monotonic()
-    stage.over.wait(CALM_AT_FIRST)
-    while not stage.over.is_set():
-        for incident in PROGRAMME:
-            _tell(incident, time.monotonic() - began)
-            for seconds in incident.script(stage):
-                if stage.over.wait(seconds):
+    harness.stopped.wait(FIRST_PAUSE)
+    while not harness.stopped.is_set():
+        for incident in SCENARIO:
+            _announce(incident, time.monotonic() - began)
+            for seconds in incident.script(harness):
+                if harness.stopped.wait(seconds):
                     return
-            if stage.over.wait(CALM):
+            if harness.stopped.wait(PAUSE):
                 return
-        _say("All is well again, and that was everything. It begins anew.\n")
+        _print("The scenario is complete, and all faults are cleared. It starts again.\n")
 
 
-def _tell(incident: Incident, elapsed: float) -> None:
-    _say(f"{elapsed:3.0f} s {incident.tells}")
-    for series in incident.shows:
-        _say(f"          {series}")
-    _say("")
+def _announce(incident: Incident, elapsed: float) -> None:
+    _print(f"{elapsed:3.0f} s {incident.text}")
+    for line in incident.series:
+        _print(f"          {line}")
+    _print("")
 
 
-def _end(stage: DemoHarness, trouble: str) -> int:
-    """Say how it went."""
-    if stage.exit_status is not None:
-        return _fail(f"The monitor has ended by itself, with status {stage.exit_status}.")
-    if trouble and not stage.over.is_set():
-        return _fail(trouble)
-    _say("The demo ends.")
+def _end(harness: DemoHarness, failure: str) -> int:
+    """Print the result of the demo and return its exit status."""
+    if harness.exit_status is not None:
+        return _fail(f"The monitor has exited with status {harness.exit_status}.")
+    if failure and not harness.stopped.is_set():
+        return _fail(failure)
+    _print("The demo has stopped.")
     return 0
 
 
 def _unavailable(host: str, port: int) -> str:
-    """Why the monitor could not listen there; empty when it can."""
+    """Return the reason why the monitor cannot listen on this address; empty if it can."""
     if port == 0:
-        return "the demo needs a port that it knows beforehand"
+        return "the demo needs a fixed port"
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as sock:
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind((host, port))
-            sock.listen()  # one that only was bound by somebody else shows here
+            sock.listen()  # fails for a port that another process has bound without listening
         except OSError as error:
             return error.strerror or str(error)
     return ""
 
 
-def _say(words: str) -> None:
-    print(words, flush=True)  # noqa: T201 - it speaks to whoever watches
+def _print(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - output of a command
 
 
-def _fail(words: str, *, status: int = 1) -> int:
-    print(words, file=sys.stderr, flush=True)  # noqa: T201 - as above
+def _fail(text: str, *, status: int = 1) -> int:
+    print(text, file=sys.stderr, flush=True)  # noqa: T201 - as above
     return status

@@ -1,4 +1,4 @@
-"""The demo's programme: small incidents, one after the other, each told in words with what to look for on /metrics."""
+"""The scenario of the demo: a sequence of incidents, each with a text and the series on /metrics that show it."""
 
 from __future__ import annotations
 
@@ -26,177 +26,184 @@ from monitor.simulator.faults import (
     TlsVersion,
 )
 
-CALM = 1.0  # seconds between two incidents
+PAUSE = 1.0  # seconds between two incidents
 
-# What an incident does to the stage; it yields how many seconds to wait at that point.
+# Makes an incident happen, and yields the seconds to wait at each step.
 Script = Callable[[DemoHarness], Iterator[float]]
 
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """One incident: what happens, what shows it, and how it is made."""
+    """One incident: its text, the series that show it, and its script."""
 
-    tells: str
-    shows: tuple[str, ...]  # series to look for
+    text: str
+    series: tuple[str, ...]
     script: Script
 
 
-def _api(  # noqa: PLR0913 - what a simple incident consists of
-    environment: str, fault: HostFault, reason: Reason, tells: str, *, shows: tuple[str, ...] = (), lasts: float = 4
+def _api(  # noqa: PLR0913 - the parts of an incident
+    environment: str, fault: HostFault, reason: Reason, text: str, *, series: tuple[str, ...] = (), duration: float = 4
 ) -> Incident:
-    """The Client API has a fault for a while."""
+    """Return an incident in which the Client API has a fault for `duration` seconds."""
 
-    def script(stage: DemoHarness) -> Iterator[float]:
-        faults = stage.environment(environment).api_faults
+    def script(harness: DemoHarness) -> Iterator[float]:
+        faults = harness.environment(environment).api_faults
         faults.set(fault)
-        yield lasts
+        yield duration
         faults.clear()
 
     labels = f'environment="{environment}",endpoint="ping"'
     usual = (f"tigr_up{{{labels}}} 0", f'tigr_failure{{{labels},reason="{reason}"}} 1')
-    return Incident(f"{environment}: {tells}", usual + shows, script)
+    return Incident(f"{environment}: {text}", usual + series, script)
 
 
-def _slow(stage: DemoHarness) -> Iterator[float]:
-    for environment in stage.simulator.environments.values():
+def _slow(harness: DemoHarness) -> Iterator[float]:
+    for environment in harness.simulator.environments.values():
         environment.api_faults.set(Slow(0.6))
         environment.token_faults.set(Slow(1.2))
     yield 8
-    for environment in stage.simulator.environments.values():
+    for environment in harness.simulator.environments.values():
         environment.api_faults.clear()
         environment.token_faults.clear()
 
 
-def _behind(stage: DemoHarness) -> Iterator[float]:
+def _clock_and_tls(harness: DemoHarness) -> Iterator[float]:
     then = datetime.fromtimestamp(time.time() - 45, UTC)
-    stage.environment("prod").api_faults.set(Pong(then.isoformat(timespec="milliseconds")))
-    stage.environment("uat").api_faults.set(TlsMax(TlsVersion.TLS_1_2))
+    harness.environment("prod").api_faults.set(Pong(then.isoformat(timespec="milliseconds")))
+    harness.environment("uat").api_faults.set(TlsMax(TlsVersion.TLS_1_2))
     yield 5
-    stage.environment("prod").api_faults.clear()
-    stage.environment("uat").api_faults.clear()
+    harness.environment("prod").api_faults.clear()
+    harness.environment("uat").api_faults.clear()
 
 
-def _revoked(stage: DemoHarness) -> Iterator[float]:
-    stage.environment("prod").revoke_tokens()
+def _tokens_revoked(harness: DemoHarness) -> Iterator[float]:
+    harness.environment("prod").revoke_tokens()
     yield 4
 
 
-def _login_down(stage: DemoHarness) -> Iterator[float]:
-    stage.environment("prod").token_faults.set(Status(503, Content.HTML))
+def _login_down(harness: DemoHarness) -> Iterator[float]:
+    harness.environment("prod").token_faults.set(Status(503, Content.HTML))
     yield 14
-    stage.environment("prod").token_faults.clear()
+    harness.environment("prod").token_faults.clear()
     yield 2
 
 
-def _short_lives(stage: DemoHarness) -> Iterator[float]:
-    uat = stage.environment("uat")
+def _short_lifetime(harness: DemoHarness) -> Iterator[float]:
+    uat = harness.environment("uat")
     usual, uat.lifetime = uat.lifetime, 4
-    uat.revoke_tokens()  # or the longer token in hand would hide it
+    uat.revoke_tokens()  # the current token has the longer lifetime
     yield 12
     uat.lifetime = usual
 
 
-def _dead_proxy(stage: DemoHarness) -> Iterator[float]:
-    stage.write_config(proxy="http://127.0.0.1:1")  # where nobody listens
-    stage.reload()
+def _dead_proxy(harness: DemoHarness) -> Iterator[float]:
+    harness.write_config(proxy="http://127.0.0.1:1")  # this port is closed
+    harness.reload()
     yield 5
-    stage.write_config(ping_interval="often")
-    stage.reload()
+    harness.write_config(ping_interval="often")
+    harness.reload()
     yield 3
-    stage.write_config()
-    stage.reload()
+    harness.write_config()
+    harness.reload()
     yield 2
 
 
-def _asleep(stage: DemoHarness) -> Iterator[float]:
-    stage.freeze()
+def _suspended(harness: DemoHarness) -> Iterator[float]:
+    harness.freeze()
     yield 6
-    stage.thaw()
+    harness.thaw()
     yield 2
 
 
-def _locked_out(stage: DemoHarness) -> Iterator[float]:
-    stage.environment("uat").change_password()
-    yield 20  # until the next login has been refused, and then the token in hand has expired
+def _password_changed(harness: DemoHarness) -> Iterator[float]:
+    harness.environment("uat").change_password()
+    yield 20  # until the next login is refused and the current token has expired
 
 
-def _open_door(stage: DemoHarness) -> Iterator[float]:
-    stage.environment("uat").api_faults.set(ApiOpen())
+def _api_open(harness: DemoHarness) -> Iterator[float]:
+    harness.environment("uat").api_faults.set(ApiOpen())
     yield 5
-    stage.environment("uat").api_faults.clear()
+    harness.environment("uat").api_faults.clear()
     yield 2
 
 
-def _let_in(stage: DemoHarness) -> Iterator[float]:
-    stage.write_secrets()
-    stage.reload()
+def _new_password(harness: DemoHarness) -> Iterator[float]:
+    harness.write_secrets()
+    harness.reload()
     yield 5
 
 
-PROGRAMME: tuple[Incident, ...] = (
-    _api("prod", Status(500), Reason.SERVER_ERROR, "the ping is answered 500."),
-    _api("uat", HangAfterHandshake(), Reason.TIMEOUT, "the ping is never answered.", lasts=7),
+SCENARIO: tuple[Incident, ...] = (
+    _api("prod", Status(500), Reason.SERVER_ERROR, "the ping gets status 500."),
+    _api("uat", HangAfterHandshake(), Reason.TIMEOUT, "the ping gets no response.", duration=7),
     _api(
         "prod",
         Refuse(),
         Reason.CONNECT,
         "the Client API refuses connections.",
-        shows=('tigr_api_reachable{environment="prod"} 0',),
+        series=('tigr_api_reachable{environment="prod"} 0',),
     ),
     _api("uat", Reset(), Reason.DISCONNECT, "the Client API resets connections."),
-    _api("prod", Body(b"<html>Hello!</html>", "text/html"), Reason.MALFORMED, "the ping is answered nonsense."),
-    _api("uat", Status(403), Reason.FORBIDDEN, "this machine's address is not admitted: 403."),
+    _api(
+        "prod",
+        Body(b"<html>Hello!</html>", "text/html"),
+        Reason.MALFORMED,
+        "the ping gets a page that is not the pong.",
+    ),
+    _api(
+        "uat", Status(403), Reason.FORBIDDEN, "the IP allowlist does not have this machine: the ping gets status 403."
+    ),
     _api(
         "prod",
         Status(429, headers={"Retry-After": "5"}),
         Reason.RATE_LIMITED,
-        "too many requests: 429, and Retry-After 5 s.",
-        shows=('tigr_backoff_seconds{environment="prod",endpoint="ping"} counts down from 5',),
-        lasts=6,
+        "too many requests: the ping gets status 429 with Retry-After 5 s.",
+        series=('tigr_backoff_seconds{environment="prod",endpoint="ping"} counts down from 5',),
+        duration=6,
     ),
     _api(
         "uat",
         Certificate(),
         Reason.CERTIFICATE,
-        "the Client API shows a certificate that has expired.",
-        shows=('tigr_certificate_expiry_timestamp_seconds{environment="uat",endpoint="ping"} is yesterday',),
+        "the Client API presents an expired certificate.",
+        series=('tigr_certificate_expiry_timestamp_seconds{environment="uat",endpoint="ping"} is yesterday',),
     ),
-    _api("prod", NotTls(), Reason.TLS, "the Client API does not speak TLS.", lasts=4),
-    _api("uat", Status(404), Reason.REJECTED_REQUEST, "the ping is not found: 404.", lasts=4),
+    _api("prod", NotTls(), Reason.TLS, "the Client API responds without TLS.", duration=4),
+    _api("uat", Status(404), Reason.REJECTED_REQUEST, "the ping gets status 404.", duration=4),
     _api(
         "prod",
         Status(302, headers={"Location": "https://elsewhere.test/"}),
         Reason.UNEXPECTED_STATUS,
-        "the ping is redirected, and nobody follows.",
-        lasts=4,
+        "the ping gets a redirect, which the monitor does not follow.",
+        duration=4,
     ),
     Incident(
-        "both: everything is slow.",
+        "both: all responses are slow.",
         (
             'tigr_request_phase_seconds{phase="processing"} grows',
-            "tigr_request_duration_seconds fills further up",
+            "tigr_request_duration_seconds counts in higher buckets",
         ),
         _slow,
     ),
     Incident(
-        "prod: the server's clock is 45 s behind. uat: the Client API speaks TLS 1.2 only.",
+        "prod: the server's clock is 45 s behind. uat: the Client API supports TLS 1.2 only.",
         (
             'tigr_clock_offset_seconds{environment="prod"} about -45',
             'tigr_tls_info{environment="uat",endpoint="ping",version="TLSv1.2"} 1',
         ),
-        _behind,
+        _clock_and_tls,
     ),
     Incident(
-        "prod: every token is revoked; one login and one more ping at once make it good.",
+        "prod: every token is revoked; the monitor logs in once, and pings again at once.",
         (
             'tigr_unauthorized_total{environment="prod",endpoint="ping"} grows by 1',
             'tigr_token_rejected_total{environment="prod"} grows by 1',
             'tigr_token_renewals_total{environment="prod",cause="rejected"} grows by 1',
         ),
-        _revoked,
+        _tokens_revoked,
     ),
     Incident(
-        "prod: the login is answered 503; pings go on with the token in hand.",
+        "prod: the login gets status 503; pings continue with the current token.",
         (
             'tigr_up{environment="prod",endpoint="token"} 0',
             'tigr_token_expiry_headroom_seconds{environment="prod"} counts down and is not renewed',
@@ -204,50 +211,50 @@ PROGRAMME: tuple[Incident, ...] = (
         _login_down,
     ),
     Incident(
-        "uat: tokens live for 4 s only.",
+        "uat: the lifetime of a token is 4 s.",
         (
             'tigr_token_lifetime_seconds{environment="uat"} 4',
             'tigr_token_renewals_total{environment="uat",cause="expiry"} grows',
         ),
-        _short_lives,
+        _short_lifetime,
     ),
     Incident(
-        "both: a proxy is configured that is down; then the settings are wrong; then right again.",
+        "both: the configured proxy is down; then the settings are invalid; then they are valid again.",
         (
             'tigr_failure{reason="proxy"} 1',
             "tigr_config_last_reload_successful 0, then 1",
-            "tigr_config_last_reload_success_timestamp_seconds moves",
+            "tigr_config_last_reload_success_timestamp_seconds changes",
         ),
         _dead_proxy,
     ),
     Incident(
-        "both: the monitor itself is stopped for 6 s, as on a machine that is suspended.",
+        "both: the process of the monitor is stopped for 6 s, like on a suspended machine.",
         ("tigr_schedule_missed_total grows", "tigr_schedule_delay_seconds"),
-        _asleep,
+        _suspended,
     ),
     Incident(
-        "uat: the password was changed at the vendor. One login is refused, and no second one is tried for 5 minutes;\n"
-        "     pings go on until the token in hand has expired.",
+        "uat: the vendor has changed the password. One login is refused, and the next one follows after 5 minutes;\n"
+        "     pings continue until the current token expires.",
         (
             'tigr_unauthorized_total{environment="uat",endpoint="token"} grows by 1',
             'tigr_credentials_rejected{environment="uat"} 1',
             'tigr_backoff_seconds{environment="uat",endpoint="token"} counts down from 300',
-            'tigr_failure{environment="uat",endpoint="ping",reason="no_token"} 1, in the end',
-            'tigr_api_reachable{environment="uat"} 1, all the while',
+            'tigr_failure{environment="uat",endpoint="ping",reason="no_token"} 1, after the expiry',
+            'tigr_api_reachable{environment="uat"} 1, all the time',
         ),
-        _locked_out,
+        _password_changed,
     ),
     Incident(
-        "uat: still without a token, and the Client API answers 200 all the same: the door is open.",
+        "uat: there is still no token, and the Client API accepts unauthenticated requests.",
         ('tigr_api_open{environment="uat"} 1',),
-        _open_door,
+        _api_open,
     ),
     Incident(
-        "uat: the new password is in the secrets directory, and the monitor reads it (SIGHUP).",
+        "uat: the new password is in the secrets directory, and the monitor reloads it (SIGHUP).",
         (
             'tigr_token_renewals_total{environment="uat",cause="credentials"} grows by 1',
             'tigr_credentials_rejected{environment="uat"} 0',
         ),
-        _let_in,
+        _new_password,
     ),
 )

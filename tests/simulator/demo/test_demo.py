@@ -1,4 +1,4 @@
-"""The demo's programme is short, comes full circle, and looks for what there is."""
+"""The scenario of the demo is short, clears its faults, and covers the reasons of failures."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ from monitor.model import Reason
 from monitor.simulator import Simulator
 from monitor.simulator.demo import run
 from monitor.simulator.demo.harness import DemoHarness, ListenAddress
-from monitor.simulator.demo.scenario import CALM, PROGRAMME
+from monitor.simulator.demo.scenario import PAUSE, SCENARIO
 
 
 @pytest.fixture
-def stage(simulator: Simulator, tmp_path: Path) -> Iterator[DemoHarness]:
-    """A stage on which no monitor was started."""
-    stage = DemoHarness(simulator, tmp_path, ListenAddress("127.0.0.1", 9844), threading.Event())
-    yield stage
-    stage.close()
+def harness(simulator: Simulator, tmp_path: Path) -> Iterator[DemoHarness]:
+    """Yield a harness without a running monitor."""
+    harness = DemoHarness(simulator, tmp_path, ListenAddress("127.0.0.1", 9844), threading.Event())
+    yield harness
+    harness.close()
 
 
 def files(directory: Path) -> dict[str, str]:
-    """Everything in a directory."""
+    """Return the content of each file in a directory."""
     return {str(path.relative_to(directory)): path.read_text() for path in directory.rglob("*") if path.is_file()}
 
 
-def test_every_incident_is_seen_within_three_minutes(stage: DemoHarness) -> None:
-    """What the scripts wait, and the calm before and between them."""
-    assert run.CALM_AT_FIRST + sum(CALM + sum(incident.script(stage)) for incident in PROGRAMME) < 180
+def test_the_scenario_takes_less_than_three_minutes(harness: DemoHarness) -> None:
+    """The sum of the pauses of all scripts, and of those before and between them, is below 180 s."""
+    assert run.FIRST_PAUSE + sum(PAUSE + sum(incident.script(harness)) for incident in SCENARIO) < 180
 
 
-def test_the_programme_leaves_everything_as_it_was(stage: DemoHarness, simulator: Simulator, tmp_path: Path) -> None:
-    """But for a password, which the monitor has been told."""
+def test_the_scenario_restores_the_initial_state(harness: DemoHarness, simulator: Simulator, tmp_path: Path) -> None:
+    """Only a password is different at the end, and its secret file has the new one."""
     lifetimes = [environment.lifetime for environment in simulator.environments.values()]
     before = files(tmp_path)
-    for incident in PROGRAMME:
-        for _ in incident.script(stage):
+    for incident in SCENARIO:
+        for _ in incident.script(harness):
             pass
     after = files(tmp_path)
     assert {name for name in before if before[name] != after[name]} == {"secrets/tigr_environments__uat__password"}
@@ -56,18 +56,18 @@ def test_the_programme_leaves_everything_as_it_was(stage: DemoHarness, simulator
     assert [environment.lifetime for environment in simulator.environments.values()] == lifetimes
 
 
-def test_most_reasons_are_seen() -> None:
-    """All but a name that does not resolve, a fault of the monitor's own, and the 401 that a new login hides."""
-    told = {
-        reason for incident in PROGRAMME for line in incident.shows for reason in re.findall('reason="(.*?)"', line)
+def test_the_scenario_shows_most_reasons() -> None:
+    """The others are a failed lookup, an internal failure, and the 401 that a new login hides."""
+    shown = {
+        reason for incident in SCENARIO for line in incident.series for reason in re.findall('reason="(.*?)"', line)
     }
-    assert set(Reason) - told == {Reason.DNS, Reason.INTERNAL, Reason.UNAUTHORIZED}
+    assert set(Reason) - shown == {Reason.DNS, Reason.INTERNAL, Reason.UNAUTHORIZED}
 
 
 def test_the_files_configure_a_monitor_of_both_environments(
-    tmp_path: Path, simulator: Simulator, stage: DemoHarness
+    tmp_path: Path, simulator: Simulator, harness: DemoHarness
 ) -> None:
-    """With nothing secret but in the secret files, which nobody else can read."""
+    """Secrets are only in the secret files, which only the user can read."""
     loaded = settings.load(
         {"TIGR_CONFIG_FILE": str(tmp_path / "tigr-monitor.toml"), "TIGR_SECRETS_DIR": str(tmp_path / "secrets")}
     )
@@ -84,33 +84,35 @@ def test_the_files_configure_a_monitor_of_both_environments(
 
 
 @pytest.mark.parametrize(
-    "host, setting, reached_at",
+    "host, setting, reachable",
     [
         ("127.0.0.1", "127.0.0.1:1", "127.0.0.1:1"),
         ("", ":1", "127.0.0.1:1"),
-        ("0.0.0.0", "0.0.0.0:1", "127.0.0.1:1"),  # noqa: S104 - listened on by nobody
+        ("0.0.0.0", "0.0.0.0:1", "127.0.0.1:1"),  # noqa: S104 - the test opens no socket
         ("::", "[::]:1", "[::1]:1"),
     ],
 )
-def test_the_pages_are_reached_on_this_machine(host: str, setting: str, reached_at: str) -> None:
-    """Wherever the monitor listens."""
+def test_a_listen_address_has_a_reachable_address_of_this_machine(host: str, setting: str, reachable: str) -> None:
+    """An empty or unspecified host is reachable at the loopback address."""
     listen = ListenAddress(host, 1)
-    assert (str(listen), listen.reached_at) == (setting, reached_at)
+    assert (str(listen), listen.reachable) == (setting, reachable)
 
 
-def test_a_port_that_is_taken_is_told_with_the_way_out(capsys: pytest.CaptureFixture[str]) -> None:
-    """Before anything is started."""
+def test_the_error_for_a_used_port_names_the_option_to_change_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """The demo exits with status 1 before it starts the simulator."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         assert run.main(f"127.0.0.1:{taken.getsockname()[1]}") == 1
-    said = capsys.readouterr().err
-    assert "Address already in use" in said
-    assert "tigr-monitor demo --listen" in said
+    text = capsys.readouterr().err
+    assert "Address already in use" in text
+    assert "tigr-monitor demo --listen" in text
 
 
 @pytest.mark.parametrize("listen, status", [("nowhere", 2), ("127.0.0.1:99999", 2), ("127.0.0.1:0", 1)])
-def test_an_address_that_is_none_is_told(listen: str, status: int, capsys: pytest.CaptureFixture[str]) -> None:
-    """With what was typed."""
+def test_the_error_for_an_invalid_address_contains_it(
+    listen: str, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Standard error has the argument."""
     assert run.main(listen) == status
     assert listen in capsys.readouterr().err
