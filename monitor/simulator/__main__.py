@@ -13,7 +13,7 @@ from monitor.simulator.simulator import Simulator
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the simulator until Ctrl-C, SIGTERM or `quit`. Return the exit status: 1 if the control port is in use."""
+    """Run the simulator until Ctrl-C, SIGTERM or `quit`; return 1 if the control port is not available, else 0."""
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt), ExitStack() as resources:

@@ -147,7 +147,7 @@ class EarlyHints:
 
 @dataclass(frozen=True, slots=True)
 class TruncatedBody:
-    """Announce the whole body, send half of it, close."""
+    """Announce the whole body, send half of it, and close the connection."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ class Cause(StrEnum):
     REQUEST = "request"  # method, content type, form or grant type
     MISSING_FIELD = "missing_field"
     WRONG_PASSWORD = "wrong_password"  # or an unknown user
-    DISABLED = "disabled"  # the account
+    DISABLED = "disabled"  # the account is disabled
     WRONG_SECRET = "wrong_secret"  # or no client credentials
     UNKNOWN_CLIENT = "unknown_client"
     UNDECODABLE = "undecodable"  # client credentials with a character that the server does not decode

@@ -56,7 +56,7 @@ class Registry:
         self.clock_offset: float = 0.0  # seconds that the server's clock is ahead of this machine's
         self.lock_after: int | None = None  # failed logins in a row that lock the user until `unlock`; None: never
         self.disabled = False  # the account
-        self.refuse_everybody = False  # the user store is down: every password is refused as a wrong one
+        self.refuse_everybody = False  # the user store is down: every password is refused as wrong
         self._personality: Personality | None = None
         self._failures: Counter[str] = Counter()  # failed logins in a row, by user
         self._clock = clock

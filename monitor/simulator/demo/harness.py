@@ -106,19 +106,19 @@ class DemoHarness:
         """Make the monitor reload its settings."""
         self._signal(signal.SIGHUP)
 
-    def freeze(self) -> None:
-        """Stop the process of the monitor, like a suspended machine."""
+    def suspend(self) -> None:
+        """Suspend the process of the monitor."""
         self._signal(signal.SIGSTOP)
 
-    def thaw(self) -> None:
-        """Continue the process of the monitor."""
+    def resume(self) -> None:
+        """Resume the process of the monitor."""
         self._signal(signal.SIGCONT)
 
     def close(self) -> None:
         """Stop the monitor with SIGTERM, or with SIGKILL after a timeout."""
         if self._process is None:
             return
-        self.thaw()
+        self.resume()
         self._signal(signal.SIGTERM)
         try:
             self._process.wait(_START_STOP_TIMEOUT)

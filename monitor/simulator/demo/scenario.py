@@ -109,9 +109,9 @@ def _dead_proxy(harness: DemoHarness) -> Iterator[float]:
 
 
 def _suspended(harness: DemoHarness) -> Iterator[float]:
-    harness.freeze()
+    harness.suspend()
     yield 6
-    harness.thaw()
+    harness.resume()
     yield 2
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import socket
 import stat
+import subprocess
+import sys
 import threading
 import tomllib
 from collections.abc import Iterator
@@ -116,3 +119,21 @@ def test_the_error_for_an_invalid_address_contains_it(
     """Standard error has the argument."""
     assert run.main(listen) == status
     assert listen in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("missing", ["cryptography", "jwt", "trustme"])
+def test_the_error_for_a_missing_package_names_the_extra(
+    missing: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The demo exits with status 1 before it starts the simulator."""
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else find_spec(name))
+    assert run.main() == 1
+    assert "pip install 'tigr-monitor[demo]'" in capsys.readouterr().err
+
+
+def test_the_command_needs_no_package_of_the_extra_before_it_reports_a_missing_one() -> None:
+    """The import of the command imports none of the packages of the extra."""
+    code = "import monitor.simulator.demo.run, sys; print({'cryptography', 'jwt', 'trustme'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout == "set()\n"
