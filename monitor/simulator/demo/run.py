@@ -1,4 +1,4 @@
-"""The command `tigr-monitor demo`: run the real monitor and a simulated TIGR, and announce incidents on the terminal."""
+"""The command `tigr-monitor demo`: run the real monitor and a simulated TIGR, and announce incidents on a terminal."""
 
 from __future__ import annotations
 
