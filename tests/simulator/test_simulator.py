@@ -129,6 +129,8 @@ def test_impossible_faults_raise_a_value_error(simulator: Simulator) -> None:
         environment.api_faults.queue(faults.TokenResponse())
     with pytest.raises(ValueError, match="cannot be combined with `times`"):
         environment.api_faults.set(faults.Refuse(), times=1)
+    with pytest.raises(ValueError, match="`times` must be a positive number"):
+        environment.api_faults.set(faults.Hang(), times=0)
     with pytest.raises(ValueError, match="cannot be queued"):
         environment.api_faults.queue(faults.Refuse())
     with pytest.raises(ValueError, match="drip"):
