@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitor.simulator.certificates import CertificateStore
-from monitor.simulator.faults import CertificateKind
+from monitor.simulator.faults import CertificateVariant
 from tests.support.process import wait_for
 
 TOKEN = '{"access_token": "benchmark", "token_type": "bearer", "expires_in": 86400, "scope": "access"}'
@@ -98,7 +98,7 @@ def serving(delays: Sequence[float], directory: Path, host: str = "127.0.0.1") -
         )
         for delay in sorted(set(delays))
     )
-    certificate = directory / f"{CertificateKind.GOOD}.pem"
+    certificate = directory / f"{CertificateVariant.GOOD}.pem"
     config = directory / "nginx.conf"
     config.write_text(
         _CONFIG.format(module=MODULE, directory=directory, certificate=certificate, servers=servers), encoding="utf-8"

@@ -137,7 +137,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from monitor.simulator.demo import main as demo
+    from monitor.simulator.demo.run import main as demo
 
     return demo(options.listen, options.seconds)
 

@@ -21,10 +21,10 @@ from monitor.simulator.faults import (
     Body,
     Certificate,
     ChunkedBroken,
-    Fault,
     GzipBomb,
     HangAfterHandshake,
     HangMidBody,
+    HostFault,
     NotHttp,
     Refuse,
     Reset,
@@ -34,7 +34,7 @@ from tests.support.harness import series
 from tests.support.process import Monitor, status
 
 ENVIRONMENTS = 40
-FAULTS: tuple[Fault, ...] = (
+FAULTS: tuple[HostFault, ...] = (
     Status(500),
     Status(401),
     Status(403),

@@ -1,19 +1,19 @@
-"""A TIGR that runs on this machine: for tests, for the demo, and to try by hand. Never imported by the daemon."""
+"""A simulated TIGR on this machine, for tests, for the demo and for manual trials. The daemon never imports it."""
 
-from monitor.simulator.faults import CertificateKind
-from monitor.simulator.log import Host, Record, RequestLog
-from monitor.simulator.registry import Credentials
-from monitor.simulator.simulator import Environment, Latency, Simulator
-from monitor.simulator.switch import Faults
+from monitor.simulator.fault_switch import FaultSwitch
+from monitor.simulator.faults import CertificateVariant
+from monitor.simulator.registry import SimulatedCredentials
+from monitor.simulator.request_log import Host, RequestLog, RequestRecord
+from monitor.simulator.simulator import Latency, SimulatedEnvironment, Simulator
 
 __all__ = [
-    "CertificateKind",
-    "Credentials",
-    "Environment",
-    "Faults",
+    "CertificateVariant",
+    "FaultSwitch",
     "Host",
     "Latency",
-    "Record",
     "RequestLog",
+    "RequestRecord",
+    "SimulatedCredentials",
+    "SimulatedEnvironment",
     "Simulator",
 ]

@@ -1,6 +1,6 @@
-"""The simulator's own certificate authority, and the certificates its hosts show: good ones and bad ones.
+"""The simulator's certificate authority, and the certificates that its hosts present: a valid one and invalid ones.
 
-Keys are elliptic (P-256): making one takes a millisecond, where RSA takes a tenth of a second or more.
+Keys are elliptic (P-256): generating one takes a millisecond, and an RSA key takes a tenth of a second or more.
 """
 
 from __future__ import annotations
@@ -9,136 +9,101 @@ import datetime as dt
 import ipaddress
 import ssl
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 
+import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from monitor.simulator.faults import CertificateKind, TlsVersion
+from monitor.simulator.faults import CertificateVariant, TlsVersion
 
 _DAY = dt.timedelta(days=1)
-
-
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    certificate: x509.Certificate
-    key: ec.EllipticCurvePrivateKey
+_HOST, _ADDRESSES = "localhost", ("127.0.0.1", "::1")
 
 
 class CertificateStore:
-    """One authority and a certificate of each kind, as files in a directory that the caller owns and removes."""
+    """One authority and one certificate of each variant, as files in a directory that the caller owns."""
 
     def __init__(self, directory: Path) -> None:
-        now = dt.datetime.now(dt.UTC)
-        authority = _authority("tigr-monitor simulator CA", now)
-        stranger = _authority("a CA that nobody trusts", now)
+        """Generate the keys and certificates, and write them."""
+        authority = trustme.CA(organization_name="tigr-monitor", organization_unit_name="simulator CA", path_length=0)
         self.ca_file = directory / "ca.pem"
-        self.ca_file.write_bytes(authority.certificate.public_bytes(serialization.Encoding.PEM))
-        leaves = {
-            CertificateKind.GOOD: _leaf(authority, now, days=90),
-            CertificateKind.EXPIRED: _leaf(authority, now - 30 * _DAY, days=29),
-            CertificateKind.NOT_YET_VALID: _leaf(authority, now + 2 * _DAY, days=90),
-            CertificateKind.WRONG_HOST: _leaf(authority, now, days=90, local=False),
-            CertificateKind.SELF_SIGNED: _leaf(None, now, days=90),
-            CertificateKind.UNKNOWN_CA: _leaf(stranger, now, days=90),
-        }
-        self.not_after = {kind: leaf.certificate.not_valid_after_utc.timestamp() for kind, leaf in leaves.items()}
-        """When each certificate expires, in Unix seconds."""
-        self._files = {kind: _written(leaf, directory / f"{kind}.pem") for kind, leaf in leaves.items()}
-        self._contexts = {kind: self._context(kind) for kind in leaves}
-        self._capped = {version: self._context(CertificateKind.GOOD) for version in TlsVersion}
+        authority.cert_pem.write_to_path(self.ca_file)
+        chains = _chains(authority, dt.datetime.now(dt.UTC))
+        self.not_after = {variant: _expiry(chain) for variant, chain in chains.items()}
+        """The expiry of each certificate, in Unix seconds."""
+        self._files = {variant: _write(chain, directory / f"{variant}.pem") for variant, chain in chains.items()}
+        self._contexts = {variant: self._context(variant) for variant in chains}
+        self._capped = {version: self._context(CertificateVariant.GOOD) for version in TlsVersion}
         self._capped[TlsVersion.TLS_1_2].maximum_version = ssl.TLSVersion.TLSv1_2
-        old = self._capped[TlsVersion.TLS_1_0]
-        with warnings.catch_warnings():  # Python warns of TLS 1.0: rightly, and here it is what is wanted
-            warnings.simplefilter("ignore", DeprecationWarning)
-            old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1
-        old.set_ciphers("DEFAULT:@SECLEVEL=0")
+        _allow_only_tls_1_0(self._capped[TlsVersion.TLS_1_0])
 
-    def context(self, kind: CertificateKind = CertificateKind.GOOD) -> ssl.SSLContext:
-        """What a host needs to speak TLS with that certificate."""
-        return self._contexts[kind]
+    def context(self, variant: CertificateVariant = CertificateVariant.GOOD) -> ssl.SSLContext:
+        """Return the TLS server context with the certificate of this variant."""
+        return self._contexts[variant]
 
     def capped_context(self, version: TlsVersion) -> ssl.SSLContext:
-        """What a host needs to speak no newer TLS than that."""
+        """Return the TLS server context that supports no newer version than this one."""
         return self._capped[version]
 
-    def _context(self, kind: CertificateKind) -> ssl.SSLContext:
+    def _context(self, variant: CertificateVariant) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self._files[kind])
+        context.load_cert_chain(self._files[variant])
         return context
 
 
-def _name(common_name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+def _chains(authority: trustme.CA, now: dt.datetime) -> dict[CertificateVariant, bytes]:
+    """Return the private key and the certificate of each variant, in PEM."""
+    untrusted = trustme.CA(organization_name="tigr-monitor", organization_unit_name="untrusted CA", path_length=0)
+    until = now + 90 * _DAY
+    return {
+        CertificateVariant.GOOD: _issued(authority, now - _DAY, until),
+        CertificateVariant.EXPIRED: _issued(authority, now - 31 * _DAY, now - _DAY),
+        CertificateVariant.NOT_YET_VALID: _issued(authority, now + _DAY, until),
+        CertificateVariant.WRONG_HOST: _issued(authority, now - _DAY, until, names=("elsewhere.test",)),
+        CertificateVariant.SELF_SIGNED: _self_signed(now - _DAY, until),
+        CertificateVariant.UNKNOWN_CA: _issued(untrusted, now - _DAY, until),
+    }
 
 
-def _authority(name: str, now: dt.datetime) -> _Pair:
+def _issued(
+    authority: trustme.CA, begin: dt.datetime, end: dt.datetime, names: tuple[str, ...] = (_HOST, *_ADDRESSES)
+) -> bytes:
+    leaf = authority.issue_cert(*names, common_name=names[0], not_before=begin, not_after=end)
+    return leaf.private_key_and_cert_chain_pem.bytes()
+
+
+def _self_signed(begin: dt.datetime, end: dt.datetime) -> bytes:
+    """Return a key and a certificate that it signed itself, in PEM. trustme issues certificates from a CA only."""
     key = ec.generate_private_key(ec.SECP256R1())
-    builder = _builder(_name(name), _name(name), key, key, now - 60 * _DAY, days=365)
-    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-    builder = builder.add_extension(_key_usage(signs_certificates=True), critical=True)
-    return _Pair(builder.sign(key, hashes.SHA256()), key)
-
-
-def _leaf(issuer: _Pair | None, begin: dt.datetime, *, days: int, local: bool = True) -> _Pair:
-    key = ec.generate_private_key(ec.SECP256R1())
-    host = "localhost" if local else "elsewhere.test"
-    issuer_name = issuer.certificate.subject if issuer else _name(host)
-    issuer_key = issuer.key if issuer else key
-    names: list[x509.GeneralName] = [x509.DNSName(host)]
-    if local:
-        names += [x509.IPAddress(ipaddress.ip_address(address)) for address in ("127.0.0.1", "::1")]
-    builder = _builder(_name(host), issuer_name, key, issuer_key, begin - _DAY, days=days + 1)
-    builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-    builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-    builder = builder.add_extension(_key_usage(signs_certificates=False), critical=True)
-    builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-    return _Pair(builder.sign(issuer_key, hashes.SHA256()), key)
-
-
-def _builder(  # noqa: PLR0913 - what every certificate consists of
-    subject: x509.Name,
-    issuer: x509.Name,
-    key: ec.EllipticCurvePrivateKey,
-    issuer_key: ec.EllipticCurvePrivateKey,
-    begin: dt.datetime,
-    *,
-    days: int,
-) -> x509.CertificateBuilder:
-    # Both identifiers must be there: Python 3.13 verifies strictly (RFC 5280 section 4.2.1) by default.
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(begin)
-        .not_valid_after(begin + days * _DAY)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _HOST)])
+    addresses = [x509.IPAddress(ipaddress.ip_address(address)) for address in _ADDRESSES]
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), begin, end)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(_HOST), *addresses]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .sign(key, hashes.SHA256())
     )
-
-
-def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=signs_certificates,
-        crl_sign=signs_certificates,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _written(pair: _Pair, path: Path) -> Path:
-    key = pair.key.private_bytes(
+    key_pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    path.write_bytes(key + pair.certificate.public_bytes(serialization.Encoding.PEM))
+    return key_pem + certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def _expiry(chain: bytes) -> float:
+    return x509.load_pem_x509_certificate(chain).not_valid_after_utc.timestamp()
+
+
+def _write(chain: bytes, path: Path) -> Path:
+    path.write_bytes(chain)
     return path
+
+
+def _allow_only_tls_1_0(context: ssl.SSLContext) -> None:
+    with warnings.catch_warnings():  # Python warns of TLS 1.0, which is the fault to inject
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")

@@ -1,7 +1,7 @@
-"""Everything that can be wrong with a simulated host: a closed set of values, each saying what it does.
+"""The faults of a simulated host: a closed set of values. The help of the simulator contains their docstrings.
 
-A fault is given to a host with `Faults.set` (see `switch.py`), or by its name in words (see `words.py`): `Status` is
-`status`, `HangMidHeaders` is `hang_mid_headers`. Some leave the answer well and change only how it travels
+`FaultSwitch.set` (see `fault_switch.py`) sets a fault of a host. In commands (see `fault_syntax.py`) `Status` is
+`status` and `HangMidHeaders` is `hang_mid_headers`. Some faults change only the transport of a valid response
 (`EarlyHints`, `Http10`, `Chunked`, `Gzipped`, `Slow`): a client should succeed.
 """
 
@@ -14,162 +14,162 @@ from typing import Any
 
 
 class Content(StrEnum):
-    """What the body of an error consists of."""
+    """Types of the body of an error."""
 
     ERROR_CONTAINER = "error_container"  # the Client API's
     RFC6749 = "rfc6749"  # the authorization server's, RFC 6749 section 5.2
     HTML = "html"  # a gateway's
     EMPTY = "empty"
-    ENDLESS = "endless"  # a kilobyte every 20 ms, until the client goes
+    ENDLESS = "endless"  # a kilobyte every 20 ms, until the client closes the connection
 
 
 class Moment(StrEnum):
-    """How far an exchange gets."""
+    """Moments of an exchange at which a fault can begin."""
 
-    ACCEPT = "accept"  # the connection stands, nothing was read
+    ACCEPT = "accept"  # the connection is open, nothing was read
     HANDSHAKE = "handshake"  # the client has begun TLS
     REQUEST = "request"  # the request was read
     HEADERS = "headers"  # status line and half of the headers were sent
     BODY = "body"  # headers and half of the body were sent
 
 
-class End(StrEnum):
-    """What becomes of the connection."""
+class ConnectionEnd(StrEnum):
+    """The end of a connection."""
 
     CLOSE = "close"
     RESET = "reset"
     HANG = "hang"  # open and silent
 
 
-class CertificateKind(StrEnum):
-    """What is wrong with a certificate."""
+class CertificateVariant(StrEnum):
+    """Variants of a certificate: the valid one, and one for each defect."""
 
     GOOD = "good"
-    EXPIRED = "expired"  # since yesterday
-    NOT_YET_VALID = "not_yet_valid"  # before tomorrow
+    EXPIRED = "expired"  # yesterday
+    NOT_YET_VALID = "not_yet_valid"  # valid from tomorrow on
     WRONG_HOST = "wrong_host"
     SELF_SIGNED = "self_signed"
     UNKNOWN_CA = "unknown_ca"
 
 
 class TlsVersion(StrEnum):
-    """The newest version that a host speaks."""
+    """The newest TLS version that a host supports."""
 
-    TLS_1_0 = "1.0"  # and no older one either
+    TLS_1_0 = "1.0"  # the only version then
     TLS_1_2 = "1.2"
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Answer any request with this status; a `Retry-After` or a `Location` goes into the headers."""
+    """Respond to any request with this status; `headers` may have a `Retry-After` or a `Location`."""
 
     code: int = 500
     body: Content = Content.ERROR_CONTAINER
     headers: Mapping[str, str] = field(default_factory=dict)
-    error: str = "invalid_request"  # RFC 6749's code, when the body is of that kind
+    error: str = "invalid_request"  # the error code of a body of type `rfc6749`
 
 
 @dataclass(frozen=True, slots=True)
 class Slow:
-    """Answer well, after so many seconds more."""
+    """Respond normally after an additional delay in seconds."""
 
     seconds: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Hang:
-    """Accept the connection and be silent, before TLS."""
+    """Accept the connection and send nothing, not even TLS."""
 
 
 @dataclass(frozen=True, slots=True)
 class HangAfterHandshake:
-    """Read the request and be silent."""
+    """Read the request and send nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class HangMidHeaders:
-    """Send the status line and half of the headers, then be silent."""
+    """Send the status line and half of the headers, then nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class HangMidBody:
-    """Send the headers and half of the body, then be silent."""
+    """Send the headers and half of the body, then nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drip:
-    """Send one byte per `seconds`: from the handshake on, from the status line on, or of the body."""
+    """Send one byte per `seconds`, beginning with the handshake, the headers or the body."""
 
     seconds: float = 1.0
     at: Moment = Moment.HEADERS
 
     def __post_init__(self) -> None:
         if self.at not in (Moment.HANDSHAKE, Moment.HEADERS, Moment.BODY):
-            raise ValueError("a drip begins at handshake, headers or body")
+            raise ValueError("drip: `at` must be handshake, headers or body")
 
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """Reset the connection (RST) at that moment."""
+    """Reset the connection (RST) at this moment."""
 
     at: Moment = Moment.REQUEST
 
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """Refuse connections: nothing listens. The port stays ours, and serves again when the fault is gone."""
+    """Refuse connections. The port stays bound and accepts connections again when the fault is cleared."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotTls:
-    """Speak plain HTTP where TLS is expected."""
+    """Send plain HTTP instead of TLS."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotHttp:
-    """Answer the request with the greeting of another protocol."""
+    """Respond with the greeting of another protocol."""
 
 
 @dataclass(frozen=True, slots=True)
 class Http10:
-    """Answer well, in HTTP/1.0: no length, the end of the connection ends the body."""
+    """Respond normally in HTTP/1.0: without a length, the end of the connection ends the body."""
 
 
 @dataclass(frozen=True, slots=True)
 class SwitchingProtocols:
-    """Answer 101, and be silent in whatever protocol that is."""
+    """Respond with 101, then send nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class EarlyHints:
-    """Send an informational 103, then answer well."""
+    """Send an informational 103, then respond normally."""
 
 
 @dataclass(frozen=True, slots=True)
 class TruncatedBody:
-    """Announce the whole body, send half of it, close."""
+    """Announce the whole body, send half of it, and close the connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class WrongContentLength:
-    """Announce so many bytes more (the client waits for them) or, negative, fewer than are sent."""
+    """Announce `by` bytes more than are sent, for which the client waits, or fewer if `by` is negative."""
 
     by: int = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Chunked:
-    """Answer well, in chunks."""
+    """Respond normally in chunks."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkedBroken:
-    """Answer in chunks and close in the middle of one."""
+    """Respond in chunks and close the connection in the middle of one."""
 
 
 @dataclass(frozen=True, slots=True)
 class HugeBody:
-    """Announce a body of `claims` bytes and stream blanks, until the client goes or `sends` bytes are out."""
+    """Announce `claims` bytes and send blanks until `sends` bytes are sent or the client closes the connection."""
 
     claims: int = 2 * 1024**3
     sends: int = 256 * 1024**2
@@ -177,27 +177,27 @@ class HugeBody:
 
 @dataclass(frozen=True, slots=True)
 class Gzipped:
-    """Answer well, compressed although nobody asked for that."""
+    """Respond normally with gzip compression, which no client requests."""
 
 
 @dataclass(frozen=True, slots=True)
 class GzipBomb:
-    """Answer with JSON that is a thousand times larger than what is sent (40 MB in 40 kB)."""
+    """Respond with JSON that gzip compresses by a factor of a thousand (40 MB in 40 kB)."""
 
-    size: int = 40 * 1024**2  # bytes, unpacked
+    size: int = 40 * 1024**2  # bytes after decompression
 
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """Answer the request with these bytes and nothing else."""
+    """Respond with these bytes only."""
 
     data: bytes = b""
-    then: End = End.CLOSE
+    then: ConnectionEnd = ConnectionEnd.CLOSE
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """Answer with this body, correctly framed."""
+    """Respond with this body and a correct length."""
 
     data: bytes = b""
     content_type: str = "application/json"
@@ -205,48 +205,48 @@ class Body:
 
 
 @dataclass(frozen=True, slots=True)
-class TokenAnswer:
-    """Grant a token, with some fields of the answer changed, left out, or of a lifetime of its own inside the token."""
+class TokenResponse:
+    """Grant a token with changed or omitted fields of the response, or with another lifetime inside the token."""
 
     changes: Mapping[str, Any] = field(default_factory=dict)
     without: tuple[str, ...] = ()
-    jwt_lifetime: float | None = None  # seconds from `iat` to `exp`; None: what `expires_in` says
+    jwt_lifetime: float | None = None  # seconds from `iat` to `exp`; None: equal to `expires_in`
 
 
 @dataclass(frozen=True, slots=True)
 class Pong:
-    """Answer the ping with this value as `pong`."""
+    """Respond to the ping with this value of `pong`."""
 
     value: Any = None
 
 
 @dataclass(frozen=True, slots=True)
 class Echo:
-    """Refuse with an error message that repeats the request's headers and form: what must never be shown."""
+    """Respond with an error that repeats the headers and the form of the request, which hold secrets."""
 
     status: int = 400
 
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """Show a certificate with that fault."""
+    """Present this variant of the certificate."""
 
-    kind: CertificateKind = CertificateKind.EXPIRED
+    variant: CertificateVariant = CertificateVariant.EXPIRED
 
 
 @dataclass(frozen=True, slots=True)
 class TlsMax:
-    """Speak no newer TLS than this: 1.0, which clients of today refuse, or 1.2, with which all is well."""
+    """Support no newer TLS than this: 1.0, which current clients refuse, or 1.2, which they accept."""
 
     version: TlsVersion = TlsVersion.TLS_1_0
 
 
 @dataclass(frozen=True, slots=True)
 class ApiOpen:
-    """Answer the ping 200 whether or not there is a token, and whatever token."""
+    """Respond to the ping with 200 without checking the token."""
 
 
-Fault = (
+HostFault = (
     Status
     | Slow
     | Hang
@@ -270,7 +270,7 @@ Fault = (
     | GzipBomb
     | Raw
     | Body
-    | TokenAnswer
+    | TokenResponse
     | Pong
     | Echo
     | Certificate

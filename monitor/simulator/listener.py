@@ -1,4 +1,4 @@
-"""Sockets: a port that can refuse and come back, and a thread for each connection that it accepts."""
+"""Listening sockets: a port that can refuse connections for a while, and a thread for each accepted connection."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ import threading
 from collections.abc import Callable
 
 _BACKLOG = 128
-_MOST_CONNECTIONS = 256  # at once, per port; further ones are closed unheard
-_SILENCE = 120.0  # seconds without a byte after which a connection is given up
+_MAX_CONNECTIONS = 256  # at once, per port; further ones are closed without being read
+_IDLE_TIMEOUT = 120.0  # seconds without a byte until a connection is closed
 
 
-class Connection:
-    """One accepted connection, in plain text until `secure`. Socket errors go to the caller as OSError."""
+class AcceptedConnection:
+    """One accepted connection, in plain text until `secure`. Methods raise the OSError of the socket."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
         self._lock = threading.Lock()
         self._aborted = threading.Event()
-        sock.settimeout(_SILENCE)
+        sock.settimeout(_IDLE_TIMEOUT)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     @property
     def tls_version(self) -> str | None:
-        """As `ssl` names it; None without TLS."""
+        """Return the TLS version, as `ssl` names it; None without TLS."""
         return self._socket.version() if isinstance(self._socket, ssl.SSLSocket) else None
 
     @property
     def socket(self) -> socket.socket:
-        """The bare socket, for what must go past TLS."""
+        """Return the socket, for data that bypasses TLS."""
         return self._socket
 
     def secure(self, context: ssl.SSLContext) -> None:
-        """Let TLS begin."""
+        """Do the TLS handshake."""
         with self._lock:
             self._socket = context.wrap_socket(self._socket, server_side=True, do_handshake_on_connect=False)
             secured = self._socket
@@ -43,60 +43,60 @@ class Connection:
         secured.do_handshake()
 
     def receive(self, size: int) -> bytes:
-        """At most `size` bytes; none when the client has ended."""
+        """Return at most `size` bytes; none if the client closed the connection."""
         return self._socket.recv(size)
 
     def send(self, data: bytes) -> None:
-        """Send all of it."""
+        """Send all bytes."""
         self._socket.sendall(data)
 
     def pause(self, seconds: float) -> None:
-        """Wait. Raises ConnectionAbortedError when the simulator stops meanwhile."""
+        """Wait for so many seconds. Raises ConnectionAbortedError if the simulator stops meanwhile."""
         if self._aborted.wait(seconds) if seconds > 0 else self._aborted.is_set():
-            raise ConnectionAbortedError("the simulator stops")
+            raise ConnectionAbortedError("the simulator is stopping")
 
     def hang(self) -> None:
-        """Be silent until the client goes."""
+        """Send nothing until the client closes the connection."""
         while self.receive(65536):
             pass
 
     def reset(self) -> None:
-        """Make `close` send a RST."""
+        """Close the connection with a RST."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._socket.close()
 
     def close(self) -> None:
-        """End the connection in order: with TLS, say so first, as a well-kept server does."""
+        """Close the connection in order: with TLS, send close_notify first."""
         with self._lock, self._socket as sock:
             if isinstance(sock, ssl.SSLSocket) and sock.fileno() >= 0 and not self._aborted.is_set():
-                sock.settimeout(0)  # the notice is sent, the client's is not waited for
+                sock.settimeout(0)  # send close_notify, and do not wait for the client's
                 with contextlib.suppress(OSError, ValueError):
                     sock.unwrap()
 
     def abort(self) -> None:
-        """Wake up, from another thread, whoever waits on this connection, with an end or an error."""
+        """Wake up the thread that waits on this connection; it sees a closed connection or an error."""
         self._aborted.set()
         with self._lock, contextlib.suppress(OSError):
-            # Not SSLSocket's own method: that takes TLS away from under the thread that reads.
+            # Not the method of SSLSocket: it removes TLS while the other thread reads.
             socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
-class Listener:
-    """A port on which every connection is handled in a thread of its own."""
+class ConnectionListener:
+    """A port that handles each connection in a separate thread."""
 
-    def __init__(self, handle: Callable[[Connection], None], host: str = "127.0.0.1", port: int = 0) -> None:
-        """Bind at once (OSError goes to the caller); `start` begins to accept."""
+    def __init__(self, handle: Callable[[AcceptedConnection], None], host: str = "127.0.0.1", port: int = 0) -> None:
+        """Bind the port. Raises OSError. `start` begins to accept connections."""
         self._handle = handle
         self._lock = threading.Lock()
-        self._places = threading.BoundedSemaphore(_MOST_CONNECTIONS)
-        self._open: dict[Connection, threading.Thread] = {}
+        self._slots = threading.BoundedSemaphore(_MAX_CONNECTIONS)
+        self._open: dict[AcceptedConnection, threading.Thread] = {}
         self._acceptor: threading.Thread | None = None
         self._socket = _bound(host, port)
         self.host: str = host
         self.port: int = self._socket.getsockname()[1]
 
     def start(self) -> None:
-        """Accept from now on; without effect when it does."""
+        """Accept connections from now on; has no effect if it already does."""
         with self._lock:
             if self._acceptor is None:
                 self._socket.listen(_BACKLOG)
@@ -105,14 +105,14 @@ class Listener:
                 self._acceptor.start()
 
     def refuse(self) -> None:
-        """Refuse connections from now on, and keep the port: a socket that is bound and does not listen does that."""
+        """Refuse connections from now on, and keep the port: a bound socket that does not listen refuses them."""
         with self._lock:
             if self._acceptor is not None:
                 self._stop_accepting()
                 self._socket = _bound(self.host, self.port)
 
     def close(self) -> None:
-        """Accept no more, end every connection, and wait for their threads."""
+        """Stop accepting, end every connection, and wait for their threads."""
         with self._lock:
             self._stop_accepting()
             open_now = dict(self._open)
@@ -122,8 +122,8 @@ class Listener:
             thread.join(5)
 
     def _stop_accepting(self) -> None:
-        with contextlib.suppress(OSError):  # not listening, or (not Linux) not connected
-            self._socket.shutdown(socket.SHUT_RDWR)  # closing alone does not wake up a thread in accept()
+        with contextlib.suppress(OSError):  # it does not listen, or (outside Linux) is not connected
+            self._socket.shutdown(socket.SHUT_RDWR)  # close() alone does not wake up a thread in accept()
         self._socket.close()
         if self._acceptor is not None:
             self._acceptor.join(5)
@@ -135,25 +135,26 @@ class Listener:
                 sock, _ = listening.accept()
             except OSError:
                 return
-            if not self._places.acquire(blocking=False):
+            if not self._slots.acquire(blocking=False):
                 sock.close()
                 continue
-            connection = Connection(sock)
+            connection = AcceptedConnection(sock)
             thread = threading.Thread(
                 target=self._serve, args=(connection,), name=f"simulator-{self.port}", daemon=True
             )
             self._open[connection] = thread
             thread.start()
 
-    def _serve(self, connection: Connection) -> None:
+    def _serve(self, connection: AcceptedConnection) -> None:
         try:
-            # The client went, or the simulator stops: nobody is left to tell. (ValueError: a socket closed meanwhile.)
+            # The client closed the connection or the simulator stops: there is nothing to report.
+            # ValueError: the socket was closed meanwhile.
             with contextlib.suppress(OSError, ValueError):
                 self._handle(connection)
         finally:
             connection.close()
             del self._open[connection]
-            self._places.release()
+            self._slots.release()
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -1,4 +1,4 @@
-"""The checks of a login request: a pure function of the request, the account and the server's rules."""
+"""The checks of a login request: a function of the request, the account and the rules of the server."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from monitor.simulator import basic
-from monitor.simulator.message import Request
+from monitor.simulator import basic_auth
+from monitor.simulator.message import ReceivedRequest
 from monitor.simulator.personality import VENDOR_SENTENCE, Cause, Check, FieldNames, LoginRules
 
 _FORM = "application/x-www-form-urlencoded"
@@ -23,8 +23,8 @@ _FIELD_NAMES: Mapping[str, tuple[str, str]] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
-    """What logs in, random unless given; none of it is in the `repr`."""
+class SimulatedCredentials:
+    """Credentials that an environment accepts, by default random. The `repr` does not contain them."""
 
     client_id: str = field(default_factory=lambda: secrets.token_urlsafe(18), repr=False)
     client_secret: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
@@ -33,17 +33,17 @@ class Credentials:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class SimulatedAccount:
     """The account of an environment at the moment of a login."""
 
-    credentials: Credentials
+    credentials: SimulatedCredentials
     disabled: bool = False
     locked: bool = False
-    user_store_down: bool = False  # the server finds no user, and refuses every password as a wrong one
+    user_store_down: bool = False  # the server finds no user, and refuses every password as wrong
 
 
 class RefusedError(Exception):
-    """The login is refused. `status`, `code` and the text are for a server that has no response of its own."""
+    """The login is refused. `status`, `code` and `text` make the response of a server without a specific one."""
 
     def __init__(
         self, status: int, code: str, text: str, cause: Cause = Cause.REQUEST, *, counts: bool = False
@@ -51,24 +51,24 @@ class RefusedError(Exception):
         super().__init__(text)
         self.status, self.code, self.text = status, code, text
         self.cause = cause
-        self.counts = counts  # against the user: its password was read and found wrong
+        self.counts = counts  # the server compared the password, so the failure counts against the user
 
 
-def check_login(request: Request, account: Account, rules: LoginRules) -> None:
-    """Return if the login is to be granted; raise RefusedError otherwise, whatever bytes the request has."""
+def check_login(request: ReceivedRequest, account: SimulatedAccount, rules: LoginRules) -> None:
+    """Return if the login is granted. Raises RefusedError, and nothing else for any bytes of the request."""
     if request.method != "POST" or request.target != request.path:
-        raise RefusedError(405, "invalid_request", "a token request is a POST without a query")
+        raise RefusedError(405, "invalid_request", "a token request must be a POST without a query")
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
-        raise RefusedError(415, "invalid_request", "a token request is a form")
+        raise RefusedError(415, "invalid_request", "a token request must be a form")
     for check in rules.checks:
         _CHECKS[check](request, account, rules)
 
 
-def _check_client(request: Request, account: Account, rules: LoginRules) -> None:
+def _check_client(request: ReceivedRequest, account: SimulatedAccount, rules: LoginRules) -> None:
     wanted = account.credentials
     try:
-        client = basic.decode(request.authorization, rules.basic)
-    except basic.UndecodableError:
+        client = basic_auth.decode(request.authorization, rules.basic)
+    except basic_auth.UndecodableError:
         raise RefusedError(401, "invalid_client", VENDOR_SENTENCE, Cause.UNDECODABLE) from None
     if client and not _same(client.client_id, wanted.client_id):
         raise RefusedError(401, "invalid_client", VENDOR_SENTENCE, Cause.UNKNOWN_CLIENT)
@@ -76,11 +76,11 @@ def _check_client(request: Request, account: Account, rules: LoginRules) -> None
         raise RefusedError(401, "invalid_client", VENDOR_SENTENCE, Cause.WRONG_SECRET)
 
 
-def _check_fields(request: Request, _account: Account, rules: LoginRules) -> None:
+def _check_fields(request: ReceivedRequest, _account: SimulatedAccount, rules: LoginRules) -> None:
     _user_and_password(request, rules.field_names)
 
 
-def _check_user(request: Request, account: Account, rules: LoginRules) -> None:
+def _check_user(request: ReceivedRequest, account: SimulatedAccount, rules: LoginRules) -> None:
     user, password = _user_and_password(request, rules.field_names)
     wanted = account.credentials
     known = _same(user.encode(), wanted.username)
@@ -95,7 +95,7 @@ def _refused_user(cause: Cause, *, counts: bool) -> RefusedError:
     return RefusedError(401, "invalid_grant", VENDOR_SENTENCE, cause, counts=counts)
 
 
-_CHECKS: Mapping[Check, Callable[[Request, Account, LoginRules], None]] = MappingProxyType(
+_CHECKS: Mapping[Check, Callable[[ReceivedRequest, SimulatedAccount, LoginRules], None]] = MappingProxyType(
     {
         Check.CLIENT: _check_client,
         Check.FIELDS: _check_fields,
@@ -104,7 +104,7 @@ _CHECKS: Mapping[Check, Callable[[Request, Account, LoginRules], None]] = Mappin
 )
 
 
-def _user_and_password(request: Request, names: FieldNames) -> tuple[str, str]:
+def _user_and_password(request: ReceivedRequest, names: FieldNames) -> tuple[str, str]:
     form = _form(request)
     if form.get("grant_type") != "password":
         raise RefusedError(400, "unsupported_grant_type", "Bad Request - grant_type is not password")
@@ -114,9 +114,9 @@ def _user_and_password(request: Request, names: FieldNames) -> tuple[str, str]:
 def _in_one_case(form: Mapping[str, str], names: FieldNames) -> tuple[str, str]:
     present = [pair for pair, fields in _FIELD_NAMES.items() if not form.keys().isdisjoint(fields)]
     if len(present) > 1:
-        raise RefusedError(400, "invalid_request", "Bad Request - both pairs of field names")
+        raise RefusedError(400, "invalid_request", "Bad Request - both pairs of field names are present")
     if not present or names not in ("either", present[0]):
-        # A server that does not find the login's fields finds no such login.
+        # The server reads no login if its field names are missing.
         raise RefusedError(401, "invalid_request", VENDOR_SENTENCE, Cause.MISSING_FIELD)
     user, password = (form.get(name) for name in _FIELD_NAMES[present[0]])
     if user is None or password is None:
@@ -128,13 +128,13 @@ def _in_any_case(form: Mapping[str, str]) -> tuple[str, str]:
     values = {name: [value for key, value in form.items() if key.lower() == name] for name in _FIELD_NAMES["rfc6749"]}
     if not all(values.values()):
         raise RefusedError(401, "invalid_request", VENDOR_SENTENCE, Cause.MISSING_FIELD)
-    if any(len(found) > 1 for found in values.values()):
-        # Such a server joins the values with a comma, and the joined name is no user's, so nothing is counted.
+    if any(len(given) > 1 for given in values.values()):
+        # Such a server joins the values with a comma. No user has the joined name, so no failure is counted.
         raise RefusedError(401, "invalid_grant", VENDOR_SENTENCE, Cause.WRONG_PASSWORD)
     return values["username"][0], values["password"][0]
 
 
-def _form(request: Request) -> dict[str, str]:
+def _form(request: ReceivedRequest) -> dict[str, str]:
     try:
         pairs = urllib.parse.parse_qsl(
             request.body.decode("ascii"), keep_blank_values=True, strict_parsing=True, errors="strict"
@@ -143,7 +143,7 @@ def _form(request: Request) -> dict[str, str]:
         raise RefusedError(400, "invalid_request", "Bad Request - not a form") from None
     form = dict(pairs)
     if len(form) != len(pairs):
-        raise RefusedError(400, "invalid_request", "Bad Request - a field came twice")
+        raise RefusedError(400, "invalid_request", "Bad Request - a field is repeated")
     return form
 
 

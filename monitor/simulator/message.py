@@ -1,66 +1,74 @@
-"""HTTP/1.1 as bytes: a request is read within caps, an answer is put together."""
+"""HTTP/1.1 messages as bytes: requests are read with h11, within limits, and responses are serialized.
+
+Responses are serialized without h11, which refuses to send the malformed ones that faults consist of.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
-_MAX_HEAD = 32 * 1024
-_MAX_BODY = 64 * 1024
+import h11
+
+_MAX_HEADER_SECTION = 32 * 1024  # bytes
+_MAX_BODY = 64 * 1024  # bytes
+_RECEIVE_SIZE = 4096  # bytes
+_LOOSE_LINE = re.compile(rb"(?<!\r)\n|\n[ \t]")
 
 Receive = Callable[[int], bytes]
 
 
 class BadRequestError(Exception):
-    """What came is no request that can be answered by its content; the text says why."""
+    """The bytes received are not an acceptable request. The text gives the reason and holds no part of the request."""
 
-    def __init__(self, status: int, why: str) -> None:
-        super().__init__(why)
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
         self.status = status
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """One request. It holds secrets: it is neither printed nor kept."""
+class ReceivedRequest:
+    """One request. It holds secrets, so it is neither printed nor stored."""
 
     method: str
     target: str
     headers: Mapping[str, str]  # names in lower case
-    head: bytes = field(repr=False)
+    header_section: bytes = field(repr=False)  # with the request line, as received
     body: bytes = field(repr=False)
 
     @property
     def path(self) -> str:
-        """The target without its query."""
+        """Return the target without its query."""
         return self.target.partition("?")[0]
 
     @property
     def authorization(self) -> tuple[str, str]:
-        """The scheme in lower case and what follows it."""
+        """Return the scheme of the Authorization header, in lower case, and its credentials."""
         scheme, _, credentials = self.headers.get("authorization", "").partition(" ")
         return scheme.lower(), credentials
 
     @property
     def keeps_alive(self) -> bool:
-        """Whether the client wants to use the connection again."""
+        """Return True if the client may send another request on the connection."""
         return self.headers.get("connection", "").lower() != "close"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """One answer, before anything goes wrong with it."""
+class SimulatedResponse:
+    """One response, before a fault changes it."""
 
     status: int
     body: bytes = b""
     content_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
-    reason: str = ""  # empty: the usual one
-    endless: bool = False  # the body goes on for ever
+    reason: str = ""  # empty: the standard phrase of the status
+    endless: bool = False  # the body has no end
 
-    def head(self, *, version: str = "HTTP/1.1", **framing: str | None) -> bytes:
-        """Status line and headers; `framing` adds headers (`content_length="3"`) or leaves one out (None)."""
+    def header_section(self, *, version: str = "HTTP/1.1", **framing: str | None) -> bytes:
+        """Return the status line and the headers; `framing` adds headers (`content_length="3"`) or omits one (None)."""
         headers: dict[str, str | None] = {"Server": "tigr-simulator"}
         if self.body or self.endless:
             headers["Content-Type"] = self.content_type
@@ -72,64 +80,71 @@ class Answer:
         return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
 
 
-def json_answer(status: int, value: object, *, reason: str = "", headers: Mapping[str, str] | None = None) -> Answer:
-    """Answer with JSON; NaN and infinities come out as Python writes them."""
-    return Answer(status, json.dumps(value).encode(), headers=headers or {}, reason=reason)
+def json_response(
+    status: int, value: object, *, reason: str = "", headers: Mapping[str, str] | None = None
+) -> SimulatedResponse:
+    """Return a response with a JSON body; NaN and infinities are written as Python's `json` does."""
+    return SimulatedResponse(status, json.dumps(value).encode(), headers=headers or {}, reason=reason)
 
 
-def read_request(receive: Receive) -> Request | None:
-    """Read one request; None when the client went before it began.
+def read_request(receive: Receive) -> ReceivedRequest | None:
+    """Read one request; return None if the client closed the connection before it sent a byte.
 
-    Raises BadRequestError, and OSError as the connection does.
+    Raises BadRequestError, and the connection's OSError.
     """
-    if not (received := _head_and_more(receive)):
-        return None
-    head, _, body = bytes(received).partition(b"\r\n\r\n")
-    line, _, rest = head.decode("latin-1").partition("\r\n")
-    parts = line.split(" ")
-    if len(parts) != 3 or parts[2] != "HTTP/1.1":
-        raise BadRequestError(400, "the request line is not one of HTTP/1.1")
-    headers = _headers(rest)
-    length = headers.get("content-length", "0")
-    if "host" not in headers or "transfer-encoding" in headers or not length.isdecimal():
-        raise BadRequestError(400, "a request has a Host, and its body a Content-Length")
-    if int(length) > _MAX_BODY:
-        raise BadRequestError(413, "the request's body is too large")
-    return Request(parts[0], parts[1], headers, head, _body(receive, body, int(length)))
-
-
-def _head_and_more(receive: Receive) -> bytearray:
+    parser = h11.Connection(h11.SERVER, max_incomplete_event_size=_MAX_HEADER_SECTION)
     received = bytearray()
-    while b"\r\n\r\n" not in received:
-        if len(received) > _MAX_HEAD:
-            raise BadRequestError(431, "the request's head is too large")
-        if not (data := receive(4096)):
-            if received:
-                raise BadRequestError(400, "the request broke off")
-            break
-        received += data
-    return received
+
+    def receive_and_keep(size: int) -> bytes:
+        data = receive(size)
+        received.extend(data)
+        return data
+
+    request = _next_event(parser, receive_and_keep)
+    if not isinstance(request, h11.Request):
+        return None
+    header_section = bytes(received).partition(b"\r\n\r\n")[0]
+    if _LOOSE_LINE.search(header_section):  # h11 accepts both, and a client should send neither
+        raise BadRequestError(400, "a line of the header section is folded or ends without a carriage return")
+    headers = _headers(request)
+    body = _body(parser, receive)
+    return ReceivedRequest(request.method.decode(), request.target.decode(), headers, header_section, body)
 
 
-def _body(receive: Receive, body: bytes, length: int) -> bytes:
-    while len(body) < length:
-        if not (data := receive(length - len(body))):
-            raise BadRequestError(400, "the request broke off")
-        body += data
-    if len(body) > length:
-        raise BadRequestError(400, "more came than the request's Content-Length")
-    return body
+def _next_event(parser: h11.Connection, receive: Receive) -> object:
+    """Return the next event that is not NEED_DATA."""
+    try:
+        while (event := parser.next_event()) is h11.NEED_DATA:
+            parser.receive_data(receive(_RECEIVE_SIZE))
+    except h11.RemoteProtocolError as error:
+        # h11's own text repeats the line that it rejects, which may hold a secret.
+        too_large = error.error_status_hint == 431
+        text = "the header section is too large" if too_large else "the request is malformed or incomplete"
+        raise BadRequestError(431 if too_large else 400, text) from None
+    return event
 
 
-def _headers(lines: str) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for line in filter(None, lines.split("\r\n")):
-        name, colon, value = line.partition(":")
-        name = name.lower()
-        if not colon or not name or name != name.strip() or name in headers:
-            raise BadRequestError(400, "a header is malformed or came twice")
-        headers[name] = value.strip()
+def _headers(request: h11.Request) -> dict[str, str]:
+    """Return the headers of a request that the simulator accepts: HTTP/1.1, each header once, a body with a length."""
+    headers = {name.decode(): value.decode("latin-1") for name, value in request.headers}
+    if request.http_version != b"1.1":
+        raise BadRequestError(400, "the version of the request is not HTTP/1.1")
+    if len(headers) != len(request.headers):
+        raise BadRequestError(400, "a header is repeated")
+    if "transfer-encoding" in headers:
+        raise BadRequestError(400, "the body of a request needs a Content-Length")
+    if int(headers.get("content-length", "0")) > _MAX_BODY:
+        raise BadRequestError(413, "the body of the request is too large")
     return headers
+
+
+def _body(parser: h11.Connection, receive: Receive) -> bytes:
+    body = b""
+    while isinstance(event := _next_event(parser, receive), h11.Data):
+        body += event.data
+    if parser.trailing_data[0]:
+        raise BadRequestError(400, "the request is longer than its Content-Length")
+    return body
 
 
 def _reason(status: int) -> str:

@@ -1,9 +1,9 @@
 """Personalities: the responses of known authorization servers to a login, and of their APIs to a ping, as data.
 
 Statuses, error codes and the order of the checks were measured with the password grant on each server with its
-defaults, except `aspnet` (from its documentation) and the last three (behaviour that is only to be expected).
-Descriptions are worded like the server's where a client could read them. A login that a personality has no response
-for (another method, another content type) is refused as RFC 6749 section 5.2 says.
+defaults, except `aspnet` (from its documentation) and the last three (behaviour that servers may have). Descriptions
+resemble the server's if a client could read them. A login that a personality has no response for (another method,
+another content type) is refused with the error of RFC 6749 section 5.2.
 """
 
 from __future__ import annotations
@@ -12,21 +12,23 @@ import json
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from monitor.simulator.basic import FORM, FORM_ASCII, PERCENT_ASCII, RAW_ASCII
-from monitor.simulator.jwt import TokenDefect
-from monitor.simulator.message import Answer, json_answer
+from monitor.simulator.basic_auth import FORM, FORM_ASCII, PERCENT_ASCII, RAW_ASCII
+from monitor.simulator.message import SimulatedResponse, json_response
 from monitor.simulator.personality import VENDOR_SENTENCE, Check, LoginRules, Personality
+from monitor.simulator.tokens import TokenDefect
 
 
-def _error(status: int, code: str, description: str = "", headers: Mapping[str, str] | None = None) -> Answer:
+def _error(
+    status: int, code: str, description: str = "", headers: Mapping[str, str] | None = None
+) -> SimulatedResponse:
     """Return an error of RFC 6749 section 5.2."""
     body = {"error": code} | ({"error_description": description} if description else {})
-    return json_answer(status, body, headers=headers)
+    return json_response(status, body, headers=headers)
 
 
-def _every_defect(answer: Answer, **others: Answer) -> Mapping[TokenDefect, Answer]:
+def _every_defect(response: SimulatedResponse, **others: SimulatedResponse) -> Mapping[TokenDefect, SimulatedResponse]:
     """Return the same response to every defect of a token, except to the named ones."""
-    return MappingProxyType({defect: others.get(defect.value, answer) for defect in TokenDefect})
+    return MappingProxyType({defect: others.get(defect.value, response) for defect in TokenDefect})
 
 
 def _bearer(error: str = "", description: str = "") -> Mapping[str, str]:
@@ -42,9 +44,9 @@ SPRING_LEGACY = Personality(
     wrong_password=_error(400, "invalid_grant", "Bad credentials"),
     wrong_secret=_error(401, "unauthorized", "Bad credentials", _BASIC_CHALLENGE),
     ping=_every_defect(
-        Answer(401, headers=_bearer("invalid_token", "The token was revoked")),
-        missing=Answer(401, headers=_bearer()),
-        expired=Answer(401, headers=_bearer("invalid_token", "The token has expired")),
+        SimulatedResponse(401, headers=_bearer("invalid_token", "The token was revoked")),
+        missing=SimulatedResponse(401, headers=_bearer()),
+        expired=SimulatedResponse(401, headers=_bearer("invalid_token", "The token has expired")),
     ),
 )
 
@@ -58,17 +60,17 @@ KEYCLOAK = Personality(
 )
 
 _FASTAPI_FIELDS = [{"type": "missing", "loc": ["body", n], "msg": "Field required"} for n in ("username", "password")]
-_FASTAPI_LOGIN = json_answer(401, {"detail": "Incorrect username or password"}, headers=_bearer())
+_FASTAPI_LOGIN = json_response(401, {"detail": "Incorrect username or password"}, headers=_bearer())
 
 FASTAPI = Personality(
     name="fastapi",
-    missing_field=json_answer(422, {"detail": _FASTAPI_FIELDS}),
+    missing_field=json_response(422, {"detail": _FASTAPI_FIELDS}),
     wrong_password=_FASTAPI_LOGIN,
-    wrong_secret=_FASTAPI_LOGIN,  # never sent: it does not check the client
+    wrong_secret=_FASTAPI_LOGIN,  # never sent: the server does not check the client
     rules=LoginRules(checks=(Check.FIELDS, Check.USER)),
     ping=_every_defect(
-        json_answer(401, {"detail": "Could not validate credentials"}, headers=_bearer()),
-        missing=json_answer(401, {"detail": "Not authenticated"}, headers=_bearer()),
+        json_response(401, {"detail": "Could not validate credentials"}, headers=_bearer()),
+        missing=json_response(401, {"detail": "Not authenticated"}, headers=_bearer()),
     ),
 )
 
@@ -95,7 +97,7 @@ AUTHLIB = Personality(
     missing_field=_error(400, "invalid_request", "Missing 'username' in request."),
     wrong_password=_error(400, "invalid_request", "Invalid 'username' or 'password' in request."),
     wrong_secret=_error(401, "invalid_client", "", _BASIC_CHALLENGE),
-    undecodable=Answer(500, b"<!doctype html>\n<title>500 Internal Server Error</title>\n", "text/html"),
+    undecodable=SimulatedResponse(500, b"<!doctype html>\n<title>500 Internal Server Error</title>\n", "text/html"),
     rules=LoginRules(basic=PERCENT_ASCII),
 )
 
@@ -105,7 +107,7 @@ DJANGO_OAUTH_TOOLKIT = Personality(
     wrong_password=_error(400, "invalid_grant", "Invalid credentials given."),
     wrong_secret=_error(401, "invalid_client", "", {"WWW-Authenticate": 'Bearer error="invalid_client"'}),
     rules=LoginRules(checks=(Check.FIELDS, Check.CLIENT, Check.USER), basic=FORM),
-    ping=_every_defect(Answer(403)),
+    ping=_every_defect(SimulatedResponse(403)),
 )
 
 GO_OAUTH2 = Personality(
@@ -135,37 +137,39 @@ FOSITE = Personality(
 )
 
 
-def _vendor_page(name: str, refusal: Answer) -> Personality:
+def _vendor_page(name: str, refusal: SimulatedResponse) -> Personality:
     """Return the vendor's page, taken literally, with this one response to every wrong credential."""
     rules = LoginRules(field_names="documented")
     return Personality(name, missing_field=refusal, wrong_password=refusal, wrong_secret=refusal, rules=rules)
 
 
-# The page does not say in which part of the response its sentence stands: one variant for each.
-VENDOR_PAGE = _vendor_page("vendor-page", Answer(401, VENDOR_SENTENCE.encode(), "text/plain"))
-VENDOR_PAGE_JSON = _vendor_page("vendor-page-json", json_answer(401, {"message": VENDOR_SENTENCE}))
-VENDOR_PAGE_REASON = _vendor_page("vendor-page-reason", Answer(401, reason=VENDOR_SENTENCE))
+# The page does not state which part of the response has its sentence, so each part has a variant.
+VENDOR_PAGE = _vendor_page("vendor-page", SimulatedResponse(401, VENDOR_SENTENCE.encode(), "text/plain"))
+VENDOR_PAGE_JSON = _vendor_page("vendor-page-json", json_response(401, {"message": VENDOR_SENTENCE}))
+VENDOR_PAGE_REASON = _vendor_page("vendor-page-reason", SimulatedResponse(401, reason=VENDOR_SENTENCE))
 
 _ASPNET_GRANT = _error(400, "invalid_grant", "The user name or password is incorrect.")
 _ASPNET_PROBLEM = json.dumps({"title": "Unauthorized", "status": 401, "detail": "The access token is not valid."})
 
 ASPNET = Personality(
     name="aspnet",
-    missing_field=_ASPNET_GRANT,  # a missing field is read as an empty one
+    missing_field=_ASPNET_GRANT,  # the server reads a missing field as an empty one
     wrong_password=_ASPNET_GRANT,
     wrong_secret=_error(400, "invalid_client"),
     rules=LoginRules(field_names="any_case"),
-    ping=_every_defect(Answer(401, _ASPNET_PROBLEM.encode(), "application/problem+json", _bearer())),  # RFC 9457
+    ping=_every_defect(
+        SimulatedResponse(401, _ASPNET_PROBLEM.encode(), "application/problem+json", _bearer())
+    ),  # RFC 9457
 )
 
 MISSING_FIELD_500 = Personality(
     name="missing-field-500",
-    missing_field=Answer(500, b"Internal Server Error", "text/plain"),
+    missing_field=SimulatedResponse(500, b"Internal Server Error", "text/plain"),
     wrong_password=_error(400, "invalid_grant"),
     wrong_secret=_error(401, "invalid_client"),
 )
 
-_UNAUTHORIZED = json_answer(401, {"message": "Unauthorized"}, headers=_BASIC_CHALLENGE)
+_UNAUTHORIZED = json_response(401, {"message": "Unauthorized"}, headers=_BASIC_CHALLENGE)
 
 SAME_401 = Personality(
     name="same-401",
@@ -177,10 +181,10 @@ SAME_401 = Personality(
 
 DOCUMENTED_OR_403 = Personality(
     name="documented-or-403",
-    missing_field=json_answer(403, {"message": "Forbidden"}),
-    wrong_password=json_answer(401, {"message": VENDOR_SENTENCE}),
+    missing_field=json_response(403, {"message": "Forbidden"}),
+    wrong_password=json_response(401, {"message": VENDOR_SENTENCE}),
     wrong_secret=_error(401, "invalid_client"),
-    other=json_answer(403, {"message": "Forbidden"}),
+    other=json_response(403, {"message": "Forbidden"}),
     rules=LoginRules(field_names="documented"),
 )
 
@@ -195,7 +199,7 @@ PERSONALITIES: Mapping[str, Personality] = MappingProxyType({
 
 
 def personality_named(name: str) -> Personality:
-    """Return the personality of this name; raises ValueError that lists the names."""
+    """Return the personality of this name. Raises ValueError with a list of the names."""
     if name not in PERSONALITIES:
-        raise ValueError(f"no personality is named {name!r}; the names are {', '.join(PERSONALITIES)}")
+        raise ValueError(f"unknown personality {name!r}; the names are {', '.join(PERSONALITIES)}")
     return PERSONALITIES[name]

@@ -1,4 +1,4 @@
-"""The simulator as a whole: environments with two hosts each, a certificate authority, and one request log."""
+"""The simulator: environments with two hosts each, a certificate authority, and one request log."""
 
 from __future__ import annotations
 
@@ -12,45 +12,45 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self
 
-from monitor.simulator.faults import CertificateKind
-from monitor.simulator.log import Host, RequestLog
+from monitor.simulator.faults import CertificateVariant
+from monitor.simulator.host import SimulatedHost
 from monitor.simulator.registry import API_PATH, TOKEN_PATH, Registry
-from monitor.simulator.server import Server
+from monitor.simulator.request_log import Host, RequestLog
 
 if TYPE_CHECKING:
     from monitor.simulator.certificates import CertificateStore
 
-_BUILT_IN = ("prod", "uat")  # what the monitor watches unless told otherwise
+_BUILT_IN = ("prod", "uat")  # the environments that the monitor monitors by default
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Seconds until an answer begins: log-normal around a median, as a server's usually are."""
+    """The latency of responses: log-normal with these medians in seconds, like the latency of most servers."""
 
     token: float = 0.02
     ping: float = 0.01
     spread: float = 0.3  # standard deviation of the logarithm; 0: exactly the median
 
     def draw(self, host: Host) -> float:
-        """How long it takes this time."""
+        """Return a random latency in seconds."""
         median = self.token if host is Host.TOKEN else self.ping
         return median * random.lognormvariate(0, self.spread) if self.spread else median
 
 
-class Environment(Registry):
-    """One environment: what the monitor needs to know about it, and everything that can be done to it."""
+class SimulatedEnvironment(Registry):
+    """One environment with its two hosts: its addresses, its settings for a monitor, and its fault switches."""
 
     def __init__(self, name: str, log: RequestLog, certificates: CertificateStore | None, *, ipv6: bool) -> None:
-        """Bind both hosts (OSError goes to the caller)."""
+        """Bind the ports of both hosts. Raises OSError."""
         super().__init__()
         self.name = name
-        self.latency: Latency | float = Latency()  # a number: exactly so many seconds, for both hosts
+        self.latency: Latency | float = Latency()  # a number: exact seconds, for both hosts
         self._scheme = "https" if certificates else "http"
-        self._servers: dict[Host, Server] = {}
+        self._servers: dict[Host, SimulatedHost] = {}
         try:
             for host in Host:
                 latency = functools.partial(self._draw_latency, host)
-                self._servers[host] = Server(name, host, self, log, certificates, latency, ipv6=ipv6)
+                self._servers[host] = SimulatedHost(name, host, self, log, certificates, latency, ipv6=ipv6)
         except OSError:
             self.close()
             raise
@@ -59,16 +59,16 @@ class Environment(Registry):
 
     @property
     def token_url(self) -> str:
-        """Where to log in."""
+        """Return the URL of the token endpoint."""
         return f"{self._scheme}://localhost:{self._servers[Host.TOKEN].port}{TOKEN_PATH}"
 
     @property
     def api_url(self) -> str:
-        """The Client API's base URL."""
+        """Return the base URL of the Client API."""
         return f"{self._scheme}://localhost:{self._servers[Host.API].port}{API_PATH}"
 
     def secrets(self) -> dict[str, str]:
-        """The settings that are secret, named as variables of the environment; as files, in lower case."""
+        """Return the secret settings by environment variable. Names of secret files are the same in lower case."""
         credentials = self.credentials
         return self._named(
             CLIENT_ID=credentials.client_id,
@@ -78,20 +78,20 @@ class Environment(Registry):
         )
 
     def urls(self) -> dict[str, str]:
-        """The settings that say where this environment is."""
+        """Return the URL settings by environment variable."""
         return self._named(TOKEN_URL=self.token_url, API_URL=self.api_url)
 
     def settings(self) -> dict[str, str]:
-        """All that lets the monitor watch this environment, as variables of its process environment."""
+        """Return all settings of this environment by environment variable."""
         return self.urls() | self.secrets()
 
     def start(self) -> None:
-        """Accept connections."""
+        """Accept connections on both hosts."""
         for server in self._servers.values():
             server.start()
 
     def close(self) -> None:
-        """End everything and wait for it."""
+        """End every connection of both hosts and wait for their threads."""
         for server in self._servers.values():
             server.close()
 
@@ -103,23 +103,23 @@ class Environment(Registry):
 
 
 class Simulator:
-    """A TIGR on this machine, from `with` until its end.
+    """A simulated TIGR on this machine, which runs inside a `with` block.
 
-    Each environment is two hosts, `https://localhost:PORT/oauth/token` and `https://localhost:PORT/ClientAPI`, on
-    127.0.0.1 (and the same ports of ::1, if wanted), with certificates of an authority of its own (`ca_file`). Without
-    TLS it is plain HTTP: for what has nothing to do with TLS and wants to be quick.
+    Each environment has two hosts, `https://localhost:PORT/oauth/token` and `https://localhost:PORT/ClientAPI`, on
+    127.0.0.1 (with `ipv6` also on the same ports of ::1). Their certificates come from the authority in `ca_file`.
+    Without `tls` they use plain HTTP, which is faster for tests of other subjects.
     """
 
     def __init__(self, names: Sequence[str] = _BUILT_IN, *, tls: bool = True, ipv6: bool = False) -> None:
         self.log = RequestLog()
-        self.environments: Mapping[str, Environment] = MappingProxyType({})
+        self.environments: Mapping[str, SimulatedEnvironment] = MappingProxyType({})
         self._names = tuple(names)
         self._tls = tls
         self._ipv6 = ipv6
         self._resources = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        # Here, because only this needs `cryptography`: who misses it (the extra `demo`) can be told so.
+        # Imported here: the command `demo` imports this module before it reports a missing extra.
         from monitor.simulator.certificates import CertificateStore
 
         with contextlib.ExitStack() as resources:
@@ -128,7 +128,7 @@ class Simulator:
             certificates = self._certificates if self._tls else None
             environments = {}
             for name in self._names:
-                environments[name] = Environment(name, self.log, certificates, ipv6=self._ipv6)
+                environments[name] = SimulatedEnvironment(name, self.log, certificates, ipv6=self._ipv6)
                 resources.callback(environments[name].close)
             self.environments = MappingProxyType(environments)
             for environment in environments.values():
@@ -137,29 +137,29 @@ class Simulator:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._resources.close()
 
     @property
     def ca_file(self) -> Path:
-        """The authority's certificate (PEM); it is gone when the simulator ends."""
+        """Return the path of the CA certificate (PEM), which is deleted when the simulator ends."""
         return self._certificates.ca_file
 
-    def certificate_expiry(self, kind: CertificateKind = CertificateKind.GOOD) -> float:
-        """When the certificate that hosts show, or would show with that fault, expires; in Unix seconds."""
-        return self._certificates.not_after[kind]
+    def certificate_expiry(self, variant: CertificateVariant = CertificateVariant.GOOD) -> float:
+        """Return the expiry of a certificate in Unix seconds, by default of the valid one."""
+        return self._certificates.not_after[variant]
 
-    def environment(self, name: str) -> Environment:
-        """The environment of that name; raises KeyError."""
+    def environment(self, name: str) -> SimulatedEnvironment:
+        """Return the environment of this name. Raises KeyError."""
         return self.environments[name]
 
     def settings(self) -> dict[str, str]:
-        """All that lets the monitor watch these environments and no other, as variables of its process environment."""
+        """Return the settings of a monitor of these environments and no other, by environment variable."""
         return self.public_settings() | {k: v for e in self.environments.values() for k, v in e.secrets().items()}
 
     def public_settings(self) -> dict[str, str]:
-        """Those of them that are not secret."""
+        """Return the settings that are not secret."""
         absent = [name for name in _BUILT_IN if name not in self.environments]
         settings = {f"TIGR_ENVIRONMENTS__{name.upper()}__ENABLED": "false" for name in absent}
         settings |= {k: v for e in self.environments.values() for k, v in e.urls().items()}

@@ -14,8 +14,8 @@ from monitor.config.settings import load
 from monitor.monitoring.negotiation import LoginRecord
 from monitor.monitoring.state import LoginKey, State
 from monitor.simulator import Simulator
-from monitor.simulator.faults import ApiOpen, Echo, Refuse, Slow, Status, TokenAnswer
-from monitor.simulator.message import Answer
+from monitor.simulator.faults import ApiOpen, Echo, Refuse, Slow, Status, TokenResponse
+from monitor.simulator.message import SimulatedResponse
 from monitor.simulator.personalities import VENDOR_PAGE
 from tests.support.canaries import CANARIES, leaks, simulator_with_canaries, values
 from tests.support.process import Monitor, run
@@ -104,7 +104,7 @@ def test_both_requests_of_a_first_contact_are_reported(simulator: Simulator) -> 
 def test_the_more_specific_refusal_is_decisive(simulator: Simulator) -> None:
     """The vendor's sentence to `Username` decides if the server does not know `username`; both texts are reported."""
     prod = simulator.environment("prod")
-    prod.personality = replace(VENDOR_PAGE, missing_field=Answer(400, b"no such field", "text/plain"))
+    prod.personality = replace(VENDOR_PAGE, missing_field=SimulatedResponse(400, b"no such field", "text/plain"))
     prod.change_password()
     wrong = {"TIGR_ENVIRONMENTS__PROD__PASSWORD": CANARIES.password}
     first, second, ping = check_json(simulator, "prod", status=1, **wrong)
@@ -187,7 +187,7 @@ def test_logins_without_a_response_are_not_reported_as_rejected(simulator: Simul
 
 def test_a_deviation_from_the_documentation_is_a_warning(simulator: Simulator) -> None:
     """A token response without its documented scope is a success with a warning."""
-    simulator.environment("prod").token_faults.set(TokenAnswer(without=("scope",)))
+    simulator.environment("prod").token_faults.set(TokenResponse(without=("scope",)))
     ended = run(["check", "prod"], simulator.settings())
     assert ended.returncode == 0
     assert "Warning: scope is not 'access'" in ended.stdout

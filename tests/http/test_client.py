@@ -19,9 +19,9 @@ from monitor.http.client import ANSWER_LIMIT, Exchange, Fault, Request, Wire
 from monitor.http.happy_eyeballs import Race
 from monitor.http.tls import verifying_context
 from monitor.model import Phase
-from monitor.simulator import CertificateKind, Host, Simulator
+from monitor.simulator import CertificateVariant, Host, Simulator
 from monitor.simulator.faults import Certificate, Hang, TlsMax, TlsVersion
-from tests.simulator.proxy import Proxy
+from tests.simulator.proxy import TunnelProxy
 from tests.support.raw_server import RawServer, resetting_port
 from tests.support.raw_server import http_response as answer
 
@@ -93,7 +93,7 @@ def test_a_phase_that_was_not_reached_is_not_there(wire: Wire, simulator: Simula
 def test_a_host_may_be_an_address(wire: Wire, simulator: Simulator) -> None:
     """Also one of version 6, in its brackets, and through a proxy."""
     url = simulator.environment("prod").api_url
-    with Proxy() as proxy:
+    with TunnelProxy() as proxy:
         for host in ("127.0.0.1", "[::1]"):
             literal = url.replace("localhost", host)
             assert wire.exchange(ping(literal)).status == 404
@@ -306,9 +306,9 @@ def test_a_connection_that_is_reset_as_tls_begins_is_tls() -> None:
     assert (told.fault, told.last_phase, told.certificate_expiry) == (Fault.TLS, Phase.TLS, None)
 
 
-@pytest.mark.parametrize("kind", [CertificateKind.EXPIRED, CertificateKind.SELF_SIGNED])
+@pytest.mark.parametrize("kind", [CertificateVariant.EXPIRED, CertificateVariant.SELF_SIGNED])
 def test_the_end_of_a_certificate_that_fails_is_seen_on_a_second_look(
-    wire: Wire, simulator: Simulator, kind: CertificateKind
+    wire: Wire, simulator: Simulator, kind: CertificateVariant
 ) -> None:
     """Which believes nothing and sends nothing."""
     environment = simulator.environment("prod")

@@ -21,13 +21,14 @@ from monitor.http.client import ConnectionCheck, Fault, Wire
 from monitor.http.resolver import Resolver
 from monitor.http.tls import verifying_context
 from monitor.model import Phase
-from monitor.simulator import CertificateKind, Host, Simulator
+from monitor.simulator import CertificateVariant, Host, Simulator
 from monitor.simulator.certificates import CertificateStore
 from monitor.simulator.faults import (
     Certificate,
     Drip,
     Hang,
     HangAfterHandshake,
+    HostFault,
     Moment,
     NotTls,
     Refuse,
@@ -36,8 +37,7 @@ from monitor.simulator.faults import (
     TlsMax,
     TlsVersion,
 )
-from monitor.simulator.faults import Fault as HostFault
-from tests.simulator.proxy import Proxy, SilentAddress
+from tests.simulator.proxy import SilentAddress, TunnelProxy
 from tests.support.connection_recorder import ConnectionRecorder, End
 from tests.support.raw_server import resetting_port
 
@@ -139,7 +139,7 @@ def test_a_plain_http_url_is_connected_to_and_left_without_a_reset(wire: Wire, g
 
 def test_a_certificate_that_fails_verification_ends_without_a_reset(certificates: CertificateStore) -> None:
     """The server reads the alert of the verification, then FIN: the rest of its handshake was read."""
-    with ConnectionRecorder(certificates.context(CertificateKind.EXPIRED)) as server:
+    with ConnectionRecorder(certificates.context(CertificateVariant.EXPIRED)) as server:
         checked = check(trusting(certificates.ca_file), server.url)
         recorded = server.next()
     assert failure(checked) == (Fault.CERTIFICATE, Phase.TLS)
@@ -169,7 +169,7 @@ def test_the_recorder_notices_a_client_without_close_notify(certificates: Certif
         (Reset(Moment.HANDSHAKE), (Fault.TLS, Phase.TLS)),
         (NotTls(), (Fault.TLS, Phase.TLS)),
         (TlsMax(TlsVersion.TLS_1_0), (Fault.TLS, Phase.TLS)),
-        *((Certificate(kind), (Fault.CERTIFICATE, Phase.TLS)) for kind in CertificateKind if kind != "good"),
+        *((Certificate(kind), (Fault.CERTIFICATE, Phase.TLS)) for kind in CertificateVariant if kind != "good"),
     ],
 )
 def test_a_failure_has_its_fault_and_phase(
@@ -268,7 +268,7 @@ def test_a_lookup_ends_at_the_deadline() -> None:
 
 def test_a_proxy_gets_one_connect(certificates: CertificateStore) -> None:
     """The handshake goes through one tunnel, and ends there as it does without a proxy."""
-    with Proxy() as proxy, ConnectionRecorder(certificates.context()) as server:
+    with TunnelProxy() as proxy, ConnectionRecorder(certificates.context()) as server:
         checked = check(trusting(certificates.ca_file), server.url, proxy=proxy_at(proxy.port))
         recorded = server.next()
         assert [(tunnel.method, tunnel.target) for tunnel in proxy.log] == [("CONNECT", f"localhost:{server.port}")]
@@ -280,7 +280,7 @@ def test_a_proxy_gets_one_connect(certificates: CertificateStore) -> None:
 @pytest.mark.parametrize("status", [403, 407, 503])
 def test_a_proxy_that_refuses_is_a_proxy_fault(wire: Wire, status: int) -> None:
     """The status of the proxy is in the detail."""
-    with Proxy(refuse=status) as proxy:
+    with TunnelProxy(refuse=status) as proxy:
         checked = check(wire, "https://token.test", proxy=proxy_at(proxy.port))
     assert failure(checked) == (Fault.PROXY, Phase.CONNECT)
     assert str(status) in checked.fault_detail
@@ -288,7 +288,7 @@ def test_a_proxy_that_refuses_is_a_proxy_fault(wire: Wire, status: int) -> None:
 
 def test_a_silent_proxy_is_a_timeout(wire: Wire) -> None:
     """A proxy that does not respond to CONNECT is a timeout in the phase of the connection."""
-    with Proxy(silent=True) as proxy:
+    with TunnelProxy(silent=True) as proxy:
         checked = check(wire, "https://token.test", SHORT, proxy_at(proxy.port))
     assert failure(checked) == (Fault.TIMEOUT, Phase.CONNECT)
 

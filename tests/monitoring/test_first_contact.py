@@ -7,7 +7,7 @@ import math
 import pytest
 
 from monitor.model import Endpoint, FieldNames
-from monitor.simulator.message import Answer, json_answer
+from monitor.simulator.message import SimulatedResponse, json_response
 from monitor.simulator.personalities import KEYCLOAK, PERSONALITIES
 from monitor.simulator.personality import VENDOR_SENTENCE, LoginRules, Personality
 from tests.support.virtual_server import MINUTE, Loss, VirtualServerHarness
@@ -29,25 +29,27 @@ RECOVERING = [server for server in PERSONALITIES.values() if server not in EQUAL
 # Not a known server: one that takes the documented names only, and refuses the others with another response.
 UNEQUAL_REFUSALS = Personality(
     name="unequal-refusals",
-    missing_field=json_answer(400, {"error": "invalid_request"}),
-    wrong_password=json_answer(401, {"message": VENDOR_SENTENCE}),
-    wrong_secret=json_answer(401, {"error": "invalid_client"}),
+    missing_field=json_response(400, {"error": "invalid_request"}),
+    wrong_password=json_response(401, {"message": VENDOR_SENTENCE}),
+    wrong_secret=json_response(401, {"error": "invalid_client"}),
     rules=LoginRules(field_names="documented"),
 )
 FAILURES = {
     "dropped": Loss.DROPPED,
     "timeout": Loss.TIMED_OUT,
     "no-connection": Loss.NO_CONNECTION,
-    "429": json_answer(429, {"message": "Too Many Requests"}),
-    "403": json_answer(403, {"message": "Forbidden"}),
-    "500": Answer(500),
-    "503": json_answer(503, {"message": "Service Unavailable"}, headers={"Retry-After": "60"}),
+    "429": json_response(429, {"message": "Too Many Requests"}),
+    "403": json_response(403, {"message": "Forbidden"}),
+    "500": SimulatedResponse(500),
+    "503": json_response(503, {"message": "Service Unavailable"}, headers={"Retry-After": "60"}),
 }
 
 
 @refuses_documented_names
 @pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES)
-def test_a_failed_second_request_delays_the_first_grant_by_minutes(server: Personality, failure: Loss | Answer) -> None:
+def test_a_failed_second_request_delays_the_first_grant_by_minutes(
+    server: Personality, failure: Loss | SimulatedResponse
+) -> None:
     """Right credentials are logged in within ten minutes, and are not reported as rejected."""
     harness = VirtualServerHarness(server)
     harness.wire.login_overrides = [None, failure]

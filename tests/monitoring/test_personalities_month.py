@@ -11,7 +11,7 @@ import pytest
 from monitor.config.settings import EnvironmentCredentials
 from monitor.model import Endpoint
 from monitor.monitoring import state
-from monitor.simulator.message import Answer
+from monitor.simulator.message import SimulatedResponse
 from monitor.simulator.personalities import MISSING_FIELD_500, PERSONALITIES
 from monitor.simulator.personality import Check, Personality
 from tests.support.virtual_server import MINUTE, WRONG_PASSWORD, WRONG_SECRET, VirtualServerHarness
@@ -132,7 +132,7 @@ def contact(
     return harness
 
 
-def assert_rejected(harness: VirtualServerHarness, refusal: Answer) -> None:
+def assert_rejected(harness: VirtualServerHarness, refusal: SimulatedResponse) -> None:
     """Assert that the newest decisive Result reports the rejection with the server's own message."""
     newest = harness.login_runs()[-1]
     assert newest.credentials_rejected
@@ -149,7 +149,7 @@ def assert_stopped(harness: VirtualServerHarness) -> None:
     assert not harness.registry.locked
 
 
-def own_message(refusal: Answer) -> str:
+def own_message(refusal: SimulatedResponse) -> str:
     """Return the text of a refusal that its server wrote for a reader."""
     if not refusal.body:
         return refusal.reason

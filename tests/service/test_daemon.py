@@ -13,7 +13,7 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from monitor.simulator import CertificateKind, Simulator
+from monitor.simulator import CertificateVariant, Simulator
 from monitor.simulator.faults import ApiOpen, Certificate, HangAfterHandshake, Refuse, Status
 from tests.support.canaries import CANARIES, leaks, simulator_with_canaries, values
 from tests.support.process import Monitor, command, run, wait_for
@@ -257,8 +257,8 @@ def test_an_outage_of_the_login_does_not_hide_the_api(simulator: Simulator, tmp_
 
 def test_the_expiry_of_an_expired_certificate_is_exported(simulator: Simulator, tmp_path: Path) -> None:
     """The handshake fails because of it."""
-    simulator.environment("prod").api_faults.set(Certificate(CertificateKind.EXPIRED))
-    expiry = simulator.certificate_expiry(CertificateKind.EXPIRED)
+    simulator.environment("prod").api_faults.set(Certificate(CertificateVariant.EXPIRED))
+    expiry = simulator.certificate_expiry(CertificateVariant.EXPIRED)
     with Monitor(simulator.settings() | FAST, tmp_path) as monitor:
         monitor.wait_for(expiry, "tigr_certificate_expiry_timestamp_seconds", **PROD_PING)
         assert monitor.value("tigr_failure", reason="certificate", **PROD_PING) == 1

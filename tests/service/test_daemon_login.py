@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from monitor.simulator import CertificateKind, Simulator
-from monitor.simulator.faults import Certificate, Fault, Hang, Moment, Refuse, Reset, Slow, Status
+from monitor.simulator import CertificateVariant, Simulator
+from monitor.simulator.faults import Certificate, Hang, HostFault, Moment, Refuse, Reset, Slow, Status
 from tests.service.test_daemon import FAST, PROD_PING, PROD_TOKEN
 from tests.support.canaries import CANARIES, simulator_with_canaries
 from tests.support.process import Monitor, clean, status, wait_for
@@ -113,10 +113,12 @@ def test_a_loop_of_restarts_before_a_slow_refusal_sends_the_password_twice(
         (Refuse(), "connect"),
         (Reset(Moment.HANDSHAKE), "tls"),
         (Hang(), "timeout"),
-        (Certificate(CertificateKind.EXPIRED), "certificate"),
+        (Certificate(CertificateVariant.EXPIRED), "certificate"),
     ],
 )
-def test_a_dead_token_host_fails_a_login_soon(fault: Fault, reason: str, simulator: Simulator, tmp_path: Path) -> None:
+def test_a_dead_token_host_fails_a_login_soon(
+    fault: HostFault, reason: str, simulator: Simulator, tmp_path: Path
+) -> None:
     """The connection check detects it, and a login has the reason, although the next one was due in an hour."""
     settings = simulator.settings() | FAST | ONE | {"TIGR_AUTH_INTERVAL": "1h"}
     with Monitor(settings, tmp_path) as monitor:
@@ -144,7 +146,7 @@ def test_the_check_of_the_token_host_can_be_turned_off(simulator: Simulator, tmp
 def test_signals_during_the_start_do_not_end_the_process(simulator: Simulator) -> None:
     """SIGHUP and SIGUSR1 that come before the state has been read are kept for later."""
     script = (
-        "import os, signal, sys; from monitor import cli, daemon; "
+        "import os, signal, sys; from monitor import cli; from monitor.service import daemon; "
         "kill = lambda number: os.kill(os.getpid(), number); "
         "daemon._state = lambda _: (kill(signal.SIGHUP), kill(signal.SIGUSR1), sys.exit(7)); cli.main(['run'])"
     )

@@ -1,4 +1,4 @@
-"""A simulator that answers at once, and a client for its `prod`."""
+"""Fixtures: a simulator without latency, and clients of its `prod`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import pytest
 
 from monitor.simulator import Simulator
-from tests.simulator.client import Client
+from tests.simulator.client import SimulatorClient
 
 
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
-    """Both environments, over TLS, without latency."""
+    """Yield a simulator of both environments, over TLS, without latency."""
     with Simulator() as running:
         for environment in running.environments.values():
             environment.latency = 0.0
@@ -20,14 +20,14 @@ def simulator() -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def client(simulator: Simulator) -> Client:
-    """A client of `prod`."""
-    return Client(simulator.environment("prod"), simulator.ca_file)
+def client(simulator: Simulator) -> SimulatorClient:
+    """Return a client of `prod`."""
+    return SimulatorClient(simulator.environment("prod"), simulator.ca_file)
 
 
 @pytest.fixture
-def plain_client() -> Iterator[Client]:
-    """A client of a single environment without TLS and latency: for the content of responses."""
+def plain_client() -> Iterator[SimulatorClient]:
+    """Yield a client of a single environment without TLS and latency."""
     with Simulator(["prod"], tls=False) as running:
         running.environment("prod").latency = 0.0
-        yield Client(running.environment("prod"))
+        yield SimulatorClient(running.environment("prod"))

@@ -1,4 +1,4 @@
-"""An HTTP proxy that tunnels (CONNECT), and an address that is silent: peers for the tests of the network code."""
+"""An HTTP proxy that tunnels (CONNECT), and an address that completes no connection, for tests of the network code."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from monitor.simulator.listener import Connection, Listener
-from monitor.simulator.message import Answer, BadRequestError, Request, read_request
+from monitor.simulator.listener import AcceptedConnection, ConnectionListener
+from monitor.simulator.message import BadRequestError, ReceivedRequest, SimulatedResponse, read_request
 
-_TUNNEL_STANDS = b"HTTP/1.1 200 Connection established\r\n\r\n"
+_TUNNEL_ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Tunnel:
-    """One request that the proxy had."""
+    """One request that the proxy received."""
 
     method: str
     target: str  # host:port
-    authorized: bool  # it carried the authorization that the proxy wants (True when it wants none)
+    authorized: bool  # it had the required authorization; True if the proxy requires none
     user_agent: str
     status: int
 
 
-class Proxy:
-    """A tunnelling proxy on 127.0.0.1, from `with` until its end.
+class TunnelProxy:
+    """A tunnelling proxy on 127.0.0.1, which runs inside a `with` block.
 
-    `authorization` is the whole value of the Proxy-Authorization header that it insists on (407 without it); `refuse`
-    is a status with which it refuses every tunnel; `silent` lets it read the request and say nothing.
+    `authorization` is the required value of the Proxy-Authorization header (407 without it); `refuse` is a status that
+    refuses every tunnel; with `silent` the proxy reads the request and sends nothing.
     """
 
     def __init__(self, authorization: str | None = None, refuse: int | None = None, *, silent: bool = False) -> None:
@@ -39,38 +39,38 @@ class Proxy:
         self._silent = silent
         self._lock = threading.Lock()
         self._log: list[Tunnel] = []
-        self._listener = Listener(self._handle)
+        self._listener = ConnectionListener(self._handle)
 
     def __enter__(self) -> Self:
         self._listener.start()
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._listener.close()
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """Return the port of the proxy."""
         return self._listener.port
 
     @property
     def url(self) -> str:
-        """What to configure."""
+        """Return the URL of the proxy."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def log(self) -> list[Tunnel]:
-        """Every request so far."""
+        """Return the received requests."""
         with self._lock:
             return list(self._log)
 
-    def _handle(self, connection: Connection) -> None:
+    def _handle(self, connection: AcceptedConnection) -> None:
         try:
             request = read_request(connection.receive)
         except BadRequestError as bad:
-            connection.send(Answer(bad.status).head(connection="close"))
+            connection.send(SimulatedResponse(bad.status).header_section(connection="close"))
             return
         if request is None:
             return
@@ -85,22 +85,22 @@ class Proxy:
             self._tunnel(connection, request.target)
         else:
             headers = {"Proxy-Authenticate": 'Basic realm="proxy"'} if status == 407 else {}
-            answer = Answer(status, b"the proxy says no\n", "text/plain", headers)
-            connection.send(answer.head() + answer.body)
+            response = SimulatedResponse(status, b"refused by the proxy\n", "text/plain", headers)
+            connection.send(response.header_section() + response.body)
 
-    def _status(self, request: Request, *, authorized: bool) -> int:
+    def _status(self, request: ReceivedRequest, *, authorized: bool) -> int:
         if not authorized:
             return 407
         return 405 if request.method != "CONNECT" else self._refuse or 200
 
-    def _tunnel(self, connection: Connection, target: str) -> None:
+    def _tunnel(self, connection: AcceptedConnection, target: str) -> None:
         host, _, port = target.rpartition(":")
         try:
             upstream = socket.create_connection((host.strip("[]"), int(port)), timeout=5)
         except OSError:
-            connection.send(Answer(502).head())
+            connection.send(SimulatedResponse(502).header_section())
             return
-        connection.send(_TUNNEL_STANDS)
+        connection.send(_TUNNEL_ESTABLISHED)
         with upstream:
             upstream.settimeout(60)
             back = threading.Thread(target=_pump, args=(upstream, connection.socket), daemon=True)
@@ -110,7 +110,7 @@ class Proxy:
 
 
 def _pump(source: socket.socket, sink: socket.socket) -> None:
-    """Carry bytes until the source ends, then tell the sink."""
+    """Copy bytes until the source ends, then shut down the sink."""
     with contextlib.suppress(OSError):
         while data := source.recv(65536):
             sink.sendall(data)
@@ -119,9 +119,9 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
 
 
 class SilentAddress:
-    """An address where a connection never comes to stand: not even refused (Linux: its queue is full).
+    """An address at which connections are neither accepted nor refused (on Linux, because its queue is full).
 
-    On Linux every address of 127.0.0.0/8 is there, so that a name can have a silent address and a good one on one port.
+    Linux has every address of 127.0.0.0/8, so a name can have a silent and a working address on the same port.
     """
 
     def __init__(self, host: str = "127.0.0.2", port: int = 0) -> None:
@@ -133,7 +133,7 @@ class SilentAddress:
         self.port: int = self._socket.getsockname()[1]
 
     def __enter__(self) -> Self:
-        for _ in range(2):  # one more than the backlog: further ones get no answer
+        for _ in range(2):  # one more than the backlog: the kernel ignores further ones
             filler = socket.socket(self._socket.family)
             filler.settimeout(0)
             filler.connect_ex((self.host, self.port))
@@ -141,7 +141,7 @@ class SilentAddress:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for sock in (*self._fillers, self._socket):
             sock.close()

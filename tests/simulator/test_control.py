@@ -1,4 +1,4 @@
-"""The simulator by hand: every fault has a name, commands change what runs, and what is not understood is said."""
+"""Commands to the simulator: every fault has a name, commands change the simulator, and errors name the cause."""
 
 from __future__ import annotations
 
@@ -13,71 +13,71 @@ from dataclasses import replace
 
 import pytest
 
-from monitor.simulator import CertificateKind, Credentials, Simulator, faults
+from monitor.simulator import CertificateVariant, SimulatedCredentials, Simulator, faults
 from monitor.simulator.control import CommandError, Commands, ControlPort
+from monitor.simulator.fault_syntax import describe_faults, format_fault, parse_fault
 from monitor.simulator.personalities import PERSONALITIES
-from monitor.simulator.words import fault_from, vocabulary, words_of
-from tests.simulator.client import Client
+from tests.simulator.client import SimulatorClient
 
 RFC6749 = ("username", "password")
-ALL_FAULTS = typing.get_args(faults.Fault)
+ALL_FAULTS = typing.get_args(faults.HostFault)
 
 
 @pytest.fixture
 def commands(simulator: Simulator) -> Commands:
-    """What can be said to the simulator."""
+    """Return the commands of the simulator."""
     return Commands(simulator)
 
 
-@pytest.mark.parametrize("kind", ALL_FAULTS, ids=lambda kind: kind.__name__)
-def test_every_fault_can_be_typed_and_is_explained(kind: type[faults.Fault]) -> None:
-    """Its name alone gives it with its defaults; the help has it with what it does."""
-    name = words_of(kind()).split()[0]
-    assert fault_from([name]) == kind()
-    assert f"  {name}" in vocabulary()
-    assert kind.__doc__
-    assert kind.__doc__ in vocabulary()
+@pytest.mark.parametrize("fault_type", ALL_FAULTS, ids=lambda fault_type: fault_type.__name__)
+def test_every_fault_has_a_name_and_a_help_text(fault_type: type[faults.HostFault]) -> None:
+    """The name alone is the fault with its defaults; the help has the name and the docstring of the fault."""
+    name = format_fault(fault_type()).split()[0]
+    assert parse_fault([name]) == fault_type()
+    assert f"  {name}" in describe_faults()
+    assert fault_type.__doc__
+    assert fault_type.__doc__ in describe_faults()
 
 
 @pytest.mark.parametrize(
-    "words, fault",
+    "arguments, fault",
     [
         ("status=503 body=html", faults.Status(503, faults.Content.HTML)),
         ("status=429 Retry-After=7", faults.Status(429, headers={"Retry-After": "7"})),
         ("drip=0.5 at=body", faults.Drip(0.5, faults.Moment.BODY)),
-        ("raw=hello then=reset", faults.Raw(b"hello", faults.End.RESET)),
+        ("raw=hello then=reset", faults.Raw(b"hello", faults.ConnectionEnd.RESET)),
         ("http_10", faults.Http10()),
-        ('token_answer={"expires_in":5} without=["scope"]', faults.TokenAnswer({"expires_in": 5}, ("scope",))),
+        ('token_response={"expires_in":5} without=["scope"]', faults.TokenResponse({"expires_in": 5}, ("scope",))),
         ("pong=yesterday", faults.Pong("yesterday")),
         ("pong=12", faults.Pong(12)),
-        ("certificate=wrong_host", faults.Certificate(CertificateKind.WRONG_HOST)),
+        ("certificate=wrong_host", faults.Certificate(CertificateVariant.WRONG_HOST)),
     ],
 )
-def test_options_are_typed_after_the_name(words: str, fault: faults.Fault) -> None:
-    """The first one with the name itself, the others by theirs; headers with a capital."""
-    assert fault_from(words.split()) == fault
+def test_options_follow_the_name_of_a_fault(arguments: str, fault: faults.HostFault) -> None:
+    """The first option is the value of the fault's name; options with a capital first letter are headers."""
+    assert parse_fault(arguments.split()) == fault
 
 
 @pytest.mark.parametrize(
-    "words, says",
+    "arguments, message",
     [
-        ("", "no fault ''"),
-        ("stutter", "no fault 'stutter'"),
+        ("", "unknown fault ''"),
+        ("stutter", "unknown fault 'stutter'"),
         ("hang=5", "takes no value"),
-        ("status=many", "code=many is not of its kind"),
+        ("status=many", "code=many is not an integer"),
         ("reset=later", "at=later is not one of accept, handshake"),
-        ("slow=1 colour=red", "no option 'colour'"),
-        ("token_answer={", "is not of its kind"),
+        ("slow=1 colour=red", "unknown option 'colour'"),
+        ("token_response={", "is not valid JSON"),
     ],
 )
-def test_a_fault_that_is_not_understood_is_named(words: str, says: str) -> None:
-    """With what was typed, and with what there is."""
-    with pytest.raises(ValueError, match=says):
-        fault_from(words.split())
+def test_the_error_for_an_invalid_fault_names_the_cause(arguments: str, message: str) -> None:
+    """The error has the invalid name or value, and the valid ones if they are few."""
+    with pytest.raises(ValueError, match=message):
+        parse_fault(arguments.split())
 
 
-def test_commands_change_what_runs(commands: Commands, client: Client) -> None:
-    """Each does what the same call does."""
+def test_commands_change_the_simulator(commands: Commands, client: SimulatorClient) -> None:
+    """Each command has the effect of the method or attribute of its name."""
     token, environment = client.token(), client.environment
     assert "token: status code=503" in commands.run(["prod", "token", "status=503", "times=1"])
     assert [client.login().status, client.login().status] == [503, 200]
@@ -105,68 +105,70 @@ def test_commands_change_what_runs(commands: Commands, client: Client) -> None:
     commands.run(["prod", "clock=-5"])
     commands.run(["prod", "latency=0.5"])
     assert (environment.clock_offset, environment.latency) == (-5, 0.5)
-    assert "uat: token: well; api: well; lifetime=3600" in commands.run(["show"])
+    assert "uat: token: none; api: none; lifetime=3600" in commands.run(["show"])
     assert "POST /oauth/token" in commands.run(["log", "1"])
     assert "api_open" in commands.run(["help"])
 
 
-def test_commands_set_the_personality_and_the_state_of_the_user(commands: Commands, client: Client) -> None:
-    """Each sets the attribute of that name, and the state shows it."""
+def test_commands_set_the_personality_and_the_state_of_the_user(commands: Commands, client: SimulatorClient) -> None:
+    """Each command sets the attribute of its name, and the state shows the value."""
     environment = client.environment
     assert all(name in commands.run(["help"]) for name in PERSONALITIES)
     assert "personality=keycloak" in commands.run(["prod", "personality=keycloak"])
     commands.run(["prod", "lock-after=1"])
-    assert client.login(Credentials(username=environment.credentials.username), spelling=RFC6749).status == 401
+    assert (
+        client.login(SimulatedCredentials(username=environment.credentials.username), field_names=RFC6749).status == 401
+    )
     assert "failed-logins=0 lock-after=1 locked=no" in commands.run(["show"])  # the client was wrong too
     wrong = replace(environment.credentials, password="wrong")
-    assert client.login(wrong, spelling=RFC6749).json["error"] == "invalid_grant"
+    assert client.login(wrong, field_names=RFC6749).json["error"] == "invalid_grant"
     assert "failed-logins=1 lock-after=1 locked=yes" in commands.run(["show"])
     assert "failed-logins=0 lock-after=1 locked=no" in commands.run(["prod", "unlock"])
     assert "disabled=yes" in commands.run(["prod", "disabled=yes"])
-    assert client.login(spelling=RFC6749).json["error_description"] == "Account disabled"
+    assert client.login(field_names=RFC6749).json["error_description"] == "Account disabled"
     assert "disabled=no" in commands.run(["prod", "disabled=no"])
-    assert client.login(spelling=RFC6749).status == 200
+    assert client.login(field_names=RFC6749).status == 200
     assert "refuse-everybody=yes" in commands.run(["prod", "refuse-everybody=yes"])
-    assert client.login(spelling=RFC6749).status == 401
+    assert client.login(field_names=RFC6749).status == 401
     assert "personality=none" in commands.run(["prod", "personality=none"])
     assert "lock-after=none" in commands.run(["prod", "lock-after=none"])
 
 
 @pytest.mark.parametrize(
-    "words, says",
+    "arguments, message",
     [
         (["nar", "token", "hang"], "neither a command nor an environment"),
-        (["prod"], "one thing at a time"),
-        (["prod", "token"], "no fault ''"),
-        (["prod", "token", "pong=1"], "no fault of the token host"),
-        (["prod", "token", "hang", "times=0"], "times is a positive number"),
-        (["prod", "token", "hang", "times=x"], "invalid literal"),
-        (["prod", "explode"], "'explode' is unknown"),
+        (["prod"], "NAME takes exactly one command"),
+        (["prod", "token"], "unknown fault ''"),
+        (["prod", "token", "pong=1"], "not a fault of the token host"),
+        (["prod", "token", "hang", "times=0"], "times=0 is not a positive integer"),
+        (["prod", "token", "hang", "times=x"], "times=x is not a positive integer"),
+        (["prod", "explode"], "unknown command 'explode'"),
         (["prod", "lifetime=-1"], "not a number of seconds"),
         (["prod", "fields=both"], "not one of documented, rfc6749, either"),
         (["prod", "personality=nginx"], "the names are spring-legacy, keycloak"),
-        (["prod", "lock-after=0"], "'0' is neither a positive number nor none"),
+        (["prod", "lock-after=0"], "lock-after=0 is not a positive integer"),
         (["prod", "disabled=maybe"], "'maybe' is not one of no, yes"),
     ],
 )
-def test_a_command_that_is_not_understood_changes_nothing(commands: Commands, words: list[str], says: str) -> None:
-    """And says why."""
+def test_an_invalid_command_changes_nothing(commands: Commands, arguments: list[str], message: str) -> None:
+    """The error has the reason, and the state stays the same."""
     before = commands.run(["show"])
-    with pytest.raises(CommandError, match=says):
-        commands.run(words)
+    with pytest.raises(CommandError, match=message):
+        commands.run(arguments)
     assert commands.run(["show"]) == before
 
 
 @pytest.fixture
 def control(commands: Commands) -> Iterator[ControlPort]:
-    """The port that takes commands."""
+    """Yield the HTTP port for commands."""
     port = ControlPort(commands)
     yield port
     port.close()
 
 
 def command(url: str, method: str, path: str, form: str = "") -> tuple[int, str]:
-    """Send a command over HTTP, as curl would."""
+    """Send a command over HTTP and return the status and the text of the response."""
     connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=5)
     try:
         connection.request(method, path, form, {"Content-Type": "application/x-www-form-urlencoded"})
@@ -176,10 +178,10 @@ def command(url: str, method: str, path: str, form: str = "") -> tuple[int, str]
         connection.close()
 
 
-def test_commands_come_over_http_too(control: ControlPort, client: Client) -> None:
-    """The words of the path, then those of the form."""
-    status, said = command(control.url, "POST", "/prod/api/fault", "status=429&Retry-After=9&times=1")
-    assert (status, said[:27]) == (200, "prod: token: well; api: sta")
+def test_commands_work_over_http(control: ControlPort, client: SimulatorClient) -> None:
+    """A command consists of the parts of the path, then of the form."""
+    status, text = command(control.url, "POST", "/prod/api/fault", "status=429&Retry-After=9&times=1")
+    assert (status, text[:27]) == (200, "prod: token: none; api: sta")
     refused = client.ping()
     assert (refused.status, refused.headers["Retry-After"]) == (429, "9")
     assert command(control.url, "POST", "/prod/set", "lifetime=9")[0] == 200
@@ -188,8 +190,8 @@ def test_commands_come_over_http_too(control: ControlPort, client: Client) -> No
     assert command(control.url, "POST", "/prod/api/fault", "nonsense")[0] == 400
 
 
-def test_it_runs_on_its_own_until_it_is_told_to_stop() -> None:
-    """It prints what to set, takes commands from its input, goes on without input, and ends with a signal, status 0."""
+def test_the_simulator_runs_as_a_process_until_a_signal() -> None:
+    """It prints settings, runs commands from standard input, stays after its end, and exits with status 0."""
     arguments = [sys.executable, "-X", "dev", "-m", "monitor.simulator", "prod", "--plain", "--log"]
     with subprocess.Popen(
         arguments,
@@ -201,15 +203,15 @@ def test_it_runs_on_its_own_until_it_is_told_to_stop() -> None:
     ) as process:
         assert process.stdin
         assert process.stdout
-        said = ""
-        while "Commands here" not in said:
-            said = process.stdout.readline()
-            assert said.startswith(("export TIGR_", "# "))
-        control = said.split()[5].rstrip(";")
+        text = ""
+        while "Type commands here" not in text:
+            text = process.stdout.readline()
+            assert text.startswith(("export TIGR_", "# "))
+        control = text.split()[8].rstrip(";")
         process.stdin.write("prod token hang\nbla\nprod 'x\n")
         process.stdin.close()
         process.stdin = None
-        assert process.stdout.readline().startswith("prod: token: hang; api: well;")
+        assert process.stdout.readline().startswith("prod: token: hang; api: none;")
         assert command(control, "GET", "/show")[0] == 200
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=5)
@@ -217,8 +219,8 @@ def test_it_runs_on_its_own_until_it_is_told_to_stop() -> None:
     assert err == "'bla' is neither a command nor an environment (prod); try help\nNo closing quotation\n"
 
 
-def test_quit_ends_it() -> None:
-    """So does the word."""
+def test_quit_stops_the_simulator() -> None:
+    """The process exits with status 0 and without errors."""
     arguments = [sys.executable, "-m", "monitor.simulator", "--plain"]
     done = subprocess.run(arguments, input="quit\n", capture_output=True, text=True, timeout=10, check=True)
     assert done.stderr == ""

@@ -1,4 +1,4 @@
-"""The failure counter of a user, the lock that follows it, and both over a month of virtual time."""
+"""The counter of failed logins of a user, the lock that follows, and both over a month of virtual time."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.simulator import Environment, faults
+from monitor.simulator import SimulatedEnvironment, faults
 from monitor.simulator.faults import Moment
-from monitor.simulator.message import Answer, Request
+from monitor.simulator.message import ReceivedRequest, SimulatedResponse
 from monitor.simulator.personalities import PERSONALITIES
 from monitor.simulator.registry import TOKEN_PATH, Registry
-from tests.simulator.client import Client
+from tests.simulator.client import SimulatorClient
 
 DOCUMENTED, RFC6749 = ("Username", "Password"), ("username", "password")
 FORM = "application/x-www-form-urlencoded"
@@ -24,7 +24,7 @@ HOUR = 3600.0
 
 
 class VirtualClock:
-    """A clock that only the test moves."""
+    """A clock that only the test changes."""
 
     def __init__(self) -> None:
         self.now = 1_800_000_000.0
@@ -34,51 +34,53 @@ class VirtualClock:
         return self.now
 
 
-def request_of(registry: Registry, names: tuple[str, str], password: str | None = None) -> Request:
-    """Return a login request without a socket; with the right password unless given."""
+def request_of(registry: Registry, names: tuple[str, str], password: str | None = None) -> ReceivedRequest:
+    """Return a login request without a socket, by default with the right password."""
     right = registry.credentials
     form = {names[0]: right.username, names[1]: right.password if password is None else password}
     return request_with(registry, urllib.parse.urlencode(form | {"grant_type": "password"}).encode())
 
 
-def request_with(registry: Registry, body: bytes, authorization: str | None = None) -> Request:
-    """Return a token request with this body; of the right client unless given."""
+def request_with(registry: Registry, body: bytes, authorization: str | None = None) -> ReceivedRequest:
+    """Return a token request with this body, by default of the right client."""
     right = registry.credentials
     basic = base64.b64encode(f"{right.client_id}:{right.client_secret}".encode()).decode()
     headers = {"content-type": FORM, "authorization": authorization or f"Basic {basic}"}
-    return Request("POST", TOKEN_PATH, headers, b"", body)
+    return ReceivedRequest("POST", TOKEN_PATH, headers, b"", body)
 
 
-def wrong(registry: Registry, names: tuple[str, str] = RFC6749) -> Answer:
+def wrong(registry: Registry, names: tuple[str, str] = RFC6749) -> SimulatedResponse:
     """Log in with a wrong password."""
     return registry.token(request_of(registry, names, "wrong"))
 
 
-def right(registry: Registry, names: tuple[str, str] = RFC6749) -> Answer:
+def right(registry: Registry, names: tuple[str, str] = RFC6749) -> SimulatedResponse:
     """Log in with the right password."""
     return registry.token(request_of(registry, names))
 
 
 @pytest.fixture
 def registry() -> Registry:
-    """A registry that behaves like Keycloak."""
+    """Return a registry that behaves like Keycloak."""
     registry = Registry()
     registry.personality = "keycloak"
     return registry
 
 
 @pytest.fixture
-def environment(plain_client: Client) -> Environment:
-    """The environment of the client."""
+def environment(plain_client: SimulatorClient) -> SimulatedEnvironment:
+    """Return the environment of the client."""
     return plain_client.environment
 
 
 @pytest.mark.parametrize("name", PERSONALITIES)
-def test_only_the_field_names_that_are_read_count(plain_client: Client, environment: Environment, name: str) -> None:
+def test_only_the_field_names_that_are_read_count(
+    plain_client: SimulatorClient, environment: SimulatedEnvironment, name: str
+) -> None:
     """A wrong password in both pairs of names, one after the other, counts once, or twice where case is ignored."""
     environment.personality = name
-    for spelling in (DOCUMENTED, RFC6749):
-        plain_client.login(replace(environment.credentials, password="wrong"), spelling=spelling)
+    for field_names in (DOCUMENTED, RFC6749):
+        plain_client.login(replace(environment.credentials, password="wrong"), field_names=field_names)
     assert environment.failed_logins == (2 if name == "aspnet" else 1)
 
 
@@ -92,12 +94,14 @@ def test_the_counter_works_without_a_personality(registry: Registry, takes: str,
     assert registry.failed_logins == count
 
 
-def test_a_wrong_client_and_an_unknown_user_do_not_count(plain_client: Client, environment: Environment) -> None:
-    """The password of this user was not compared."""
+def test_a_wrong_client_and_an_unknown_user_do_not_count(
+    plain_client: SimulatorClient, environment: SimulatedEnvironment
+) -> None:
+    """The server does not compare the password of this user."""
     environment.personality = "keycloak"
     for name in ("client_id", "client_secret", "username"):
         other = replace(environment.credentials, password="wrong", **{name: "wrong"})
-        assert plain_client.login(other, spelling=RFC6749).status == 401
+        assert plain_client.login(other, field_names=RFC6749).status == 401
     assert environment.failed_logins == 0
 
 
@@ -111,7 +115,7 @@ def test_a_grant_sets_the_count_to_zero(registry: Registry) -> None:
 
 
 def test_every_user_has_a_counter(registry: Registry) -> None:
-    """Another user's failures are not this one's, and are still there when it is back."""
+    """The failures of one user do not count for another, and stay when the users change."""
     wrong(registry)
     first = registry.credentials
     registry.credentials = replace(first, username="another")
@@ -131,21 +135,23 @@ def test_a_lock_refuses_the_right_password_as_a_wrong_one(registry: Registry, na
         refused.append(attempt(registry, names))
         locked.append(registry.locked)
     assert locked == [False, False, True, True]
-    assert len({(answer.status, answer.reason, answer.body) for answer in refused}) == 1
+    assert len({(response.status, response.reason, response.body) for response in refused}) == 1
     registry.unlock()
     assert (registry.locked, registry.failed_logins) == (False, 0)
     assert right(registry, names).status == 200
 
 
-def test_a_lock_comes_without_a_personality_too(plain_client: Client, environment: Environment) -> None:
-    """The vendor's page then has its sentence for the right password."""
+def test_a_lock_comes_without_a_personality_too(
+    plain_client: SimulatorClient, environment: SimulatedEnvironment
+) -> None:
+    """The response to the right password then has the sentence of the vendor's page."""
     environment.lock_after = 1
     plain_client.login(replace(environment.credentials, password="wrong"))
     assert plain_client.login().reason == "Bad Request - Invalid Login ID or Password"
 
 
 def test_a_grant_between_failures_prevents_the_lock(registry: Registry) -> None:
-    """Only failures in a row lock."""
+    """Only failures in a row lock the user."""
     registry.lock_after = 2
     for _ in range(3):
         wrong(registry)
@@ -153,8 +159,8 @@ def test_a_grant_between_failures_prevents_the_lock(registry: Registry) -> None:
     assert not registry.locked
 
 
-def test_the_right_password_of_a_locked_user_is_no_failure(registry: Registry) -> None:
-    """The counter stands at the threshold however often a client tries the right password."""
+def test_the_right_password_of_a_locked_user_does_not_count(registry: Registry) -> None:
+    """The counter stays at the threshold after a login with the right password."""
     registry.lock_after = 1
     wrong(registry)
     right(registry)
@@ -188,9 +194,9 @@ def test_a_server_without_its_user_store_counts_the_right_password(registry: Reg
 
 @pytest.mark.parametrize("status", [403, 429, 500, 503, None])
 def test_a_fault_can_be_limited_to_the_second_login(
-    plain_client: Client, environment: Environment, status: int | None
+    plain_client: SimulatorClient, environment: SimulatedEnvironment, status: int | None
 ) -> None:
-    """The first and the third login have the personality's response; the second is not counted. None is a drop."""
+    """The first and third login have the personality's response, and the second does not count; None drops it."""
     environment.personality = "keycloak"
     environment.token_faults.queue(None, faults.Status(status) if status else faults.Reset(Moment.REQUEST))
     statuses = [status_of_a_wrong_login(plain_client) for _ in range(3)]
@@ -198,10 +204,10 @@ def test_a_fault_can_be_limited_to_the_second_login(
     assert environment.failed_logins == 2
 
 
-def status_of_a_wrong_login(client: Client) -> int | None:
+def status_of_a_wrong_login(client: SimulatorClient) -> int | None:
     """Return the status of a login with a wrong password; None if the connection was dropped."""
     try:
-        return client.login(replace(client.environment.credentials, password="wrong"), spelling=RFC6749).status
+        return client.login(replace(client.environment.credentials, password="wrong"), field_names=RFC6749).status
     except ConnectionError:
         return None
 
@@ -228,7 +234,7 @@ def test_a_month_runs_on_a_virtual_clock_without_sockets() -> None:
 def ping(registry: Registry, token: str) -> int:
     """Return the status of a ping without a socket."""
     target = "/ClientAPI/api/system/ping"
-    return registry.api(Request("GET", target, {"authorization": f"Bearer {token}"}, b"", b"")).status
+    return registry.api(ReceivedRequest("GET", target, {"authorization": f"Bearer {token}"}, b"", b"")).status
 
 
 FIELDS = st.sampled_from(["username", "Username", "USERNAME", "password", "Password", "grant_type", "ä", "%", ""])
@@ -242,9 +248,9 @@ FORMS = st.lists(st.tuples(FIELDS, VALUES)).map(lambda pairs: "&".join(f"{k}={v}
     st.none() | st.text(st.characters(max_codepoint=255)).map(lambda text: f"Basic {text}"),
 )
 def test_any_bytes_are_refused_and_none_raise(name: str | None, body: bytes, authorization: str | None) -> None:
-    """Whatever the form and the Authorization header hold, there is a response, no grant and no failure of the user."""
+    """Any form and Authorization header get an error response, and do not count as a failure of the user."""
     registry = Registry()
     registry.personality = name
-    answer = registry.token(request_with(registry, body, authorization))
-    assert 400 <= answer.status <= 500
+    response = registry.token(request_with(registry, body, authorization))
+    assert 400 <= response.status <= 500
     assert registry.failed_logins == 0

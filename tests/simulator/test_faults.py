@@ -1,4 +1,4 @@
-"""Each fault does what its name says, byte for byte where that matters."""
+"""Each fault has the effect of its name on the bytes that a client receives."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from collections.abc import Callable
 
 import pytest
 
-from monitor.simulator import CertificateKind, Environment, Host, Simulator, faults
-from monitor.simulator.faults import Content, End, Moment, TlsVersion
-from tests.simulator.client import Client
+from monitor.simulator import CertificateVariant, Host, SimulatedEnvironment, Simulator, faults
+from monitor.simulator.faults import ConnectionEnd, Content, Moment, TlsVersion
+from tests.simulator.client import SimulatorClient
 
 STATUSES = [301, 302, 307, 308, 400, 401, 403, 404, 418, 429, 500, 502, 503, 504]
 
 
 @pytest.fixture
-def token(client: Client) -> str:
-    """A token granted before anything went wrong."""
+def token(client: SimulatorClient) -> str:
+    """Return a token that was granted before the fault."""
     return client.token()
 
 
 @pytest.mark.parametrize("code", STATUSES)
-def test_any_status_is_answered(client: Client, code: int) -> None:
-    """On both hosts, with the headers that were given."""
+def test_a_host_responds_with_any_status(client: SimulatorClient, code: int) -> None:
+    """Both hosts respond with the status and the headers of the fault."""
     fault = faults.Status(code, headers={"Location": "https://elsewhere.test/", "Retry-After": "7"})
     client.environment.token_faults.set(fault)
     client.environment.api_faults.set(fault)
@@ -37,7 +37,7 @@ def test_any_status_is_answered(client: Client, code: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "content, looks",
+    "content, is_of_the_type",
     [
         (Content.ERROR_CONTAINER, lambda body: b'"submissionId"' in body),
         (Content.RFC6749, lambda body: b'"error": "invalid_request"' in body),
@@ -45,16 +45,16 @@ def test_any_status_is_answered(client: Client, code: int) -> None:
         (Content.EMPTY, lambda body: body == b""),
     ],
 )
-def test_an_error_has_the_body_that_was_chosen(
-    client: Client, content: Content, looks: Callable[[bytes], bool]
+def test_an_error_has_the_body_of_its_type(
+    client: SimulatorClient, content: Content, is_of_the_type: Callable[[bytes], bool]
 ) -> None:
-    """The vendor's container, RFC 6749's error, a gateway's page, or nothing."""
+    """The body is the vendor's container, the error of RFC 6749, the page of a gateway, or empty."""
     client.environment.api_faults.set(faults.Status(503, content))
-    assert looks(client.ping().body)
+    assert is_of_the_type(client.ping().body)
 
 
-def test_an_endless_body_goes_on_until_the_client_goes(client: Client, simulator: Simulator) -> None:
-    """It has no length, comes in small pieces, and ends with the connection."""
+def test_an_endless_body_lasts_until_the_client_closes(client: SimulatorClient, simulator: Simulator) -> None:
+    """The body has no length, and the client receives any number of bytes of it."""
     client.environment.api_faults.set(faults.Status(500, Content.ENDLESS), times=1)
     received = b""
     with client.connect(Host.API) as sock:
@@ -76,33 +76,33 @@ def test_an_endless_body_goes_on_until_the_client_goes(client: Client, simulator
         faults.Drip(0.0, Moment.BODY),
     ],
 )
-def test_what_is_odd_but_well_succeeds(client: Client, token: str, fault: faults.Fault) -> None:
-    """A client that knows HTTP gets its token and its pong."""
+def test_unusual_but_valid_responses_succeed(client: SimulatorClient, token: str, fault: faults.HostFault) -> None:
+    """A client that implements HTTP gets its token and its pong."""
     client.environment.token_faults.set(fault)
     client.environment.api_faults.set(fault)
     assert client.login().json["access_token"]
     assert client.ping(token).json["pong"]
 
 
-def test_early_hints_come_before_the_answer(client: Client) -> None:
-    """The 103 is a whole answer of its own, before the real one."""
+def test_early_hints_precede_the_response(client: SimulatorClient) -> None:
+    """The 103 is a complete header section before the final response."""
     client.environment.api_faults.set(faults.EarlyHints())
     request = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-    hints, _, answer = client.raw(Host.API, request).partition(b"\r\n\r\n")
+    hints, _, response = client.raw(Host.API, request).partition(b"\r\n\r\n")
     assert hints.startswith(b"HTTP/1.1 103 ")
-    assert answer.startswith(b"HTTP/1.1 404 ")
+    assert response.startswith(b"HTTP/1.1 404 ")
 
 
-def test_slow_is_as_slow_as_it_says(client: Client, token: str) -> None:
-    """The seconds come on top of the latency."""
+def test_slow_delays_the_response(client: SimulatorClient, token: str) -> None:
+    """The response takes at least the seconds of the fault."""
     client.environment.api_faults.set(faults.Slow(0.3))
     began = time.monotonic()
     assert client.ping(token).status == 200
     assert time.monotonic() - began >= 0.3
 
 
-def test_a_drip_is_one_byte_at_a_time(client: Client) -> None:
-    """A quarter of a second gives a few bytes, not an answer."""
+def test_a_drip_sends_one_byte_at_a_time(client: SimulatorClient) -> None:
+    """Each of the first reads returns one byte of the status line."""
     client.environment.api_faults.set(faults.Drip(0.05))
     with client.connect(Host.API) as sock:
         sock.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -110,8 +110,8 @@ def test_a_drip_is_one_byte_at_a_time(client: Client) -> None:
 
 
 @pytest.mark.parametrize("fault", [faults.Hang(), faults.Drip(0.01, Moment.HANDSHAKE)])
-def test_a_silent_or_dripping_handshake_times_out(client: Client, fault: faults.Fault) -> None:
-    """The connection stands, and TLS never does."""
+def test_a_silent_or_dripping_handshake_times_out(client: SimulatorClient, fault: faults.HostFault) -> None:
+    """The client connects, and the TLS handshake times out."""
     client.environment.api_faults.set(fault)
     client.timeout = 0.1
     with pytest.raises(TimeoutError):
@@ -119,27 +119,29 @@ def test_a_silent_or_dripping_handshake_times_out(client: Client, fault: faults.
 
 
 @pytest.mark.parametrize(
-    "fault, begin",
+    "fault, first_bytes",
     [
         (faults.HangAfterHandshake(), b""),
         (faults.HangMidHeaders(), b"HTTP/1.1 401 Unauthorized\r\nServer: "),
         (faults.HangMidBody(), b"HTTP/1.1 401 Unauthorized\r\nServer: "),
         (faults.SwitchingProtocols(), b"HTTP/1.1 101 Switching Protocols\r\n"),
         (faults.NotHttp(), b"220 simulator.test ESMTP"),
-        (faults.Raw(b"HTTP/1.1 2", End.HANG), b"HTTP/1.1 2"),
+        (faults.Raw(b"HTTP/1.1 2", ConnectionEnd.HANG), b"HTTP/1.1 2"),
     ],
 )
-def test_a_hanging_answer_is_silent_from_there_on(client: Client, fault: faults.Fault, begin: bytes) -> None:
-    """What was to come comes, then nothing, and the connection stays open."""
+def test_a_hanging_response_stops_at_its_moment(
+    client: SimulatorClient, fault: faults.HostFault, first_bytes: bytes
+) -> None:
+    """The client receives the bytes before the moment, then nothing, and the connection stays open."""
     client.environment.api_faults.set(fault)
     received = b""
     with client.connect(Host.API) as sock:
         sock.sendall(b"GET /ClientAPI/api/system/ping HTTP/1.1\r\nHost: localhost\r\n\r\n")
         sock.settimeout(0.2)
-        with pytest.raises(TimeoutError):  # noqa: PT012 - read until it does
+        with pytest.raises(TimeoutError):  # noqa: PT012 - read until the timeout
             while data := sock.recv(65536):
                 received += data
-    assert received.startswith(begin)
+    assert received.startswith(first_bytes)
     if isinstance(fault, faults.HangMidHeaders):
         assert b"\r\n\r\n" not in received
     if isinstance(fault, faults.HangMidBody):
@@ -147,14 +149,14 @@ def test_a_hanging_answer_is_silent_from_there_on(client: Client, fault: faults.
 
 
 @pytest.mark.parametrize("moment", Moment)
-def test_a_reset_comes_at_its_moment(moment: Moment) -> None:
-    """It is a reset and not an end, after exactly what was to be sent before it."""
-    # Without TLS: above it, Python takes a reset for an end.
+def test_a_reset_happens_at_its_moment(moment: Moment) -> None:
+    """The client receives the bytes before the moment, then a reset and not the end of the connection."""
+    # Without TLS: with TLS, Python reports a reset as the end of the connection.
     received = b""
     with Simulator(["prod"], tls=False) as simulator:
-        client = Client(simulator.environment("prod"))
+        client = SimulatorClient(simulator.environment("prod"))
         client.environment.api_faults.set(faults.Reset(moment))
-        # Around the connect too: a reset that is quick enough is met there.
+        # The block includes the connect, which reports an early reset.
         with pytest.raises((ConnectionResetError, BrokenPipeError)), client.connect(Host.API) as sock:  # noqa: PT012
             sock.sendall(b"GET /ClientAPI/api/system/ping HTTP/1.1\r\nHost: localhost\r\n\r\n")
             while data := sock.recv(65536):
@@ -164,15 +166,17 @@ def test_a_reset_comes_at_its_moment(moment: Moment) -> None:
 
 
 @pytest.mark.parametrize("moment", [Moment.ACCEPT, Moment.HANDSHAKE])
-def test_a_reset_before_tls_stands_breaks_the_handshake(client: Client, moment: Moment) -> None:
-    """As a reset, too."""
+def test_a_reset_before_the_end_of_the_handshake_fails_the_handshake(client: SimulatorClient, moment: Moment) -> None:
+    """The handshake reports the reset."""
     client.environment.api_faults.set(faults.Reset(moment))
     with pytest.raises(ConnectionResetError):
         client.connect(Host.API)
 
 
-def test_refused_connections_come_back_on_the_same_port(client: Client, token: str) -> None:
-    """Nothing listens while it lasts, nobody else can take the port, and all is well afterwards."""
+def test_a_host_that_refused_connections_accepts_them_again_on_the_same_port(
+    client: SimulatorClient, token: str
+) -> None:
+    """Connections are refused until the fault is cleared, and the URL stays the same."""
     url = client.environment.api_url
     client.environment.api_faults.set(faults.Refuse())
     for _ in range(2):
@@ -183,8 +187,8 @@ def test_refused_connections_come_back_on_the_same_port(client: Client, token: s
     assert client.ping(token).status == 200
 
 
-def test_a_host_without_tls_is_no_tls(client: Client) -> None:
-    """The handshake fails for what came, not for a certificate."""
+def test_a_host_without_tls_fails_the_handshake(client: SimulatorClient) -> None:
+    """The error is not one of certificate verification."""
     client.environment.api_faults.set(faults.NotTls())
     with pytest.raises(ssl.SSLError) as failure:
         client.ping()
@@ -192,23 +196,23 @@ def test_a_host_without_tls_is_no_tls(client: Client) -> None:
 
 
 @pytest.mark.parametrize("fault", [faults.TruncatedBody(), faults.ChunkedBroken(), faults.WrongContentLength(10)])
-def test_a_body_that_breaks_off_is_incomplete(client: Client, token: str, fault: faults.Fault) -> None:
-    """Less comes than was announced."""
+def test_a_truncated_body_is_incomplete(client: SimulatorClient, token: str, fault: faults.HostFault) -> None:
+    """The client receives fewer bytes than announced."""
     client.environment.api_faults.set(fault)
     client.timeout = 0.2
     with pytest.raises((http.client.IncompleteRead, TimeoutError)):
         client.ping(token)
 
 
-def test_a_body_may_be_longer_than_announced(client: Client, token: str) -> None:
-    """The client reads a body that is cut off, and it is no JSON."""
+def test_a_body_may_be_longer_than_announced(client: SimulatorClient, token: str) -> None:
+    """The client reads the announced bytes only, which are not valid JSON."""
     client.environment.api_faults.set(faults.WrongContentLength(-5))
     with pytest.raises(ValueError, match="Unterminated string"):
         _ = client.ping(token).json
 
 
-def test_a_huge_body_stops_when_the_client_goes(client: Client) -> None:
-    """It announces 2 GB and streams as long as somebody reads."""
+def test_a_huge_body_is_sent_while_the_client_reads(client: SimulatorClient) -> None:
+    """The headers announce 2 GB, and the client receives as many bytes as it reads."""
     client.environment.api_faults.set(faults.HugeBody())
     with client.connect(Host.API) as sock:
         sock.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -218,89 +222,91 @@ def test_a_huge_body_stops_when_the_client_goes(client: Client) -> None:
     assert b"Content-Length: 2147483648\r\n" in received
 
 
-def test_an_answer_may_be_compressed(client: Client, token: str) -> None:
-    """With the right header, and the pong inside."""
+def test_a_response_can_be_compressed(client: SimulatorClient, token: str) -> None:
+    """The response has the Content-Encoding header, and its body contains the pong."""
     client.environment.api_faults.set(faults.Gzipped())
     reply = client.ping(token)
     assert reply.headers["Content-Encoding"] == "gzip"
     assert b"pong" in gzip.decompress(reply.body)
 
 
-def test_a_gzip_bomb_is_small_and_becomes_large(client: Client) -> None:
-    """Tens of kilobytes on the wire, tens of megabytes unpacked."""
+def test_a_gzip_bomb_is_small_until_decompression(client: SimulatorClient) -> None:
+    """The body has tens of kilobytes, and tens of megabytes after decompression."""
     client.environment.api_faults.set(faults.GzipBomb())
     packed = client.ping().body
     assert len(packed) < 64 * 1024
     assert len(zlib.decompress(packed, wbits=31)) >= 40 * 1024**2
 
 
-def test_any_body_can_come_with_a_good_status(client: Client) -> None:
-    """Bytes that are no JSON and no text are answered as given."""
+def test_a_success_can_have_any_body(client: SimulatorClient) -> None:
+    """The response has the given bytes, which are neither JSON nor text."""
     client.environment.token_faults.set(faults.Body(b"\xff\xfe<html>", "text/html"))
     reply = client.login()
     assert (reply.status, reply.body, reply.headers["Content-Type"]) == (200, b"\xff\xfe<html>", "text/html")
 
 
-def test_a_token_answer_can_be_changed_in_every_field(client: Client) -> None:
-    """Any JSON value, fields left out, and a lifetime inside the token that is not the one outside."""
+def test_a_token_response_can_be_changed_in_every_field(client: SimulatorClient) -> None:
+    """Fields have any JSON value or are omitted, and the token has another lifetime than the response."""
     client.environment.token_faults.set(
-        faults.TokenAnswer({"expires_in": "soon", "scope": None}, without=("token_type",), jwt_lifetime=30)
+        faults.TokenResponse({"expires_in": "soon", "scope": None}, without=("token_type",), jwt_lifetime=30)
     )
-    answer = client.login().json
-    assert (answer["expires_in"], answer["scope"]) == ("soon", None)
-    assert "token_type" not in answer
-    assert client.ping(answer["access_token"]).status == 200
+    response = client.login().json
+    assert (response["expires_in"], response["scope"]) == ("soon", None)
+    assert "token_type" not in response
+    assert client.ping(response["access_token"]).status == 200
     client.environment.clock_offset = 32
-    assert client.ping(answer["access_token"]).status == 401
+    assert client.ping(response["access_token"]).status == 401
 
 
-def test_a_wrong_login_gets_no_changed_token_either(client: Client) -> None:
-    """A fault of the answer does not open the door."""
-    client.environment.token_faults.set(faults.TokenAnswer({"expires_in": 1}))
+def test_a_changed_token_response_still_checks_the_login(client: SimulatorClient) -> None:
+    """A wrong login is refused despite the fault."""
+    client.environment.token_faults.set(faults.TokenResponse({"expires_in": 1}))
     assert client.login(form="Username=a&Password=b&grant_type=password").status == 401
 
 
 @pytest.mark.parametrize("value", [None, "yesterday", 12, ["2024-10-31T17:58:38.066Z"]])
-def test_a_pong_can_be_anything(client: Client, token: str, value: object) -> None:
-    """The ping is well but for its value."""
+def test_a_pong_can_be_anything(client: SimulatorClient, token: str, value: object) -> None:
+    """The response to the ping has this value."""
     client.environment.api_faults.set(faults.Pong(value))
     assert client.ping(token).json == {"pong": value}
 
 
-def test_an_echo_repeats_every_secret(client: Client) -> None:
-    """The password and the authorization come back in the error message: bait for whoever shows it."""
+def test_an_echo_repeats_every_secret(client: SimulatorClient) -> None:
+    """The error message contains the password and the Authorization header."""
     client.environment.token_faults.set(faults.Echo())
     message = client.login().json["errors"][0]["message"]
     assert client.environment.credentials.password in message
     assert "Authorization: Basic " in message
 
 
-def test_an_open_api_asks_for_no_token(client: Client) -> None:
-    """200 without a token, and with a dead one."""
+def test_an_open_api_does_not_check_the_token(client: SimulatorClient) -> None:
+    """The ping gets status 200 without a token and with an invalid one."""
     client.environment.api_faults.set(faults.ApiOpen())
     assert client.ping().json["pong"]
-    assert client.ping("dead").json["pong"]
+    assert client.ping("invalid").json["pong"]
 
 
 @pytest.mark.parametrize(
-    "kind, says",
+    "variant, message",
     [
-        (CertificateKind.EXPIRED, "has expired"),
-        (CertificateKind.NOT_YET_VALID, "not yet valid"),
-        (CertificateKind.WRONG_HOST, "Hostname mismatch"),
-        (CertificateKind.SELF_SIGNED, "self-signed certificate"),
-        (CertificateKind.UNKNOWN_CA, "unable to get local issuer"),
+        (CertificateVariant.EXPIRED, "has expired"),
+        (CertificateVariant.NOT_YET_VALID, "not yet valid"),
+        (CertificateVariant.WRONG_HOST, "Hostname mismatch"),
+        (CertificateVariant.SELF_SIGNED, "self-signed certificate"),
+        (CertificateVariant.UNKNOWN_CA, "unable to get local issuer"),
     ],
 )
-def test_a_bad_certificate_is_bad_for_its_own_reason(client: Client, kind: CertificateKind, says: str) -> None:
-    """OpenSSL names exactly what was to be wrong."""
-    client.environment.api_faults.set(faults.Certificate(kind))
-    with pytest.raises(ssl.SSLCertVerificationError, match=says):
+def test_an_invalid_certificate_fails_verification_for_its_reason(
+    client: SimulatorClient, variant: CertificateVariant, message: str
+) -> None:
+    """The error of OpenSSL names the defect."""
+    client.environment.api_faults.set(faults.Certificate(variant))
+    with pytest.raises(ssl.SSLCertVerificationError, match=message):
         client.ping()
 
 
-def test_the_good_certificate_is_good_in_the_strictest_reading(simulator: Simulator, client: Client) -> None:
-    """What newer Pythons check by default, older ones can be told to."""
+def test_the_good_certificate_passes_strict_verification(simulator: Simulator, client: SimulatorClient) -> None:
+    """Python 3.13 verifies strictly by default; the flags make older versions do it."""
     assert client.tls is not None
     client.tls.verify_flags |= ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN
     with client.connect(Host.TOKEN) as sock:
@@ -312,8 +318,8 @@ def test_the_good_certificate_is_good_in_the_strictest_reading(simulator: Simula
         assert sock.version() == "TLSv1.3"
 
 
-def test_a_host_of_yesterday_speaks_tls_1_0_only(client: Client) -> None:
-    """A client of today finds no common version; one that is told to finds it."""
+def test_a_host_can_support_only_tls_1_0(client: SimulatorClient) -> None:
+    """A current client shares no version with the host; a client that allows TLS 1.0 connects."""
     client.environment.api_faults.set(faults.TlsMax())
     old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     old.check_hostname = False
@@ -331,16 +337,16 @@ def test_a_host_of_yesterday_speaks_tls_1_0_only(client: Client) -> None:
         client.ping()
 
 
-def test_a_host_can_stay_behind_at_tls_1_2(client: Client, simulator: Simulator, token: str) -> None:
-    """Nothing is wrong with that, and the log shows it."""
+def test_a_host_can_support_tls_1_2_at_most(client: SimulatorClient, simulator: Simulator, token: str) -> None:
+    """The ping succeeds, and the request log has the version."""
     client.environment.api_faults.set(faults.TlsMax(TlsVersion.TLS_1_2))
     assert client.ping(token).status == 200
     assert simulator.log.records("prod", "api")[0].tls_version == "TLSv1.2"
 
 
-def test_the_other_environment_and_the_other_host_are_well(client: Client, simulator: Simulator) -> None:
-    """A fault is of one host of one environment."""
+def test_a_fault_applies_to_one_host_of_one_environment(client: SimulatorClient, simulator: Simulator) -> None:
+    """The other host and the other environment respond normally."""
     client.environment.api_faults.set(faults.Refuse())
-    other: Environment = simulator.environment("uat")
+    other: SimulatedEnvironment = simulator.environment("uat")
     assert client.login().status == 200
-    assert Client(other, simulator.ca_file).ping(other.issue_token()).status == 200
+    assert SimulatorClient(other, simulator.ca_file).ping(other.issue_token()).status == 200

@@ -1,4 +1,4 @@
-"""The simulator says what the vendor's pages say, and insists on what they ask for."""
+"""The simulator responds as the vendor's pages document, and requires the documented requests."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from dataclasses import replace
 
 import pytest
 
-from monitor.simulator import Credentials, Simulator
+from monitor.simulator import SimulatedCredentials, Simulator
 from monitor.simulator.registry import FieldNames, TokenErrors
-from tests.simulator.client import Client
+from tests.simulator.client import SimulatorClient
 
 LOGIN_REFUSED = "Bad Request - Invalid Login ID or Password"
 
 
 def claims_of(token: str) -> dict[str, float]:
-    """What a token says, unchecked."""
+    """Return the claims of a token without verification."""
     payload = token.split(".")[1]
     claims: dict[str, float] = json.loads(base64.urlsafe_b64decode(payload + "=="))
     return claims
 
 
-def test_a_login_is_granted_a_token_that_the_ping_accepts(client: Client) -> None:
-    """The documented login is answered with the documented fields, and its token opens the other host."""
+def test_a_login_is_granted_a_token_that_the_ping_accepts(client: SimulatorClient) -> None:
+    """The response to the documented login has the documented fields, and the ping accepts its token."""
     login = client.login()
     assert login.status == 200
     assert set(login.json) == {"access_token", "token_type", "expires_in", "scope"}
@@ -35,23 +35,23 @@ def test_a_login_is_granted_a_token_that_the_ping_accepts(client: Client) -> Non
     assert abs(dt.datetime.fromisoformat(ping.json["pong"]).timestamp() - time.time()) < 5
 
 
-def test_a_token_says_itself_how_long_it_lives(client: Client) -> None:
-    """`exp` minus `iat` is the lifetime that was set."""
+def test_a_token_contains_its_lifetime(client: SimulatorClient) -> None:
+    """The lifetime of the environment is `exp` minus `iat`."""
     client.environment.lifetime = 90
     login = client.login()
     claims = claims_of(login.json["access_token"])
     assert claims["exp"] - claims["iat"] == login.json["expires_in"] == 90
 
 
-def test_a_token_that_has_expired_is_refused(client: Client) -> None:
-    """The API asks its own clock whether a token has expired."""
+def test_an_expired_token_is_refused(client: SimulatorClient) -> None:
+    """The API compares the expiry with its own clock."""
     token = client.token()
     client.environment.clock_offset = 3602
     assert client.ping(token).status == 401
 
 
-def test_revoked_tokens_are_refused_and_later_ones_are_not(client: Client) -> None:
-    """Revocation ends every token that was granted before it, and no other."""
+def test_revoked_tokens_are_refused_and_later_tokens_are_accepted(client: SimulatorClient) -> None:
+    """Revocation applies to every token that was granted before it, and to no other."""
     token = client.token()
     client.environment.revoke_tokens()
     refused = client.ping(token)
@@ -60,22 +60,22 @@ def test_revoked_tokens_are_refused_and_later_ones_are_not(client: Client) -> No
     assert client.ping(client.token()).status == 200
 
 
-def test_a_rotated_key_ends_every_token(client: Client) -> None:
-    """What the old key signed is no longer known."""
+def test_a_rotated_key_invalidates_every_token(client: SimulatorClient) -> None:
+    """The ping rejects a token of the old key, and accepts a token of the new one."""
     token = client.token()
     client.environment.rotate_signing_key()
     assert client.ping(token).status == 401
     assert client.ping(client.token()).status == 200
 
 
-def test_tokens_of_another_environment_are_refused(client: Client, simulator: Simulator) -> None:
-    """Each environment has a key of its own."""
-    assert Client(simulator.environment("uat"), simulator.ca_file).ping(client.token()).status == 401
+def test_tokens_of_another_environment_are_refused(client: SimulatorClient, simulator: Simulator) -> None:
+    """Each environment has a separate key."""
+    assert SimulatorClient(simulator.environment("uat"), simulator.ca_file).ping(client.token()).status == 401
 
 
 @pytest.mark.parametrize("token", [None, "nonsense", "a.b.c", "ä.ö.ü"])
-def test_a_ping_without_a_good_token_is_refused(client: Client, token: str | None) -> None:
-    """No token and nonsense are both 401, with an error container."""
+def test_a_ping_without_a_valid_token_is_refused(client: SimulatorClient, token: str | None) -> None:
+    """A missing or malformed token gets status 401 with an error container."""
     refused = client.ping(token)
     assert refused.status == 401
     assert refused.json["submissionId"]
@@ -83,8 +83,8 @@ def test_a_ping_without_a_good_token_is_refused(client: Client, token: str | Non
 
 @pytest.mark.parametrize("part", ["client_id", "client_secret", "username", "password"])
 @pytest.mark.parametrize("errors", ["documented", "rfc6749"])
-def test_a_wrong_credential_is_refused_as_set(client: Client, part: str, errors: TokenErrors) -> None:
-    """The page's 401 has its message; RFC 6749's errors tell a wrong client from a wrong user."""
+def test_a_wrong_credential_gets_the_configured_error(client: SimulatorClient, part: str, errors: TokenErrors) -> None:
+    """The documented 401 has the vendor's message; errors of RFC 6749 distinguish a wrong client from a wrong user."""
     client.environment.token_errors = errors
     refused = client.login(replace(client.environment.credentials, **{part: "wrong"}))
     if errors == "documented":
@@ -95,14 +95,14 @@ def test_a_wrong_credential_is_refused_as_set(client: Client, part: str, errors:
         assert (refused.status, refused.json["error"]) == (400, "invalid_grant")
 
 
-def test_credentials_full_of_punctuation_log_in(client: Client) -> None:
-    """Raw in Basic, escaped in the form: everything but a colon in the client id can be carried."""
-    client.environment.credentials = Credentials("äp&p", 's:e%c+r=e"t ß', "us er+&=", "p:ä%s+s&w=o'rd")
+def test_credentials_with_punctuation_log_in(client: SimulatorClient) -> None:
+    """Any character except a colon in the client id works, raw in Basic and escaped in the form."""
+    client.environment.credentials = SimulatedCredentials("äp&p", 's:e%c+r=e"t ß', "us er+&=", "p:ä%s+s&w=o'rd")
     assert client.login().status == 200
 
 
-def test_a_changed_password_is_the_only_one_that_logs_in(client: Client) -> None:
-    """The old password is refused, the new one granted; a token in hand goes on working."""
+def test_only_the_changed_password_logs_in(client: SimulatorClient) -> None:
+    """The old password is refused, the new one is granted, and granted tokens stay valid."""
     token, old = client.token(), client.environment.credentials
     new = client.environment.change_password()
     assert new.password != old.password
@@ -112,7 +112,7 @@ def test_a_changed_password_is_the_only_one_that_logs_in(client: Client) -> None
 
 
 @pytest.mark.parametrize(
-    "takes, spelling, status",
+    "takes, field_names, status",
     [
         ("documented", ("Username", "Password"), 200),
         ("documented", ("username", "password"), 401),
@@ -122,17 +122,17 @@ def test_a_changed_password_is_the_only_one_that_logs_in(client: Client) -> None
         ("either", ("username", "password"), 200),
     ],
 )
-def test_a_login_counts_only_in_the_spelling_that_is_taken(
-    client: Client, takes: FieldNames, spelling: tuple[str, str], status: int
+def test_a_login_is_granted_only_with_accepted_field_names(
+    client: SimulatorClient, takes: FieldNames, field_names: tuple[str, str], status: int
 ) -> None:
-    """Fields in another spelling are not found, so there is no such login."""
+    """The server does not read other field names, so it refuses the login."""
     client.environment.field_names = takes
-    assert client.login(spelling=spelling).status == status
+    assert client.login(field_names=field_names).status == status
 
 
 @pytest.mark.parametrize("takes", ["documented", "rfc6749", "either"])
-def test_both_spellings_at_once_are_refused(client: Client, takes: FieldNames) -> None:
-    """A client that sends both is wrong, whatever the server takes."""
+def test_both_pairs_of_field_names_at_once_are_refused(client: SimulatorClient, takes: FieldNames) -> None:
+    """The server refuses such a form, whichever names it accepts."""
     client.environment.field_names = takes
     form = "Username=a&Password=b&username=a&password=b&grant_type=password"
     assert client.login(form=form).status == 400
@@ -154,9 +154,9 @@ def test_both_spellings_at_once_are_refused(client: Client, takes: FieldNames) -
     ],
 )
 def test_a_token_request_that_the_page_does_not_describe_is_refused(
-    client: Client, change: dict[str, str], status: int
+    client: SimulatorClient, change: dict[str, str], status: int
 ) -> None:
-    """Header, content type, grant type, method and path are as documented, or there is no token."""
+    """Only the documented headers, content type, grant type, method and path get a token."""
     assert client.login(**change).status == status  # type: ignore[arg-type]
 
 
@@ -169,13 +169,15 @@ def test_a_token_request_that_the_page_does_not_describe_is_refused(
         ("GET", "/ClientAPI/api/accounts", 404),
     ],
 )
-def test_anything_but_the_ping_is_refused(client: Client, method: str, path: str | None, status: int) -> None:
+def test_any_request_except_the_ping_is_refused(
+    client: SimulatorClient, method: str, path: str | None, status: int
+) -> None:
     """The API has one method on one path."""
     refused = client.ping(client.token(), method=method, path=path)
     assert refused.status == status
     assert refused.json["errors"]
 
 
-def test_no_secret_is_in_a_repr(client: Client) -> None:
-    """Credentials show nothing of themselves."""
-    assert repr(client.environment.credentials) == "Credentials()"
+def test_no_secret_is_in_a_repr(client: SimulatorClient) -> None:
+    """The representation of credentials contains no value."""
+    assert repr(client.environment.credentials) == "SimulatedCredentials()"

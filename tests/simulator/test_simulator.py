@@ -1,4 +1,4 @@
-"""The simulator starts quickly, tells what it was asked, switches faults safely, and leaves nothing behind."""
+"""The simulator starts quickly, logs requests, switches faults, and releases its resources."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pytest
 
 from monitor.simulator import Host, Latency, Simulator, faults
 from monitor.simulator.faults import Moment
-from tests.simulator.client import PING, Client
+from tests.simulator.client import PING, SimulatorClient
 
 
-def test_both_environments_are_up_in_no_time() -> None:
-    """Half a second is for slow machines: nothing but four sockets and a few keys is made."""
+def test_both_environments_start_in_half_a_second() -> None:
+    """The simulator opens four sockets and generates a few keys, which takes less even on slow machines."""
     began = time.monotonic()
     with Simulator() as simulator:
         assert list(simulator.environments) == ["prod", "uat"]
@@ -24,11 +24,11 @@ def test_both_environments_are_up_in_no_time() -> None:
     assert time.monotonic() - began < 0.5
 
 
-def test_it_leaves_no_socket_no_thread_and_no_file() -> None:
-    """Also with requests that hang on both sides of TLS."""
+def test_the_end_of_the_simulator_leaves_no_socket_no_thread_and_no_file() -> None:
+    """A request that hangs after the handshake and a connection that hangs before it do not prevent that."""
     threads, descriptors = threading.active_count(), len(list(Path("/dev/fd").iterdir()))
     with Simulator() as simulator:
-        client = Client(simulator.environment("prod"), simulator.ca_file)
+        client = SimulatorClient(simulator.environment("prod"), simulator.ca_file)
         ca_file = simulator.ca_file
         client.environment.api_faults.queue(faults.HangAfterHandshake(), faults.Hang())
         request = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -47,8 +47,8 @@ def test_it_leaves_no_socket_no_thread_and_no_file() -> None:
     assert len(list(Path("/dev/fd").iterdir())) == descriptors
 
 
-def test_a_record_holds_what_was_asked_and_no_secret(client: Client, simulator: Simulator) -> None:
-    """Names of fields and the scheme of an authorization; never a value."""
+def test_a_record_contains_the_request_without_secrets(client: SimulatorClient, simulator: Simulator) -> None:
+    """The record has the names of fields and the scheme of an authorization, and no value."""
     token = client.token()
     client.ping(token, path=f"/ClientAPI{PING}?password={token}")
     login, ping = simulator.log.wait_for_requests(2)
@@ -64,7 +64,7 @@ def test_a_record_holds_what_was_asked_and_no_secret(client: Client, simulator: 
             assert secret not in text
 
 
-def test_a_connection_that_is_used_again_shows(client: Client, simulator: Simulator) -> None:
+def test_a_record_shows_a_reused_connection(client: SimulatorClient, simulator: Simulator) -> None:
     """Only the first request of a connection is fresh."""
     request = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with client.connect(Host.API) as sock:
@@ -78,8 +78,8 @@ def test_a_connection_that_is_used_again_shows(client: Client, simulator: Simula
     assert simulator.log.connections() == 1
 
 
-def test_waiting_ends_as_soon_as_the_request_has_come(client: Client, simulator: Simulator) -> None:
-    """Even when it is never answered."""
+def test_waiting_for_a_request_ends_when_it_is_received(client: SimulatorClient, simulator: Simulator) -> None:
+    """The request is logged even if it gets no response."""
     client.environment.api_faults.set(faults.HangAfterHandshake())
     client.timeout = 0.2
     with pytest.raises(TimeoutError):
@@ -88,31 +88,31 @@ def test_waiting_ends_as_soon_as_the_request_has_come(client: Client, simulator:
     assert record.status is None
 
 
-def test_waiting_in_vain_says_what_came(simulator: Simulator) -> None:
-    """The message has both numbers."""
-    with pytest.raises(TimeoutError, match="0 of 1 requests"):
+def test_a_timeout_reports_the_received_requests(simulator: Simulator) -> None:
+    """The message has the received and the expected number."""
+    with pytest.raises(TimeoutError, match="0 of 1 requests received"):
         simulator.log.wait_for_requests(1, 0.01)
-    with pytest.raises(TimeoutError, match="0 of 1 connections"):
+    with pytest.raises(TimeoutError, match="0 of 1 connections accepted"):
         simulator.log.wait_for_connections(1, 0.01)
 
 
-def test_whoever_follows_the_log_is_told_of_every_request(client: Client, simulator: Simulator) -> None:
-    """As it comes, and in no other way than the log has it."""
-    told = threading.Event()
-    simulator.log.on_record = lambda record: told.set() if record.method == "GET" else None
+def test_the_log_calls_its_callback_for_each_request(client: SimulatorClient, simulator: Simulator) -> None:
+    """The callback receives the record of the request."""
+    called = threading.Event()
+    simulator.log.on_record = lambda record: called.set() if record.method == "GET" else None
     client.ping()
-    assert told.wait(5)
+    assert called.wait(5)
 
 
-def test_a_fault_can_last_for_so_many_connections(client: Client) -> None:
-    """Then all is well again."""
+def test_a_fault_can_apply_to_a_number_of_connections(client: SimulatorClient) -> None:
+    """The fault is cleared after that number."""
     client.environment.api_faults.set(faults.Status(500), times=2)
     assert [client.ping().status for _ in range(3)] == [500, 500, 401]
     assert client.environment.api_faults.current is None
 
 
-def test_faults_can_stand_in_a_queue_before_the_one_that_lasts(client: Client) -> None:
-    """One connection each, in their order; None is a good one."""
+def test_queued_faults_precede_the_set_fault(client: SimulatorClient) -> None:
+    """Each queued fault applies to one connection, in their order; None is no fault."""
     client.environment.api_faults.set(faults.Status(503))
     client.environment.api_faults.queue(faults.Status(500), None, faults.Status(429))
     assert [client.ping().status for _ in range(5)] == [500, 401, 429, 503, 503]
@@ -120,40 +120,42 @@ def test_faults_can_stand_in_a_queue_before_the_one_that_lasts(client: Client) -
     assert client.ping().status == 401
 
 
-def test_what_cannot_be_is_refused(simulator: Simulator) -> None:
-    """A pong is no fault of the token endpoint; a refused connection cannot be counted."""
+def test_impossible_faults_raise_a_value_error(simulator: Simulator) -> None:
+    """A pong is not a fault of the token endpoint, and refused connections are not counted."""
     environment = simulator.environment("prod")
-    with pytest.raises(ValueError, match="no fault of the token host"):
+    with pytest.raises(ValueError, match="not a fault of the token host"):
         environment.token_faults.set(faults.Pong(1))
-    with pytest.raises(ValueError, match="no fault of the api host"):
-        environment.api_faults.queue(faults.TokenAnswer())
-    with pytest.raises(ValueError, match="cannot count"):
+    with pytest.raises(ValueError, match="not a fault of the api host"):
+        environment.api_faults.queue(faults.TokenResponse())
+    with pytest.raises(ValueError, match="cannot be combined with `times`"):
         environment.api_faults.set(faults.Refuse(), times=1)
-    with pytest.raises(ValueError, match="cannot count"):
+    with pytest.raises(ValueError, match="`times` must be a positive number"):
+        environment.api_faults.set(faults.Hang(), times=0)
+    with pytest.raises(ValueError, match="cannot be queued"):
         environment.api_faults.queue(faults.Refuse())
     with pytest.raises(ValueError, match="drip"):
         faults.Drip(at=Moment.ACCEPT)
 
 
-def test_an_exact_latency_is_exact(client: Client) -> None:
-    """Never less, and little more."""
+def test_an_exact_latency_is_exact(client: SimulatorClient) -> None:
+    """The response takes at least the latency, and less than a second."""
     client.environment.latency = 0.1
     began = time.monotonic()
     client.ping()
     assert 0.1 <= time.monotonic() - began < 1
 
 
-def test_latency_has_some_life_in_it() -> None:
-    """It varies around its median, and does not where it shall not."""
-    lively, exact = Latency(token=0.1), Latency(token=0.1, spread=0)
-    draws = {lively.draw(Host.TOKEN) for _ in range(100)}
+def test_latency_varies_around_its_median() -> None:
+    """A latency without spread does not vary."""
+    varying, exact = Latency(token=0.1), Latency(token=0.1, spread=0)
+    draws = {varying.draw(Host.TOKEN) for _ in range(100)}
     assert len(draws) == 100
     assert 0.02 < min(draws) < 0.1 < max(draws) < 0.5
     assert {exact.draw(Host.TOKEN) for _ in range(100)} == {0.1}
 
 
-def test_the_settings_are_all_that_a_monitor_needs(simulator: Simulator) -> None:
-    """Six for each environment, the roots, and no proxy; what is secret stands apart."""
+def test_the_settings_are_complete(simulator: Simulator) -> None:
+    """They are six per environment, the CA file and no proxy; the public settings are those without secrets."""
     settings = simulator.settings()
     assert len(settings) == 14
     assert settings["TIGR_ENVIRONMENTS__UAT__TOKEN_URL"] == simulator.environment("uat").token_url
@@ -164,17 +166,17 @@ def test_the_settings_are_all_that_a_monitor_needs(simulator: Simulator) -> None
     }
 
 
-def test_an_environment_that_is_not_simulated_is_not_watched() -> None:
-    """The monitor would look for both by itself."""
+def test_an_environment_that_is_not_simulated_is_disabled() -> None:
+    """The monitor enables both built-in environments by default."""
     with Simulator(["uat", "nar"], tls=False) as simulator:
         settings = simulator.settings()
         assert settings["TIGR_ENVIRONMENTS__PROD__ENABLED"] == "false"
         assert settings["TIGR_ENVIRONMENTS__NAR__API_URL"].startswith("http://localhost:")
-        assert Client(simulator.environment("nar")).login().status == 200
+        assert SimulatorClient(simulator.environment("nar")).login().status == 200
 
 
-def test_both_families_share_the_port() -> None:
-    """`localhost` may be either."""
+def test_both_address_families_use_the_same_port() -> None:
+    """A client may resolve `localhost` to either family."""
     with Simulator(["prod"], tls=False, ipv6=True) as simulator:
         port = int(simulator.environment("prod").api_url.split(":")[2].split("/")[0])
         for address in ("127.0.0.1", "::1"):
@@ -191,14 +193,26 @@ def test_both_families_share_the_port() -> None:
         (b"GET / HTTP/1.1\r\n\r\n", b"400"),
         (b"GET / HTTP/1.1\r\nHost: a\r\nhost: b\r\n\r\n", b"400"),
         (b"GET / HTTP/1.1\r\nHost a\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\nx: 2\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\n 2\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\nHost: a\n\n", b"400"),
         (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"400"),
         (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nab", b"400"),
         (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n", b"413"),
         (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 40_000, b"431"),
     ],
 )
-def test_a_request_that_is_none_is_refused(client: Client, request_bytes: bytes, status: bytes) -> None:
-    """The simulator is strict about HTTP/1.1 and about sizes."""
+def test_a_malformed_or_oversized_request_is_refused(
+    client: SimulatorClient, request_bytes: bytes, status: bytes
+) -> None:
+    """The status is 400, 413 for a large body, or 431 for a large header section."""
     with client.connect(Host.API) as sock:
         sock.sendall(request_bytes)
         assert sock.recv(12) == b"HTTP/1.1 " + status
+
+
+def test_the_response_to_a_malformed_request_repeats_no_part_of_it(client: SimulatorClient) -> None:
+    """A malformed line may hold a secret."""
+    response = client.raw(Host.API, b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization canary-secret\r\n\r\n")
+    assert b"malformed" in response
+    assert b"canary-secret" not in response

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from urllib.parse import quote, quote_plus
 
 from monitor.simulator import Simulator
-from monitor.simulator.registry import Credentials
+from monitor.simulator.registry import SimulatedCredentials
 
 _RUN = 8  # characters: a shorter run of a secret reveals nothing
 
-CANARIES = Credentials(
+CANARIES = SimulatedCredentials(
     client_id="Kx7vQ2-canary-client",
     client_secret="Zt9:pL4%wRäu+canary&secret=",
     username="Jm3 bN8'canary\"user",
@@ -30,7 +30,7 @@ def simulator_with_canaries() -> Iterator[Simulator]:
         yield running
 
 
-def values(credentials: Credentials) -> tuple[str, ...]:
+def values(credentials: SimulatedCredentials) -> tuple[str, ...]:
     """Return the four secrets."""
     return credentials.client_id, credentials.client_secret, credentials.username, credentials.password
 

@@ -14,7 +14,7 @@ from monitor.config.settings import EnvironmentCredentials, EnvironmentSettings
 from monitor.http.client import MAX_REASON_PHRASE, ConnectionCheck, Exchange, Fault, Request, Wire
 from monitor.model import Endpoint, FieldNames, HostCheck, Phase, Result
 from monitor.simulator import message, registry
-from monitor.simulator.message import Answer
+from monitor.simulator.message import SimulatedResponse
 from monitor.simulator.personality import Personality
 from monitor.tigr.client import Api
 from tests.reporting.test_metrics import SETTINGS
@@ -42,7 +42,9 @@ class VirtualWire:
         self, server: registry.Registry, token_url: str, elapse: Callable[[float], None], wall: Callable[[], float]
     ) -> None:
         self.registry = server
-        self.login_overrides: list[Loss | Answer | None] = []  # for the next logins; None: the response of the registry
+        self.login_overrides: list[
+            Loss | SimulatedResponse | None
+        ] = []  # for the next logins; None: the response of the registry
         self._token_host = urlsplit(token_url).hostname
         self._elapse = elapse
         self._wall = wall
@@ -75,12 +77,12 @@ class VirtualWire:
     def certificate_expiry(self, *_: object) -> float | None:
         """Return None, because no certificate fails verification here."""
 
-    def _response(self, request: Request) -> Answer:
+    def _response(self, request: Request) -> SimulatedResponse:
         """Return the registry's response to the bytes of the monitor's request."""
         url = urlsplit(request.url)
         target = url.path + (f"?{url.query}" if url.query else "")
         headers = {name.lower(): value for name, value in request.headers.items()} | {"host": url.netloc}
-        received = message.Request(request.method, target, headers, b"", request.content)
+        received = message.ReceivedRequest(request.method, target, headers, b"", request.content)
         return self.registry.token(received) if url.hostname == self._token_host else self.registry.api(received)
 
     def _lost(self, loss: Loss, request: Request, started_at: float) -> Exchange:
@@ -112,7 +114,7 @@ class VirtualServerHarness(VirtualTimeHarness):
         state_dir: Path | None = None,
     ) -> None:
         self.registry = registry.Registry(self.unix_time)
-        self.registry.credentials = registry.Credentials(*astuple(server_credentials))
+        self.registry.credentials = registry.SimulatedCredentials(*astuple(server_credentials))
         self.registry.personality = personality
         self.wire = VirtualWire(self.registry, settings.token_url, self._elapse, self.unix_time)
         super().__init__(
@@ -174,10 +176,10 @@ class VirtualServerHarness(VirtualTimeHarness):
         self._next = {"login": moment, "ping": moment + 1, "check": moment + 1 + self.settings.ping_interval / 2}
 
 
-def _headers(response: Answer) -> Mapping[str, str]:
+def _headers(response: SimulatedResponse) -> Mapping[str, str]:
     content_type = {"content-type": response.content_type} if response.body else {}
     return content_type | {name.lower(): value for name, value in response.headers.items()}
 
 
-def _reason_phrase(response: Answer) -> str:
+def _reason_phrase(response: SimulatedResponse) -> str:
     return (response.reason or HTTPStatus(response.status).phrase)[:MAX_REASON_PHRASE]

@@ -18,8 +18,7 @@ from monitor.config.settings import EnvironmentCredentials, EnvironmentSettings
 from monitor.http.client import Exchange, Fault, Request, Wire
 from monitor.http.tls import unverifying_context, verifying_context
 from monitor.model import ClientAuth, Endpoint, FieldNames, Phase, Reason, Result, Token
-from monitor.simulator import CertificateKind, Environment, Host, Simulator
-from monitor.simulator import Credentials as Accepted
+from monitor.simulator import CertificateVariant, Host, SimulatedCredentials, SimulatedEnvironment, Simulator
 from monitor.simulator.faults import Certificate, Content, Status
 from monitor.tigr.client import USER_AGENT, Api
 from tests.support.canaries import CANARIES, leaks, values
@@ -28,7 +27,7 @@ from tests.support.raw_server import http_response as answer
 
 OPAQUE = "Qw8eR2tY-opaque-canary-token~7uI0pA5sD9fG"
 SECRETS = (*values(CANARIES), f"{CANARIES.client_id}:{CANARIES.client_secret}", OPAQUE)
-AWKWARD = Accepted(
+AWKWARD = SimulatedCredentials(
     client_id='id with %41 + & = "quotes" \' ümläut',
     client_secret="a:b:c %2B+&=\"' öäß €",
     username="user:name %20+&=\"' ÄÖÜ",
@@ -45,7 +44,7 @@ def simulator() -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def environment(simulator: Simulator) -> Iterator[Environment]:
+def environment(simulator: Simulator) -> Iterator[SimulatedEnvironment]:
     """Its `prod`, which is well again afterwards."""
     environment = simulator.environment("prod")
     environment.credentials = CANARIES
@@ -60,7 +59,7 @@ def wire() -> Wire:
     return Wire(unverifying_context())
 
 
-def settings_for(token_url: str, api_url: str, accepted: Accepted = CANARIES) -> EnvironmentSettings:
+def settings_for(token_url: str, api_url: str, accepted: SimulatedCredentials = CANARIES) -> EnvironmentSettings:
     """Settings of `prod`, there."""
     return EnvironmentSettings(
         name="prod",
@@ -85,7 +84,7 @@ def settings_for(token_url: str, api_url: str, accepted: Accepted = CANARIES) ->
 
 
 @pytest.fixture
-def api(environment: Environment, wire: Wire) -> Api:
+def api(environment: SimulatedEnvironment, wire: Wire) -> Api:
     """For the simulator's `prod`."""
     return Api(settings_for(environment.token_url, environment.api_url), wire)
 
@@ -106,7 +105,7 @@ def token(value: str) -> Token:
     ],
 )
 def test_a_login_is_sent_as_the_page_says(
-    api: Api, environment: Environment, simulator: Simulator, field_names: FieldNames, fields: tuple[str, ...]
+    api: Api, environment: SimulatedEnvironment, simulator: Simulator, field_names: FieldNames, fields: tuple[str, ...]
 ) -> None:
     """A form with Basic credentials, in one field_names, on a connection of its own, and who is asking."""
     environment.field_names = "either"
@@ -118,7 +117,7 @@ def test_a_login_is_sent_as_the_page_says(
     assert (record.user_agent, record.headers["connection"], record.fresh) == (USER_AGENT, "close", True)
 
 
-def test_a_ping_is_sent_as_the_page_says(api: Api, environment: Environment, simulator: Simulator) -> None:
+def test_a_ping_is_sent_as_the_page_says(api: Api, environment: SimulatedEnvironment, simulator: Simulator) -> None:
     """With the token, or, as a question, with nothing."""
     assert api.ping(token(environment.issue_token())).success
     assert api.ping(None).reason is Reason.UNAUTHORIZED
@@ -129,7 +128,7 @@ def test_a_ping_is_sent_as_the_page_says(api: Api, environment: Environment, sim
     assert with_token.headers["accept-encoding"] == "identity"
 
 
-def test_any_credentials_log_in(environment: Environment, wire: Wire) -> None:
+def test_any_credentials_log_in(environment: SimulatedEnvironment, wire: Wire) -> None:
     """Colons, percent signs, plus, ampersands, quotes, blanks and umlauts arrive as they are."""
     environment.credentials = AWKWARD
     result = Api(settings_for(environment.token_url, environment.api_url, AWKWARD), wire).log_in(FieldNames.DOCUMENTED)
@@ -139,7 +138,7 @@ def test_any_credentials_log_in(environment: Environment, wire: Wire) -> None:
 # What becomes of the answers.
 
 
-def test_a_granted_token_counts_from_before_it_was_asked_for(environment: Environment, wire: Wire) -> None:
+def test_a_granted_token_counts_from_before_it_was_asked_for(environment: SimulatedEnvironment, wire: Wire) -> None:
     """It is never believed longer than it lasts: on the monotonic clock, and as Unix time."""
     ticks = iter(range(1000))
     clock = Clock(now=lambda: 100.0 + next(ticks), wall=lambda: 5000.0)
@@ -150,7 +149,7 @@ def test_a_granted_token_counts_from_before_it_was_asked_for(environment: Enviro
     assert result.token.value not in repr(result)
 
 
-def test_a_pong_tells_how_far_the_clocks_are_apart(api: Api, environment: Environment) -> None:
+def test_a_pong_tells_how_far_the_clocks_are_apart(api: Api, environment: SimulatedEnvironment) -> None:
     """Held against the middle of the request: good to half of it."""
     environment.clock_offset = 90.0
     try:
@@ -198,7 +197,7 @@ def test_the_middle_is_that_of_the_server_s_own_time(api: Api) -> None:
     ],
 )
 def test_a_refused_login_is_recognised(
-    api: Api, environment: Environment, status: int, body: Content, error: str, *, refused: bool, named: bool
+    api: Api, environment: SimulatedEnvironment, status: int, body: Content, error: str, *, refused: bool, named: bool
 ) -> None:
     """Three statuses refuse a login, and any status does with a code that names credentials; no ping is one."""
     environment.token_faults.set(Status(status, body, error=error))
@@ -208,7 +207,7 @@ def test_a_refused_login_is_recognised(
     assert not api.ping(None).refused
 
 
-def test_what_a_server_asks_for_is_passed_on(api: Api, environment: Environment) -> None:
+def test_what_a_server_asks_for_is_passed_on(api: Api, environment: SimulatedEnvironment) -> None:
     """How long to wait, and the number that the vendor's support asks for."""
     environment.api_faults.set(Status(429, headers={"Retry-After": "120"}))
     result = api.ping(None)
@@ -219,7 +218,7 @@ def test_what_a_server_asks_for_is_passed_on(api: Api, environment: Environment)
 
 
 @pytest.mark.parametrize("status", [401, 404, 500])
-def test_a_refusal_without_a_word_is_told_in_words(api: Api, environment: Environment, status: int) -> None:
+def test_a_refusal_without_a_word_is_told_in_words(api: Api, environment: SimulatedEnvironment, status: int) -> None:
     """The operator is never left with nothing."""
     environment.api_faults.set(Status(status, Content.EMPTY))
     assert str(status) in api.ping(None).detail
@@ -279,10 +278,10 @@ def test_a_certificate_that_fails_is_looked_at_on_the_host_that_is_meant() -> No
     """Each endpoint has a host of its own."""
     with Simulator(["prod"]) as simulator:
         environment = simulator.environment("prod")
-        environment.token_faults.set(Certificate(CertificateKind.EXPIRED))
+        environment.token_faults.set(Certificate(CertificateVariant.EXPIRED))
         api = Api(settings_for(environment.token_url, environment.api_url), Wire(verifying_context(simulator.ca_file)))
         assert api.log_in(FieldNames.DOCUMENTED).reason is Reason.CERTIFICATE
-        assert api.certificate_expiry(Endpoint.TOKEN) == simulator.certificate_expiry(CertificateKind.EXPIRED)
+        assert api.certificate_expiry(Endpoint.TOKEN) == simulator.certificate_expiry(CertificateVariant.EXPIRED)
         assert api.certificate_expiry(Endpoint.PING) == simulator.certificate_expiry()
         assert simulator.log.requests() == 0
 

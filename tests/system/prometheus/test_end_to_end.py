@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from monitor.simulator import Environment, Simulator
+from monitor.simulator import SimulatedEnvironment, Simulator
 from monitor.simulator.faults import Certificate, Hang, Refuse, Status
 from tests.support.process import Monitor, wait_for
 from tests.system.prometheus.server import Prometheus
@@ -43,16 +43,16 @@ PAGER, CHAT = "pager", "chat"
 class Fault:
     """What goes wrong with one environment, what has to be told of it, and in which words."""
 
-    begin: Callable[[Environment], None]
+    begin: Callable[[SimulatedEnvironment], None]
     told: frozenset[tuple[str, str]]
     words: str
 
 
-def _api(fault: object) -> Callable[[Environment], None]:
+def _api(fault: object) -> Callable[[SimulatedEnvironment], None]:
     return lambda environment: environment.api_faults.set(fault)  # type: ignore[arg-type]
 
 
-def _login(fault: object) -> Callable[[Environment], None]:
+def _login(fault: object) -> Callable[[SimulatedEnvironment], None]:
     return lambda environment: environment.token_faults.set(fault)  # type: ignore[arg-type]
 
 

@@ -8,20 +8,20 @@ from monitor.model import Endpoint, Phase, Reason
 from monitor.simulator.faults import (
     Body,
     Certificate,
-    CertificateKind,
+    CertificateVariant,
     Chunked,
     ChunkedBroken,
     Content,
     Drip,
     EarlyHints,
     Echo,
-    Fault,
     GzipBomb,
     Gzipped,
     Hang,
     HangAfterHandshake,
     HangMidBody,
     HangMidHeaders,
+    HostFault,
     Http10,
     HugeBody,
     Moment,
@@ -36,7 +36,7 @@ from monitor.simulator.faults import (
     SwitchingProtocols,
     TlsMax,
     TlsVersion,
-    TokenAnswer,
+    TokenResponse,
     TruncatedBody,
     WrongContentLength,
 )
@@ -54,7 +54,7 @@ class Row:
     """One fault. A reason of None means that the exchange does its job all the same."""
 
     name: str
-    fault: Fault
+    fault: HostFault
     reason: Reason | None
     endpoints: tuple[Endpoint, ...] = _BOTH
     phase: Phase | None = None  # where it hangs or breaks, for those that the phase tells apart
@@ -91,8 +91,8 @@ _NETWORK = (
 _TLS = (
     *(
         Row(f"certificate {kind}", Certificate(kind), Reason.CERTIFICATE, phase=Phase.TLS)
-        for kind in CertificateKind
-        if kind is not CertificateKind.GOOD
+        for kind in CertificateVariant
+        if kind is not CertificateVariant.GOOD
     ),
     Row("TLS 1.0 only", TlsMax(TlsVersion.TLS_1_0), Reason.TLS, phase=Phase.TLS),
     Row("TLS 1.2 only", TlsMax(TlsVersion.TLS_1_2), None),
@@ -136,26 +136,26 @@ _BODIES = tuple(
 )
 _GRANTS = (
     *(
-        Row(f"expires_in {value!r}", TokenAnswer({"expires_in": value}), Reason.MALFORMED, _TOKEN)
+        Row(f"expires_in {value!r}", TokenResponse({"expires_in": value}), Reason.MALFORMED, _TOKEN)
         for value in _anything(-1, 0, float("nan"), 1e30, True, "soon", "-5", [], {}, 366 * 86400 + 1)
     ),
-    Row("expires_in null", TokenAnswer({"expires_in": None}), None, _TOKEN),
-    Row("expires_in left out", TokenAnswer(without=("expires_in",)), None, _TOKEN),
-    Row("expires_in a numeric string", TokenAnswer({"expires_in": "60"}), None, _TOKEN, lifetime=60),
+    Row("expires_in null", TokenResponse({"expires_in": None}), None, _TOKEN),
+    Row("expires_in left out", TokenResponse(without=("expires_in",)), None, _TOKEN),
+    Row("expires_in a numeric string", TokenResponse({"expires_in": "60"}), None, _TOKEN, lifetime=60),
     Row(
         "expires_in left out, opaque token",
-        TokenAnswer({"access_token": "opaque"}, ("expires_in",)),
+        TokenResponse({"access_token": "opaque"}, ("expires_in",)),
         Reason.MALFORMED,
         _TOKEN,
     ),
-    Row("an opaque token", TokenAnswer({"access_token": "0paque"}), None, _TOKEN, lifetime=3600),
-    Row("a JWT that ends earlier", TokenAnswer({"access_token": _JWT_OF_A_MINUTE}), None, _TOKEN, lifetime=60),
-    Row("access_token left out", TokenAnswer(without=("access_token",)), Reason.MALFORMED, _TOKEN),
+    Row("an opaque token", TokenResponse({"access_token": "0paque"}), None, _TOKEN, lifetime=3600),
+    Row("a JWT that ends earlier", TokenResponse({"access_token": _JWT_OF_A_MINUTE}), None, _TOKEN, lifetime=60),
+    Row("access_token left out", TokenResponse(without=("access_token",)), Reason.MALFORMED, _TOKEN),
     *(
-        Row(f"access_token {value!r}", TokenAnswer({"access_token": value}), Reason.MALFORMED, _TOKEN)
+        Row(f"access_token {value!r}", TokenResponse({"access_token": value}), Reason.MALFORMED, _TOKEN)
         for value in _anything("", None, 7, ["x"], "to ken", "to\r\nken", "töken", "t\0ken")
     ),
-    Row("token_type and scope left out", TokenAnswer(without=("token_type", "scope")), None, _TOKEN),
+    Row("token_type and scope left out", TokenResponse(without=("token_type", "scope")), None, _TOKEN),
 )
 _PONGS = (
     *(

@@ -13,8 +13,8 @@ import pytest
 from monitor.http.client import ANSWER_LIMIT, _Stream
 from monitor.model import Endpoint, Reason
 from monitor.simulator import Host, Simulator
+from monitor.simulator.fault_switch import FaultSwitch
 from monitor.simulator.faults import Content, Status
-from monitor.simulator.switch import Faults
 from tests.support.canaries import CANARIES, leaks, simulator_with_canaries, values
 from tests.support.harness import EnvironmentHarness, value
 from tests.tigr.faults.table import REDIRECTS, TABLE, Row
@@ -62,7 +62,7 @@ def harness(simulator: Simulator, caplog: pytest.LogCaptureFixture) -> Iterator[
         faults.clear()
 
 
-def faults_of(simulator: Simulator, endpoint: Endpoint) -> Faults:
+def faults_of(simulator: Simulator, endpoint: Endpoint) -> FaultSwitch:
     """The switch of a host of `prod`."""
     environment = simulator.environment("prod")
     return environment.token_faults if endpoint is Endpoint.TOKEN else environment.api_faults

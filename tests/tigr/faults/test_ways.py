@@ -15,7 +15,7 @@ import pytest
 from monitor.http.resolver import Resolver
 from monitor.model import Endpoint, Phase, Reason
 from monitor.simulator import Simulator
-from tests.simulator.proxy import Proxy
+from tests.simulator.proxy import TunnelProxy
 from tests.support.canaries import CANARIES, leaks, simulator_with_canaries, values
 from tests.support.harness import EnvironmentHarness
 from tests.support.process import free_port
@@ -129,7 +129,7 @@ def test_silent_addresses_alone_are_a_timeout(
 def test_through_a_proxy(endpoint: Endpoint, simulator: Simulator) -> None:
     """All is well, also with one that wants a password."""
     wanted = "Basic " + base64.b64encode(b"me:proxy-password").decode()
-    with Proxy(authorization=wanted) as proxy:
+    with TunnelProxy(authorization=wanted) as proxy:
         url = proxy.url.replace("//", "//me:proxy-password@")
         harness = EnvironmentHarness(simulator, changes={"TIGR_PROXY": url}, timeout=TIMEOUT)
         assert run(harness, endpoint)[0] in (None, Reason.UNAUTHORIZED)
@@ -141,7 +141,7 @@ def test_through_a_proxy(endpoint: Endpoint, simulator: Simulator) -> None:
 def test_a_proxy_that_refuses_is_the_proxys_fault(status: int | None, endpoint: Endpoint, simulator: Simulator) -> None:
     """Whatever status it refuses with (without one: 407), never a rejected login; nothing reaches the host."""
     before = simulator.log.connections()
-    with Proxy(authorization="Basic bm90aGluZzp3aWxsLWRv", refuse=status) as proxy:
+    with TunnelProxy(authorization="Basic bm90aGluZzp3aWxsLWRv", refuse=status) as proxy:
         harness = EnvironmentHarness(simulator, changes={"TIGR_PROXY": proxy.url}, timeout=TIMEOUT)
         assert run(harness, endpoint)[:2] == (Reason.PROXY, Phase.CONNECT)
     assert simulator.log.connections() == before
@@ -158,7 +158,7 @@ def test_a_proxy_that_is_down_is_the_proxys_fault(endpoint: Endpoint, simulator:
 @pytest.mark.parametrize("endpoint", Endpoint)
 def test_a_silent_proxy_is_a_timeout(endpoint: Endpoint, simulator: Simulator) -> None:
     """In the phase in which its tunnel should have come to stand."""
-    with Proxy(silent=True) as proxy:
+    with TunnelProxy(silent=True) as proxy:
         harness = EnvironmentHarness(simulator, changes={"TIGR_PROXY": proxy.url}, timeout=TIMEOUT)
         reason, phase, elapsed = run(harness, endpoint)
     assert (reason, phase) == (Reason.TIMEOUT, Phase.CONNECT)
@@ -168,7 +168,7 @@ def test_a_silent_proxy_is_a_timeout(endpoint: Endpoint, simulator: Simulator) -
 def test_the_proxys_password_is_no_less_secret(simulator: Simulator, caplog: pytest.LogCaptureFixture) -> None:
     """It is in no result, log line or metric."""
     caplog.set_level(logging.DEBUG)
-    with Proxy(authorization="Basic bm90aGluZzp3aWxsLWRv") as proxy:
+    with TunnelProxy(authorization="Basic bm90aGluZzp3aWxsLWRv") as proxy:
         url = proxy.url.replace("//", "//someone:Qy5-proxy-canary@")
         harness = EnvironmentHarness(simulator, changes={"TIGR_PROXY": url}, timeout=TIMEOUT)
         assert harness.run(Endpoint.TOKEN).reason is Reason.PROXY

@@ -1,4 +1,4 @@
-"""The demo as a newcomer runs it."""
+"""The demo as a process."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 from tests.support.process import clean, command, free_port
 
 
-def test_a_newcomer_sees_it_work(tmp_path: Path) -> None:
-    """The monitor logs in and pings, the first incident is announced and seen, and all ends in order."""
+def test_the_demo_shows_the_monitor_and_the_first_incident(tmp_path: Path) -> None:
+    """The monitor logs in and pings, the first incident is announced and logged, and the demo exits with status 0."""
     demo = subprocess.run(
         command("demo", "--listen", f"127.0.0.1:{free_port()}", "--seconds", "11"),
         env=clean({}),
@@ -21,8 +21,8 @@ def test_a_newcomer_sees_it_work(tmp_path: Path) -> None:
     )
     assert demo.returncode == 0, demo.stderr
     assert "/metrics" in demo.stdout
-    assert "prod: the ping is answered 500." in demo.stdout
-    assert demo.stdout.endswith("The demo ends.\n")
+    assert "prod: the ping gets status 500." in demo.stdout
+    assert demo.stdout.endswith("The demo has stopped.\n")
     for line in ("prod: login works", "uat: ping works", "prod: ping failed: server_error", "stopping"):
         assert line in demo.stderr
     assert "internal" not in demo.stderr

@@ -1,4 +1,4 @@
-"""Special characters in a client secret, as each server decodes HTTP Basic."""
+"""Special characters in a client secret: each server has its decoding of HTTP Basic."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.simulator import basic
-from monitor.simulator.basic import BasicDecoding, Client, Escapes, UndecodableError
-from tests.simulator.client import Client as HttpClient
+from monitor.simulator import basic_auth
+from monitor.simulator.basic_auth import BasicClient, BasicDecoding, Escapes, UndecodableError
+from tests.simulator.client import SimulatorClient
 
 PLUS, ESCAPE, PERCENT, BLANK, UMLAUT, PLAIN = "a+b", "a%41b", "a%zb", "a b", "aä€b", "a:/&=b"
 SECRETS = (PLUS, ESCAPE, PERCENT, BLANK, UMLAUT)
@@ -40,18 +40,18 @@ def joined(client_id: str, secret: str) -> tuple[str, str]:
     return "basic", base64.b64encode(f"{client_id}:{secret}".encode()).decode()
 
 
-def login(client: HttpClient, name: str, secret: str, sent: str) -> int:
-    """Return the status of a login with a client secret and what is sent for it."""
+def login(client: SimulatorClient, name: str, secret: str, sent: str) -> int:
+    """Return the status of a login; the server has the client secret `secret`, and the client sends `sent`."""
     environment = client.environment
     environment.personality = name
     environment.credentials = replace(environment.credentials, client_secret=secret)
     header = {"Authorization": f"Basic {joined(environment.credentials.client_id, sent)[1]}"}
-    return client.login(spelling=("username", "password"), headers=header).status
+    return client.login(field_names=("username", "password"), headers=header).status
 
 
 @pytest.mark.parametrize("name, secret, sent, status", CELLS)
-def test_each_server_decodes_a_special_character_in_its_own_way(
-    plain_client: HttpClient, name: str, secret: str, sent: str, status: int
+def test_each_server_decodes_special_characters_as_measured(
+    plain_client: SimulatorClient, name: str, secret: str, sent: str, status: int
 ) -> None:
     """The status is the one in the table of HTTP Basic; a blank is encoded as %20, which every decoder reads."""
     assert (
@@ -61,35 +61,35 @@ def test_each_server_decodes_a_special_character_in_its_own_way(
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_other_punctuation_passes_raw_everywhere(plain_client: HttpClient, name: str) -> None:
+def test_other_punctuation_passes_raw_everywhere(plain_client: SimulatorClient, name: str) -> None:
     """A colon, a slash, an ampersand and an equals sign need no encoding on any server."""
     assert login(plain_client, name, PLAIN, PLAIN) == 200
 
 
 @pytest.mark.parametrize("name, status", [("keycloak", 200), ("oidc-provider", 200), ("authlib", 401)])
 def test_a_blank_encoded_as_a_plus_sign_is_a_blank_only_for_form_decoders(
-    plain_client: HttpClient, name: str, status: int
+    plain_client: SimulatorClient, name: str, status: int
 ) -> None:
-    """Authlib decodes %20 to a blank and leaves a plus sign as it is."""
+    """Authlib decodes %20 to a blank and does not change a plus sign."""
     assert login(plain_client, name, BLANK, "a+b") == status
 
 
-def test_credentials_that_are_no_http_basic_name_no_client() -> None:
-    """Another scheme, no base64, no ASCII and no colon are all None."""
+def test_credentials_other_than_http_basic_have_no_client() -> None:
+    """The result is None for another scheme, invalid base64, text that is not ASCII, and a missing colon."""
     for authorization in [("bearer", "YTpi"), ("basic", "!!!"), ("basic", "ä"), ("basic", "YWI="), ("", "")]:
-        assert basic.decode(authorization, basic.RAW) is None
+        assert basic_auth.decode(authorization, basic_auth.RAW) is None
 
 
 def test_the_first_colon_ends_the_client_id() -> None:
-    """A secret may hold colons."""
-    assert basic.decode(joined("id", "a:b"), basic.RAW) == Client(b"id", b"a:b")
+    """A secret may contain colons."""
+    assert basic_auth.decode(joined("id", "a:b"), basic_auth.RAW) == BasicClient(b"id", b"a:b")
 
 
 def test_neither_the_client_nor_the_error_shows_a_secret() -> None:
     """The representation of a client and the text of an error hold no part of what was decoded."""
-    assert repr(basic.decode(joined("myself", "hidden"), basic.RAW)) == "Client()"
+    assert repr(basic_auth.decode(joined("myself", "hidden"), basic_auth.RAW)) == "BasicClient()"
     with pytest.raises(UndecodableError) as raised:
-        basic.decode(joined("myself", "hidden%"), basic.FORM)
+        basic_auth.decode(joined("myself", "hidden%"), basic_auth.FORM)
     assert "hidden" not in str(raised.value)
 
 
@@ -99,18 +99,16 @@ def test_neither_the_client_nor_the_error_shows_a_secret() -> None:
     ),
     st.builds(BasicDecoding, st.sampled_from(Escapes), st.booleans()),
 )
-def test_a_header_is_decoded_or_undecodable_whatever_it_holds(
-    authorization: tuple[str, str], decoding: BasicDecoding
-) -> None:
+def test_any_header_is_decoded_or_undecodable(authorization: tuple[str, str], decoding: BasicDecoding) -> None:
     """No header raises anything but UndecodableError, and raw decoding of any bytes does not raise."""
     try:
-        basic.decode(authorization, decoding)
+        basic_auth.decode(authorization, decoding)
     except UndecodableError:
-        assert decoding != basic.RAW
+        assert decoding != basic_auth.RAW
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.text(st.characters(exclude_categories=["Cs"])))
 def test_form_decoding_inverts_form_encoding(client_id: str, secret: str) -> None:
-    """RFC 6749 section 2.3.1 carries every id and secret, colons included."""
+    """The encoding of RFC 6749 section 2.3.1 preserves every id and secret, colons included."""
     sent = joined(urllib.parse.quote_plus(client_id), urllib.parse.quote_plus(secret))
-    assert basic.decode(sent, basic.FORM_ASCII) == Client(client_id.encode(), secret.encode())
+    assert basic_auth.decode(sent, basic_auth.FORM_ASCII) == BasicClient(client_id.encode(), secret.encode())
