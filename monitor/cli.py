@@ -109,7 +109,7 @@ def _run(_options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     from monitor import log
     from monitor.commands.check import as_json, as_text, check
-    from monitor.http.client import Wire
+    from monitor.http.client import HttpClient
     from monitor.monitoring.state import State
     from monitor.service.trust import probing_context
 
@@ -120,11 +120,11 @@ def _check(options: argparse.Namespace) -> int:
         _complain(f"check: there is no environment {', '.join(unknown)}; there are {', '.join(known)}")
         return WRONG_SETTINGS
     log.configure("warning", "logfmt", journald=False)
-    wire = Wire(probing_context(loaded.settings))
+    http_client = HttpClient(probing_context(loaded.settings))
     state = State(loaded.settings.state_dir, shared=True)
     reports = []
     for own in chosen:
-        report = check(own, wire, state)
+        report = check(own, http_client, state)
         reports.append(report)
         if not options.json:
             _say(as_text(report))

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from monitor import durations
 from monitor.clock import SYSTEM_CLOCK
-from monitor.http.client import Wire
+from monitor.http.client import HttpClient
 from monitor.log import timestamp
 from monitor.model import Endpoint, FieldNames, HostCheck, Reason, Result
 from monitor.monitoring.environment import Environment
@@ -52,14 +52,14 @@ class Report:
         return sum(result.sent for result in logins)
 
 
-def check(settings: EnvironmentSettings, wire: Wire, state: State) -> Report:
+def check(settings: EnvironmentSettings, http_client: HttpClient, state: State) -> Report:
     """Log in and ping once, as the daemon would.
 
     Suppressed logins stay suppressed: the login then is a Result with that reason, and nothing is sent. A ping that is
     refused because its token is new is repeated until the token is ten seconds old.
     """
     exchanges = _Exchanges()
-    environment = Environment(settings, Api(settings, wire), exchanges, state)
+    environment = Environment(settings, Api(settings, http_client), exchanges, state)
     if environment.logins.suppressed_for > 0:
         exchanges.record(_suppressed(environment))
     else:

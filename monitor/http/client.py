@@ -127,7 +127,7 @@ class _FaultError(Exception):
         self.detail = detail
 
 
-class Wire:
+class HttpClient:
     """Makes exchanges. Safe to use from many threads at once."""
 
     def __init__(self, context: ssl.SSLContext, resolver: Resolver | None = None, clock: Clock = SYSTEM_CLOCK) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.config.settings import EnvironmentSettings, Settings
-from monitor.http.client import Wire
+from monitor.http.client import HttpClient
 from monitor.http.resolver import Resolver
 from monitor.model import Endpoint, HostCheck, Result
 from monitor.monitoring.environment import Environment
@@ -105,13 +105,13 @@ class Monitoring:
         return allowed
 
     def _adopt(self, settings: Settings, context: ssl.SSLContext) -> None:
-        wire = Wire(context, self._resolver, self._clock)
+        http_client = HttpClient(context, self._resolver, self._clock)
         for name in self._watched.keys() - {environment.name for environment in settings.environments}:
             self._remove(name)
         watched = {}
         for position, own in enumerate(settings.environments):
             old = self._watched.get(own.name)
-            api = Api(own, wire, self._clock)
+            api = Api(own, http_client, self._clock)
             if old is None:
                 environment = Environment(own, api, self, self._state, self._clock)
             else:

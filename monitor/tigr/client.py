@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 from monitor import __version__
 from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.errors import describe_exception
-from monitor.http.client import Exchange, Request, Wire
+from monitor.http.client import Exchange, HttpClient, Request
 from monitor.model import ClientAuth, Endpoint, FieldNames, HostCheck, Phase, Reason, Result, Token, internal_fault
 from monitor.tigr.redaction import Redactor
 from monitor.tigr.responses import (
@@ -41,11 +41,11 @@ _CODE_SHOWN = 64  # characters of a server's code or submissionId that are kept
 class Api:
     """The two requests of one environment. Safe to use from many threads at once."""
 
-    def __init__(self, settings: EnvironmentSettings, wire: Wire, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, settings: EnvironmentSettings, http_client: HttpClient, clock: Clock = SYSTEM_CLOCK) -> None:
         credentials = settings.credentials
         basic = basic_credentials(settings, settings.client_auth)
         self._settings = settings
-        self._wire = wire
+        self._http_client = http_client
         self._clock = clock
         self._authorization = f"Basic {basic}"
         other = ClientAuth.FORM_ENCODED if settings.client_auth is ClientAuth.RAW else ClientAuth.RAW
@@ -97,7 +97,7 @@ class Api:
         settings = self._settings
         timeout = min(settings.timeout, settings.ping_interval)
         try:
-            check = self._wire.check_connection(settings.token_url, settings.token_proxy, timeout)
+            check = self._http_client.check_connection(settings.token_url, settings.token_proxy, timeout)
         except Exception as error:  # noqa: BLE001 - an internal fault leaves the state of the host unknown
             return HostCheck(settings.name, Reason.INTERNAL, describe_exception(error))
         reason = Reason(check.fault.value) if check.fault else None
@@ -107,13 +107,13 @@ class Api:
         """Return when the certificate of a host ends, in Unix seconds, though it does not verify; None if unknown."""
         settings = self._settings
         if endpoint is Endpoint.TOKEN:
-            return self._wire.certificate_expiry(settings.token_url, settings.token_proxy, settings.timeout)
-        return self._wire.certificate_expiry(settings.api_url, settings.api_proxy, settings.timeout)
+            return self._http_client.certificate_expiry(settings.token_url, settings.token_proxy, settings.timeout)
+        return self._http_client.certificate_expiry(settings.api_url, settings.api_proxy, settings.timeout)
 
     def _probe(self, endpoint: Endpoint, request: Request, judge: Callable[[Result, Exchange], Result]) -> Result:
         started_at, started = self._clock.wall(), self._clock.now()
         try:
-            exchange = self._wire.exchange(request)
+            exchange = self._http_client.exchange(request)
             base = Result(
                 environment=self._settings.name,
                 endpoint=endpoint,

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import pytest
 
 from monitor.http import client as wire_module
-from monitor.http.client import ANSWER_LIMIT, Exchange, Fault, Request, Wire
+from monitor.http.client import ANSWER_LIMIT, Exchange, Fault, HttpClient, Request
 from monitor.http.happy_eyeballs import Race
 from monitor.http.tls import verifying_context
 from monitor.model import Phase
@@ -37,9 +37,9 @@ def simulator() -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def wire(simulator: Simulator) -> Iterator[Wire]:
+def client(simulator: Simulator) -> Iterator[HttpClient]:
     """One that trusts the simulator; the simulator is well again afterwards."""
-    yield Wire(verifying_context(simulator.ca_file))
+    yield HttpClient(verifying_context(simulator.ca_file))
     simulator.environment("prod").api_faults.clear()
 
 
@@ -48,10 +48,10 @@ def ping(url: str, timeout: float = TIMEOUT) -> Request:
     return Request("GET", url, {"User-Agent": "a test", "Connection": "close"}, timeout)
 
 
-def ask(wire: Wire, data: bytes) -> Exchange:
+def ask(client: HttpClient, data: bytes) -> Exchange:
     """What comes of a request that is answered with these bytes."""
     with RawServer(data) as server:
-        return wire.exchange(ping(server.url))
+        return client.exchange(ping(server.url))
 
 
 def wait_for_the_reset(sock: socket.socket) -> None:
@@ -61,9 +61,9 @@ def wait_for_the_reset(sock: socket.socket) -> None:
     assert poll.poll(5000)
 
 
-def test_an_exchange_is_told_whole(wire: Wire, simulator: Simulator) -> None:
+def test_an_exchange_is_told_whole(client: HttpClient, simulator: Simulator) -> None:
     """Status, headers, body, address, TLS version, certificate: all that a Result will want."""
-    told = wire.exchange(ping(simulator.environment("prod").api_url + "/api/system/ping"))
+    told = client.exchange(ping(simulator.environment("prod").api_url + "/api/system/ping"))
     assert (told.fault, told.status, told.tls_version) == (None, 401, "TLSv1.3")
     assert told.address in ("127.0.0.1", "::1")
     assert told.headers["content-type"] == "application/json"
@@ -72,32 +72,32 @@ def test_an_exchange_is_told_whole(wire: Wire, simulator: Simulator) -> None:
     assert told.started_at == pytest.approx(time.time(), abs=5)
 
 
-def test_the_phases_are_the_whole_of_it(wire: Wire, simulator: Simulator) -> None:
+def test_the_phases_are_the_whole_of_it(client: HttpClient, simulator: Simulator) -> None:
     """In their order, each reached, and their sum is the duration."""
-    told = wire.exchange(ping(simulator.environment("prod").api_url))
+    told = client.exchange(ping(simulator.environment("prod").api_url))
     assert list(told.phases) == list(Phase)
     assert sum(told.phases.values()) == pytest.approx(told.duration, abs=1e-6)
     assert told.last_phase is Phase.TRANSFER
 
 
-def test_a_phase_that_was_not_reached_is_not_there(wire: Wire, simulator: Simulator) -> None:
+def test_a_phase_that_was_not_reached_is_not_there(client: HttpClient, simulator: Simulator) -> None:
     """Zero would be a lie."""
     simulator.environment("prod").api_faults.set(Hang())
-    told = wire.exchange(ping(simulator.environment("prod").api_url, 0.2))
+    told = client.exchange(ping(simulator.environment("prod").api_url, 0.2))
     assert told.fault is Fault.TIMEOUT
     assert list(told.phases) == [Phase.RESOLVE, Phase.CONNECT, Phase.TLS]
     assert 0.2 <= told.duration < 0.2 + GRACE
 
 
-def test_a_host_may_be_an_address(wire: Wire, simulator: Simulator) -> None:
+def test_a_host_may_be_an_address(client: HttpClient, simulator: Simulator) -> None:
     """Also one of version 6, in its brackets, and through a proxy."""
     url = simulator.environment("prod").api_url
     with Proxy() as proxy:
         for host in ("127.0.0.1", "[::1]"):
             literal = url.replace("localhost", host)
-            assert wire.exchange(ping(literal)).status == 404
+            assert client.exchange(ping(literal)).status == 404
             through = Request("GET", literal, {}, TIMEOUT, proxy=_proxy_at(proxy.port))
-            assert wire.exchange(through).status == 404
+            assert client.exchange(through).status == 404
         assert [tunnel.target.rpartition(":")[0] for tunnel in proxy.log] == ["127.0.0.1", "[::1]"]
 
 
@@ -107,10 +107,10 @@ def _proxy_at(port: int) -> wire_module.Proxy:
     return Setting("127.0.0.1", port)
 
 
-def test_a_request_goes_out_in_one_piece(wire: Wire) -> None:
+def test_a_request_goes_out_in_one_piece(client: HttpClient) -> None:
     """With the headers that were given and a Host, and with its content."""
     with RawServer(answer(b"")) as server:
-        wire.exchange(Request("POST", server.url + "/x", {"A": "b"}, TIMEOUT, content=b"c=d"))
+        client.exchange(Request("POST", server.url + "/x", {"A": "b"}, TIMEOUT, content=b"c=d"))
     head, _, body = server.requests[0].partition(b"\r\n\r\n")
     assert head.startswith(b"POST /x HTTP/1.1\r\n")
     assert {b"Content-Length: 3", b"A: b"} <= set(head.split(b"\r\n"))
@@ -124,19 +124,19 @@ def test_neither_a_request_nor_an_exchange_shows_what_it_holds() -> None:
     assert "canary" not in repr((request, exchange))
 
 
-def test_a_cookie_is_not_kept(wire: Wire) -> None:
+def test_a_cookie_is_not_kept(client: HttpClient) -> None:
     """Each exchange is the first one, for the server."""
     with RawServer(answer(b"", "Set-Cookie: a=b; expires=Fri, 99 Foo 99999999999 00:00:00 GMT")) as server:
         for _ in range(2):
-            assert wire.exchange(ping(server.url)).status == 200
+            assert client.exchange(ping(server.url)).status == 200
     assert all(b"cookie" not in request.lower() for request in server.requests)
 
 
 @pytest.mark.parametrize("location", ["http://x:abc/", "http://" + "a" * 15000, "\x01", "", "//[", "http://\xff"])
 @pytest.mark.parametrize("status", [301, 307])
-def test_a_redirect_to_nowhere_is_an_answer_like_any_other(wire: Wire, status: int, location: str) -> None:
+def test_a_redirect_to_nowhere_is_an_answer_like_any_other(client: HttpClient, status: int, location: str) -> None:
     """A Location is never even looked at: one that is no URL is no fault of ours."""
-    told = ask(wire, answer(b"gone", f"Location: {location}", status=status))
+    told = ask(client, answer(b"gone", f"Location: {location}", status=status))
     assert told.status == status
     if told.fault is None:
         assert told.body == b"gone"
@@ -162,9 +162,9 @@ def test_a_redirect_to_nowhere_is_an_answer_like_any_other(wire: Wire, status: i
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 200, Fault.MALFORMED),
     ],
 )
-def test_what_breaks_http_has_a_fault(wire: Wire, data: bytes, status: int | None, fault: Fault | None) -> None:
+def test_what_breaks_http_has_a_fault(client: HttpClient, data: bytes, status: int | None, fault: Fault | None) -> None:
     """Before a status line it is no HTTP; behind one, the status stays known."""
-    told = ask(wire, data)
+    told = ask(client, data)
     assert (told.status, told.fault) == (status, fault)
     assert (told.fault_detail == "") == (fault is None)
 
@@ -187,16 +187,16 @@ PHRASE = "Bad Request - Invalid Login ID or Password"
     ],
 )
 def test_the_reason_phrase_is_known_whatever_follows(
-    wire: Wire, interim: bytes, rest: bytes, fault: Fault | None
+    client: HttpClient, interim: bytes, rest: bytes, fault: Fault | None
 ) -> None:
     """A response that breaks after its status line has the phrase of the final status line, as it has the status."""
-    exchange = ask(wire, interim + LINE + rest)
+    exchange = ask(client, interim + LINE + rest)
     assert (exchange.status, exchange.reason_phrase, exchange.fault) == (401, PHRASE, fault)
 
 
 @pytest.mark.parametrize("interim", [b"", EARLY])
 @pytest.mark.parametrize("rest", [b"", b"X: y\r\n", b"Content-Length: 9\r\n\r\nx"])
-def test_the_reason_phrase_is_known_if_the_rest_hangs(wire: Wire, interim: bytes, rest: bytes) -> None:
+def test_the_reason_phrase_is_known_if_the_rest_hangs(client: HttpClient, interim: bytes, rest: bytes) -> None:
     """A response that stops after its status line times out with status and phrase."""
     released = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -209,7 +209,7 @@ def test_the_reason_phrase_is_known_if_the_rest_hangs(wire: Wire, interim: bytes
 
         thread = threading.Thread(target=stop_in_the_middle, daemon=True)
         thread.start()
-        exchange = wire.exchange(ping(f"http://127.0.0.1:{listening.getsockname()[1]}", 1.0))
+        exchange = client.exchange(ping(f"http://127.0.0.1:{listening.getsockname()[1]}", 1.0))
         released.set()
         thread.join(5)
     assert (exchange.status, exchange.reason_phrase, exchange.fault) == (401, PHRASE, Fault.TIMEOUT)
@@ -227,24 +227,24 @@ def test_the_reason_phrase_is_known_if_the_rest_hangs(wire: Wire, interim: bytes
         (b"HTTP/1.1 200 " + b"x" * 5000, "x" * 200),
     ],
 )
-def test_a_reason_phrase_is_latin_1_of_at_most_200_characters(wire: Wire, line: bytes, phrase: str) -> None:
+def test_a_reason_phrase_is_latin_1_of_at_most_200_characters(client: HttpClient, line: bytes, phrase: str) -> None:
     """A phrase that is missing is empty, and a longer one is cut."""
-    exchange = ask(wire, line + b"\r\nContent-Length: 0\r\n\r\n")
+    exchange = ask(client, line + b"\r\nContent-Length: 0\r\n\r\n")
     assert (exchange.status, exchange.reason_phrase, exchange.fault) == (200, phrase, None)
 
 
 @pytest.mark.parametrize("data", [b"", EARLY, LINE[:30], EARLY + LINE[:30]])
-def test_there_is_no_reason_phrase_without_a_final_status_line(wire: Wire, data: bytes) -> None:
+def test_there_is_no_reason_phrase_without_a_final_status_line(client: HttpClient, data: bytes) -> None:
     """An interim response and an unfinished status line have no status and no phrase."""
-    exchange = ask(wire, data)
+    exchange = ask(client, data)
     assert (exchange.status, exchange.reason_phrase, exchange.fault) == (None, "", Fault.DISCONNECT)
 
 
 @pytest.mark.parametrize("over", [False, True])
-def test_an_answer_is_read_up_to_the_cap(wire: Wire, *, over: bool) -> None:
+def test_an_answer_is_read_up_to_the_cap(client: HttpClient, *, over: bool) -> None:
     """Its head included; a byte more is too much."""
     size = ANSWER_LIMIT - len(answer(b"x" * 65000)) + 65000
-    told = ask(wire, answer(b"x" * (size + over)))
+    told = ask(client, answer(b"x" * (size + over)))
     assert told.fault is (Fault.MALFORMED if over else None)
     if not over:
         assert told.body == b"x" * size
@@ -265,14 +265,16 @@ def test_an_answer_is_read_up_to_the_cap(wire: Wire, *, over: bool) -> None:
         ("gzip", gzip.compress(b" " * 40_000_000), Fault.MALFORMED),
     ],
 )
-def test_an_encoding_is_undone_within_the_cap(wire: Wire, name: str, packed: bytes, fault: Fault | None) -> None:
+def test_an_encoding_is_undone_within_the_cap(
+    client: HttpClient, name: str, packed: bytes, fault: Fault | None
+) -> None:
     """Though it was not asked for; what cannot be undone is not passed on as if it were words."""
-    told = ask(wire, answer(packed, f"Content-Encoding: {name}"))
+    told = ask(client, answer(packed, f"Content-Encoding: {name}"))
     assert told.fault is fault
     assert told.body == (b"words" if fault is None and packed else b"")
 
 
-def test_a_connection_that_is_reset_before_tls_is_connect(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_that_is_reset_before_tls_is_connect(client: HttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """It stood, and is gone before we can ask to whom."""
     now = threading.Event()
 
@@ -286,7 +288,7 @@ def test_a_connection_that_is_reset_before_tls_is_connect(wire: Wire, monkeypatc
 
     monkeypatch.setattr(Race, "run", run_and_wait)
     with resetting_port(now) as port:
-        told = wire.exchange(ping(f"https://127.0.0.1:{port}"))
+        told = client.exchange(ping(f"https://127.0.0.1:{port}"))
     assert (told.fault, told.last_phase) == (Fault.CONNECT, Phase.CONNECT)
 
 
@@ -301,82 +303,82 @@ def test_a_connection_that_is_reset_as_tls_begins_is_tls() -> None:
             return super().wrap_socket(sock, *args, **options)  # type: ignore[arg-type]
 
     with resetting_port(now) as port:
-        told = Wire(WaitingContext(ssl.PROTOCOL_TLS_CLIENT)).exchange(ping(f"https://127.0.0.1:{port}"))
+        told = HttpClient(WaitingContext(ssl.PROTOCOL_TLS_CLIENT)).exchange(ping(f"https://127.0.0.1:{port}"))
     assert (told.fault, told.last_phase, told.certificate_expiry) == (Fault.TLS, Phase.TLS, None)
 
 
 @pytest.mark.parametrize("kind", [CertificateKind.EXPIRED, CertificateKind.SELF_SIGNED])
 def test_the_end_of_a_certificate_that_fails_is_seen_on_a_second_look(
-    wire: Wire, simulator: Simulator, kind: CertificateKind
+    client: HttpClient, simulator: Simulator, kind: CertificateKind
 ) -> None:
     """Which believes nothing and sends nothing."""
     environment = simulator.environment("prod")
     environment.api_faults.set(Certificate(kind))
-    assert wire.exchange(ping(environment.api_url)).certificate_expiry is None
+    assert client.exchange(ping(environment.api_url)).certificate_expiry is None
     before = simulator.log.requests("prod", Host.API)
-    assert wire.certificate_expiry(environment.api_url, None, TIMEOUT) == simulator.certificate_expiry(kind)
+    assert client.certificate_expiry(environment.api_url, None, TIMEOUT) == simulator.certificate_expiry(kind)
     assert simulator.log.requests("prod", Host.API) == before
 
 
 @pytest.mark.parametrize("fault", [Hang(), TlsMax(TlsVersion.TLS_1_0)])
 def test_a_second_look_that_sees_nothing_says_so_in_time(
-    wire: Wire, simulator: Simulator, fault: Hang | TlsMax
+    client: HttpClient, simulator: Simulator, fault: Hang | TlsMax
 ) -> None:
     """None, at its own deadline at the latest."""
     simulator.environment("prod").api_faults.set(fault)
     began = time.monotonic()
-    assert wire.certificate_expiry(simulator.environment("prod").api_url, None, 0.2) is None
+    assert client.certificate_expiry(simulator.environment("prod").api_url, None, 0.2) is None
     assert time.monotonic() - began < 0.2 + GRACE
 
 
 @pytest.mark.parametrize(
     "said", [b"", b"220 smtp.test ESMTP\r\n", b"HTTP/1.1 103 Early Hints\r\n\r\n" * 5000, b"x" * 100_000]
 )
-def test_what_a_proxy_breaks_is_the_proxy_s_fault(wire: Wire, said: bytes) -> None:
+def test_what_a_proxy_breaks_is_the_proxy_s_fault(client: HttpClient, said: bytes) -> None:
     """Whatever it is that it says instead of a tunnel."""
     with RawServer(said) as server:
         port = int(server.url.rpartition(":")[2])
-        told = wire.exchange(Request("GET", "https://host.test", {}, TIMEOUT, proxy=_proxy_at(port)))
+        told = client.exchange(Request("GET", "https://host.test", {}, TIMEOUT, proxy=_proxy_at(port)))
     assert (told.fault, told.last_phase, told.status) == (Fault.PROXY, Phase.CONNECT, None)
     assert "proxy" in told.fault_detail
 
 
-def test_a_proxy_that_is_not_found_is_the_proxy_s_fault(wire: Wire) -> None:
+def test_a_proxy_that_is_not_found_is_the_proxy_s_fault(client: HttpClient) -> None:
     """Not that of the host that is meant."""
     from monitor.config.proxy import Proxy as Setting
 
-    told = wire.exchange(Request("GET", "https://host.test", {}, 5.0, proxy=Setting("nowhere.invalid", 3128)))
+    told = client.exchange(Request("GET", "https://host.test", {}, 5.0, proxy=Setting("nowhere.invalid", 3128)))
     assert (told.fault, told.last_phase) == (Fault.PROXY, Phase.RESOLVE)
 
 
-def test_a_host_that_takes_no_request_is_a_timeout(wire: Wire) -> None:
+def test_a_host_that_takes_no_request_is_a_timeout(client: HttpClient) -> None:
     """Sending has no time of its own."""
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
-        told = wire.exchange(Request("POST", url, {}, 0.2, content=b"x" * 30_000_000))
+        told = client.exchange(Request("POST", url, {}, 0.2, content=b"x" * 30_000_000))
     assert (told.fault, told.last_phase) == (Fault.TIMEOUT, Phase.PROCESSING)
     assert told.duration < 0.2 + GRACE
 
 
-def test_a_reset_while_the_request_is_sent_is_a_disconnect(wire: Wire) -> None:
+def test_a_reset_while_the_request_is_sent_is_a_disconnect(client: HttpClient) -> None:
     """What it breaks is told by the read that follows: there may have been an answer before."""
     now = threading.Event()
     now.set()
     with resetting_port(now) as port:
         request = Request("POST", f"http://127.0.0.1:{port}", {}, 5.0, content=b"x" * 30_000_000)
-        assert wire.exchange(request).fault in (Fault.CONNECT, Fault.DISCONNECT)
+        assert client.exchange(request).fault in (Fault.CONNECT, Fault.DISCONNECT)
 
 
-def test_no_time_at_all_is_a_timeout(wire: Wire, simulator: Simulator) -> None:
+def test_no_time_at_all_is_a_timeout(client: HttpClient, simulator: Simulator) -> None:
     """Nothing is begun that cannot end in time."""
-    told = wire.exchange(ping(simulator.environment("prod").api_url, 0.0))
+    told = client.exchange(ping(simulator.environment("prod").api_url, 0.0))
     assert (told.fault, told.last_phase) == (Fault.TIMEOUT, Phase.RESOLVE)
 
 
-def test_a_header_that_echoes_is_in_no_log(wire: Wire, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_header_that_echoes_is_in_no_log(client: HttpClient, caplog: pytest.LogCaptureFixture) -> None:
     """The libraries below say nothing of an answer's headers, however loud they are set."""
     for name in ("", "httpx", "httpcore", "httpcore.http11", "httpcore.connection"):
         caplog.set_level(logging.DEBUG, logger=name or None)
-    assert ask(wire, answer(b"", "X-Echo: Basic canary-canary")).headers["x-echo"] == "Basic canary-canary"
+    assert ask(client, answer(b"", "X-Echo: Basic canary-canary")).headers["x-echo"] == "Basic canary-canary"
     assert "canary" not in caplog.text
     assert "canary" not in repr([vars(record) for record in caplog.records])

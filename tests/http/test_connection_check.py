@@ -17,7 +17,7 @@ import pytest
 
 from monitor.config.proxy import Proxy as ProxySetting
 from monitor.http import client as wire_module
-from monitor.http.client import ConnectionCheck, Fault, Wire
+from monitor.http.client import ConnectionCheck, Fault, HttpClient
 from monitor.http.resolver import Resolver
 from monitor.http.tls import verifying_context
 from monitor.model import Phase
@@ -55,9 +55,9 @@ def simulator() -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def wire(simulator: Simulator) -> Iterator[Wire]:
-    """Provide a Wire that trusts the simulator, and clear the simulator's faults afterwards."""
-    yield Wire(verifying_context(simulator.ca_file))
+def client(simulator: Simulator) -> Iterator[HttpClient]:
+    """Provide a HttpClient that trusts the simulator, and clear the simulator's faults afterwards."""
+    yield HttpClient(verifying_context(simulator.ca_file))
     simulator.environment("prod").token_faults.clear()
 
 
@@ -67,17 +67,17 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> CertificateStore:
     return CertificateStore(tmp_path_factory.mktemp("certificates"))
 
 
-def trusting(ca_file: Path, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> Wire:
-    """Return a Wire that trusts `ca_file` and speaks TLS up to `version`."""
+def trusting(ca_file: Path, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> HttpClient:
+    """Return a HttpClient that trusts `ca_file` and speaks TLS up to `version`."""
     context = verifying_context(ca_file)
     context.maximum_version = version
-    return Wire(context)
+    return HttpClient(context)
 
 
-def check(wire: Wire, url: str, timeout: float = TIMEOUT, proxy: ProxySetting | None = None) -> ConnectionCheck:
+def check(client: HttpClient, url: str, timeout: float = TIMEOUT, proxy: ProxySetting | None = None) -> ConnectionCheck:
     """Return the check of `url`, after a test of what every check has."""
     began = time.time()
-    checked = wire.check_connection(url, proxy, timeout)
+    checked = client.check_connection(url, proxy, timeout)
     assert checked.started_at == pytest.approx(began, abs=5)
     assert checked.duration >= 0
     assert (checked.fault is None) == (checked.phase is None) == (not checked.fault_detail)
@@ -98,14 +98,14 @@ def proxy_at(port: int) -> ProxySetting:
     "fault,version", [(None, "TLSv1.3"), (TlsMax(TlsVersion.TLS_1_2), "TLSv1.2"), (Status(500), "TLSv1.3")]
 )
 def test_a_check_reports_the_connection(
-    wire: Wire, simulator: Simulator, fault: HostFault | None, version: str
+    client: HttpClient, simulator: Simulator, fault: HostFault | None, version: str
 ) -> None:
     """Address, TLS version and certificate expiry are in the value, and the simulator received no request."""
     environment = simulator.environment("prod")
     if fault:
         environment.token_faults.set(fault)
     before = simulator.log.requests()
-    checked = check(wire, environment.token_url)
+    checked = check(client, environment.token_url)
     assert failure(checked) == (None, None)
     assert checked.address == "127.0.0.1"
     assert checked.tls_version == version
@@ -127,10 +127,10 @@ def test_tls_ends_with_close_notify_and_no_reset(
 
 
 @pytest.mark.parametrize("greeting", [b"", b"220 smtp.test ESMTP\r\n"])
-def test_a_plain_http_url_is_connected_to_and_left_without_a_reset(wire: Wire, greeting: bytes) -> None:
+def test_a_plain_http_url_is_connected_to_and_left_without_a_reset(client: HttpClient, greeting: bytes) -> None:
     """The server reads FIN and not one byte of data, also if the check has to discard a greeting."""
     with ConnectionRecorder(greeting=greeting) as server:
-        checked = check(wire, server.url)
+        checked = check(client, server.url)
         recorded = server.next()
     assert failure(checked) == (None, None)
     assert (checked.address, checked.tls_version, checked.certificate_expiry) == ("127.0.0.1", None, None)
@@ -173,23 +173,23 @@ def test_the_recorder_notices_a_client_without_close_notify(certificates: Certif
     ],
 )
 def test_a_failure_has_its_fault_and_phase(
-    wire: Wire, simulator: Simulator, fault: HostFault, expected: tuple[Fault, Phase]
+    client: HttpClient, simulator: Simulator, fault: HostFault, expected: tuple[Fault, Phase]
 ) -> None:
     """The fault is that of an exchange, with a TLS version and an expiry only after a complete handshake."""
     simulator.environment("prod").token_faults.set(fault)
-    checked = check(wire, simulator.environment("prod").token_url)
+    checked = check(client, simulator.environment("prod").token_url)
     assert failure(checked) == expected
     assert (checked.tls_version, checked.certificate_expiry) == (None, None)
     assert simulator.log.requests("prod", Host.TOKEN) == 0
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_reset_at_accept_is_a_fault_or_seen_too_late(wire: Wire, scheme: str) -> None:
+def test_a_reset_at_accept_is_a_fault_or_seen_too_late(client: HttpClient, scheme: str) -> None:
     """The reset comes before the connection is used, in the handshake, or (plain HTTP) after the check."""
     now = threading.Event()
     now.set()
     with resetting_port(now) as port:
-        checked = check(wire, f"{scheme}://127.0.0.1:{port}")
+        checked = check(client, f"{scheme}://127.0.0.1:{port}")
     late = (None, None) if scheme == "http" else (Fault.TLS, Phase.TLS)
     assert failure(checked) in {(Fault.CONNECT, Phase.CONNECT), late}
 
@@ -210,31 +210,31 @@ def test_a_reset_as_tls_begins_is_a_tls_fault(*, consumed: bool) -> None:
             return super().wrap_socket(sock, *args, **options)  # type: ignore[arg-type]
 
     with resetting_port(now) as port:
-        checked = check(Wire(WaitingContext(ssl.PROTOCOL_TLS_CLIENT)), f"https://127.0.0.1:{port}")
+        checked = check(HttpClient(WaitingContext(ssl.PROTOCOL_TLS_CLIENT)), f"https://127.0.0.1:{port}")
     assert failure(checked) == (Fault.TLS, Phase.TLS)
 
 
 @pytest.mark.parametrize("fault", [Hang(), Drip(0.05, Moment.HANDSHAKE)])
-def test_a_handshake_ends_at_the_deadline(wire: Wire, simulator: Simulator, fault: HostFault) -> None:
+def test_a_handshake_ends_at_the_deadline(client: HttpClient, simulator: Simulator, fault: HostFault) -> None:
     """A host that accepts and then is silent or slow is a timeout in the phase of the handshake."""
     simulator.environment("prod").token_faults.set(fault)
     began = time.monotonic()
-    checked = check(wire, simulator.environment("prod").token_url, SHORT)
+    checked = check(client, simulator.environment("prod").token_url, SHORT)
     assert failure(checked) == (Fault.TIMEOUT, Phase.TLS)
     assert checked.duration >= SHORT
     assert time.monotonic() - began < LONG
 
 
-def test_a_host_that_accepts_no_connection_is_a_timeout(wire: Wire) -> None:
+def test_a_host_that_accepts_no_connection_is_a_timeout(client: HttpClient) -> None:
     """An address that does not complete the connection is a timeout in the phase of the connection."""
     with SilentAddress() as silent:
-        checked = check(wire, f"https://{silent.host}:{silent.port}", SHORT)
+        checked = check(client, f"https://{silent.host}:{silent.port}", SHORT)
     assert failure(checked) == (Fault.TIMEOUT, Phase.CONNECT)
 
 
-def test_no_time_is_a_timeout(wire: Wire, simulator: Simulator) -> None:
+def test_no_time_is_a_timeout(client: HttpClient, simulator: Simulator) -> None:
     """A check whose deadline has passed at its start ends in the phase of the lookup."""
-    checked = check(wire, simulator.environment("prod").token_url, 0.0)
+    checked = check(client, simulator.environment("prod").token_url, 0.0)
     assert failure(checked) == (Fault.TIMEOUT, Phase.RESOLVE)
 
 
@@ -245,8 +245,8 @@ def _fails(*_: object, **__: object) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize("through_proxy", [False, True])
 def test_a_name_that_does_not_resolve_is_a_fault_of_the_lookup(*, through_proxy: bool) -> None:
     """The name of the host is a DNS fault, the name of the proxy a proxy fault."""
-    wire = Wire(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), Resolver(_fails))
-    checked = check(wire, "https://token.test", proxy=ProxySetting("proxy.test", 3128) if through_proxy else None)
+    client = HttpClient(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), Resolver(_fails))
+    checked = check(client, "https://token.test", proxy=ProxySetting("proxy.test", 3128) if through_proxy else None)
     assert failure(checked) == (Fault.PROXY if through_proxy else Fault.DNS, Phase.RESOLVE)
     assert "name or service not known" in checked.fault_detail.lower()
 
@@ -259,9 +259,9 @@ def test_a_lookup_ends_at_the_deadline() -> None:
         released.wait(TIMEOUT)
         return []
 
-    wire = Wire(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), Resolver(hang))
+    client = HttpClient(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), Resolver(hang))
     try:
-        assert failure(check(wire, "https://token.test", SHORT)) == (Fault.TIMEOUT, Phase.RESOLVE)
+        assert failure(check(client, "https://token.test", SHORT)) == (Fault.TIMEOUT, Phase.RESOLVE)
     finally:
         released.set()
 
@@ -278,18 +278,18 @@ def test_a_proxy_gets_one_connect(certificates: CertificateStore) -> None:
 
 
 @pytest.mark.parametrize("status", [403, 407, 503])
-def test_a_proxy_that_refuses_is_a_proxy_fault(wire: Wire, status: int) -> None:
+def test_a_proxy_that_refuses_is_a_proxy_fault(client: HttpClient, status: int) -> None:
     """The status of the proxy is in the detail."""
     with Proxy(refuse=status) as proxy:
-        checked = check(wire, "https://token.test", proxy=proxy_at(proxy.port))
+        checked = check(client, "https://token.test", proxy=proxy_at(proxy.port))
     assert failure(checked) == (Fault.PROXY, Phase.CONNECT)
     assert str(status) in checked.fault_detail
 
 
-def test_a_silent_proxy_is_a_timeout(wire: Wire) -> None:
+def test_a_silent_proxy_is_a_timeout(client: HttpClient) -> None:
     """A proxy that does not respond to CONNECT is a timeout in the phase of the connection."""
     with Proxy(silent=True) as proxy:
-        checked = check(wire, "https://token.test", SHORT, proxy_at(proxy.port))
+        checked = check(client, "https://token.test", SHORT, proxy_at(proxy.port))
     assert failure(checked) == (Fault.TIMEOUT, Phase.CONNECT)
 
 
@@ -333,10 +333,10 @@ def _hold(listening: socket.socket, context: ssl.SSLContext, held: threading.Eve
         held.wait(TIMEOUT)
 
 
-def test_a_server_that_sends_without_end_does_not_hold_the_check(wire: Wire) -> None:
+def test_a_server_that_sends_without_end_does_not_hold_the_check(client: HttpClient) -> None:
     """The check discards about 64 KiB of 50 MB and then closes, which is the only case with a reset of ours."""
     with ConnectionRecorder(greeting=b"x" * 50_000_000) as server:
-        assert failure(check(wire, server.url)) == (None, None)
+        assert failure(check(client, server.url)) == (None, None)
         assert server.next().ends == [End.RST]
 
 
@@ -356,11 +356,11 @@ def test_an_unexpected_error_propagates_and_closes_the_socket(monkeypatch: pytes
     with ConnectionRecorder() as server:
         url = server.url.replace("http:", "https:")
         with pytest.raises(RuntimeError, match="a defect"):
-            Wire(BrokenContext(ssl.PROTOCOL_TLS_CLIENT)).check_connection(url, None, TIMEOUT)
+            HttpClient(BrokenContext(ssl.PROTOCOL_TLS_CLIENT)).check_connection(url, None, TIMEOUT)
         assert server.next().ends == [End.FIN]
 
 
-def test_a_host_that_would_hang_after_the_handshake_is_reachable(wire: Wire, simulator: Simulator) -> None:
+def test_a_host_that_would_hang_after_the_handshake_is_reachable(client: HttpClient, simulator: Simulator) -> None:
     """A check ends with the handshake: a host that reads a request and is silent is not noticed."""
     simulator.environment("prod").token_faults.set(HangAfterHandshake())
-    assert failure(check(wire, simulator.environment("prod").token_url)) == (None, None)
+    assert failure(check(client, simulator.environment("prod").token_url)) == (None, None)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.http.client import Wire
+from monitor.http.client import HttpClient
 from monitor.http.tls import verifying_context
 from monitor.simulator.certificates import CertificateStore
 from tests.support.process import PATIENCE, clean, free_port, wait_for
@@ -148,10 +148,10 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> CertificateStore:
     return CertificateStore(tmp_path_factory.mktemp("certificates"))
 
 
-def _wire(certificates: CertificateStore, version: ssl.TLSVersion) -> Wire:
+def _client(certificates: CertificateStore, version: ssl.TLSVersion) -> HttpClient:
     context = verifying_context(certificates.ca_file)
     context.maximum_version = version
-    return Wire(context)
+    return HttpClient(context)
 
 
 def _connect_and_leave(port: int, *, reset: bool) -> None:
@@ -165,12 +165,12 @@ def test_a_server_notices_a_bare_connection_and_no_check(
     server: Server, certificates: CertificateStore, *, reset: bool
 ) -> None:
     """Checks in TLS 1.2 and 1.3 leave no line, and one bare connection afterwards leaves the complaint."""
-    wires = [_wire(certificates, version) for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)]
+    clients = [_client(certificates, version) for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)]
     url = f"https://localhost:{server.port}"
-    wait_for(lambda: wires[0].check_connection(url, None, PATIENCE).fault is None, "the server accepts connections")
-    for wire in wires * CHECKS:
-        assert wire.check_connection(url, None, PATIENCE).fault is None
-    expected = 1 + CHECKS * len(wires)
+    wait_for(lambda: clients[0].check_connection(url, None, PATIENCE).fault is None, "the server accepts connections")
+    for client in clients * CHECKS:
+        assert client.check_connection(url, None, PATIENCE).fault is None
+    expected = 1 + CHECKS * len(clients)
     wait_for(lambda: server.unexpected() or len(server.lines(server.closed)) == expected, "each connection is closed")
     assert server.unexpected() == []
     assert server.lines("request$") == []

@@ -50,9 +50,9 @@ FAILURES = {
 def test_a_failed_second_request_delays_the_first_grant_by_minutes(server: Personality, failure: Loss | Answer) -> None:
     """Right credentials are logged in within ten minutes, and are not reported as rejected."""
     day = ServerDay(server)
-    day.wire.login_script = [None, failure]
+    day.http_client.login_script = [None, failure]
     day.run(10 * MINUTE)
-    assert not day.wire.login_script
+    assert not day.http_client.login_script
     assert day.environment.token is not None
     assert not any(result.credentials_rejected for result in day.results)
     assert day.names()[-1] is FieldNames.RFC6749
@@ -62,7 +62,7 @@ def test_a_failed_second_request_delays_the_first_grant_by_minutes(server: Perso
 def test_two_lost_requests_after_a_refusal_stop_logins_until_an_operator_acts(loss: Loss) -> None:
     """The server may have counted all three requests, so right credentials too wait for a reload, and then log in."""
     day = ServerDay(KEYCLOAK)
-    day.wire.login_script = [None, loss, loss]
+    day.http_client.login_script = [None, loss, loss]
     day.run(HOUR)
     assert len(day.logins()) == 3
     assert day.environment.backoff(Endpoint.TOKEN) == math.inf

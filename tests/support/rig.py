@@ -11,7 +11,7 @@ from pathlib import Path
 
 from monitor.clock import Clock
 from monitor.config.settings import EnvironmentSettings, load
-from monitor.http.client import Wire
+from monitor.http.client import HttpClient
 from monitor.http.resolver import Resolver
 from monitor.http.tls import verifying_context
 from monitor.model import Endpoint, HostCheck, Result
@@ -67,8 +67,8 @@ class Rig:
         self.results: list[Result] = []
         self.metrics = Metrics()
         self._narrator = Narrator()
-        self.wire = Wire(_context(simulator.ca_file), resolver, self.time.clock)
-        self.api = Api(self.settings, self.wire, self.time.clock)
+        self.http_client = HttpClient(_context(simulator.ca_file), resolver, self.time.clock)
+        self.api = Api(self.settings, self.http_client, self.time.clock)
         self.state = State(state_dir)
         self.environment = Environment(self.settings, self.api, self, self.state, self.time.clock)
         self.metrics.watch(self.settings, self.environment)

@@ -11,7 +11,7 @@ from typing import cast
 from urllib.parse import urlsplit
 
 from monitor.config.settings import Credentials, EnvironmentSettings
-from monitor.http.client import MAX_REASON_PHRASE, ConnectionCheck, Exchange, Fault, Request, Wire
+from monitor.http.client import MAX_REASON_PHRASE, ConnectionCheck, Exchange, Fault, HttpClient, Request
 from monitor.model import Endpoint, FieldNames, HostCheck, Phase, Result
 from monitor.simulator import message, registry
 from monitor.simulator.message import Answer
@@ -35,8 +35,8 @@ class Loss(Enum):
     NO_CONNECTION = auto()
 
 
-class VirtualWire:
-    """A `Wire` whose only server is a `Registry`. Time passes on it through `elapse` (seconds)."""
+class VirtualHttpClient:
+    """A `HttpClient` whose only server is a `Registry`. Time passes on it through `elapse` (seconds)."""
 
     def __init__(
         self, server: registry.Registry, token_url: str, elapse: Callable[[float], None], wall: Callable[[], float]
@@ -114,7 +114,7 @@ class ServerDay(Day):
         self.registry = registry.Registry(self.unix_time)
         self.registry.credentials = registry.Credentials(*astuple(server_credentials))
         self.registry.personality = personality
-        self.wire = VirtualWire(self.registry, settings.token_url, self._elapse, self.unix_time)
+        self.http_client = VirtualHttpClient(self.registry, settings.token_url, self._elapse, self.unix_time)
         super().__init__(
             login=lambda _day, names: self.api.log_in(names),
             answer=lambda _day, token: self.api.ping(token),
@@ -124,7 +124,7 @@ class ServerDay(Day):
 
     def begin(self) -> None:
         """Start the monitor's process, for the first time or again."""
-        self.api = Api(self.settings, cast("Wire", self.wire), self.clock)
+        self.api = Api(self.settings, cast("HttpClient", self.http_client), self.clock)
         super().begin()
 
     def unix_time(self) -> float:
@@ -163,7 +163,7 @@ class ServerDay(Day):
 
     def right_password_is_granted(self) -> bool:
         """Return True if the server grants a login with its own credentials, with one pair of field names."""
-        direct = Api(replace(self.settings, credentials=RIGHT), cast("Wire", self.wire), self.clock)
+        direct = Api(replace(self.settings, credentials=RIGHT), cast("HttpClient", self.http_client), self.clock)
         return any(direct.log_in(names).success for names in FieldNames)
 
     def _elapse(self, seconds: float) -> None:

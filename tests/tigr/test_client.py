@@ -15,7 +15,7 @@ import pytest
 
 from monitor.clock import Clock
 from monitor.config.settings import Credentials, EnvironmentSettings
-from monitor.http.client import Exchange, Fault, Request, Wire
+from monitor.http.client import Exchange, Fault, HttpClient, Request
 from monitor.http.tls import unverifying_context, verifying_context
 from monitor.model import ClientAuth, Endpoint, FieldNames, Phase, Reason, Result, Token
 from monitor.simulator import CertificateKind, Environment, Host, Simulator
@@ -54,9 +54,9 @@ def environment(simulator: Simulator) -> Iterator[Environment]:
 
 
 @pytest.fixture
-def wire() -> Wire:
+def http_client() -> HttpClient:
     """One that never comes to speak TLS."""
-    return Wire(unverifying_context())
+    return HttpClient(unverifying_context())
 
 
 def settings_for(token_url: str, api_url: str, accepted: Accepted = CANARIES) -> EnvironmentSettings:
@@ -82,9 +82,9 @@ def settings_for(token_url: str, api_url: str, accepted: Accepted = CANARIES) ->
 
 
 @pytest.fixture
-def api(environment: Environment, wire: Wire) -> Api:
+def api(environment: Environment, http_client: HttpClient) -> Api:
     """For the simulator's `prod`."""
-    return Api(settings_for(environment.token_url, environment.api_url), wire)
+    return Api(settings_for(environment.token_url, environment.api_url), http_client)
 
 
 def token(value: str) -> Token:
@@ -126,21 +126,25 @@ def test_a_ping_is_sent_as_the_page_says(api: Api, environment: Environment, sim
     assert with_token.headers["accept-encoding"] == "identity"
 
 
-def test_any_credentials_log_in(environment: Environment, wire: Wire) -> None:
+def test_any_credentials_log_in(environment: Environment, http_client: HttpClient) -> None:
     """Colons, percent signs, plus, ampersands, quotes, blanks and umlauts arrive as they are."""
     environment.credentials = AWKWARD
-    result = Api(settings_for(environment.token_url, environment.api_url, AWKWARD), wire).log_in(FieldNames.DOCUMENTED)
+    result = Api(settings_for(environment.token_url, environment.api_url, AWKWARD), http_client).log_in(
+        FieldNames.DOCUMENTED
+    )
     assert result.success, result.detail
 
 
 # What becomes of the answers.
 
 
-def test_a_granted_token_counts_from_before_it_was_asked_for(environment: Environment, wire: Wire) -> None:
+def test_a_granted_token_counts_from_before_it_was_asked_for(environment: Environment, http_client: HttpClient) -> None:
     """It is never believed longer than it lasts: on the monotonic clock, and as Unix time."""
     ticks = iter(range(1000))
     clock = Clock(now=lambda: 100.0 + next(ticks), wall=lambda: 5000.0)
-    result = Api(settings_for(environment.token_url, environment.api_url), wire, clock).log_in(FieldNames.DOCUMENTED)
+    result = Api(settings_for(environment.token_url, environment.api_url), http_client, clock).log_in(
+        FieldNames.DOCUMENTED
+    )
     assert result.token is not None
     assert (result.token.lifetime, result.token.expires) == (3600.0, 3700.0)
     assert 8590.0 < result.token.expires_at < 8600.0
@@ -163,7 +167,7 @@ def test_the_middle_is_that_of_the_server_s_own_time(api: Api) -> None:
     phases = {Phase.RESOLVE: 3.0, Phase.CONNECT: 2.0, Phase.TLS: 1.0, Phase.PROCESSING: 0.5, Phase.TRANSFER: 4.0}
     written = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment + 10)) + ".250Z"
 
-    class Answered(Wire):
+    class Answered(HttpClient):
         def __init__(self) -> None:
             pass
 
@@ -242,7 +246,7 @@ def test_a_refusal_without_a_word_is_told_in_words(api: Api, environment: Enviro
 def test_a_status_decides_before_anything_behind_it(fault: Fault, status: int | None, reason: Reason | None) -> None:
     """With 200, or none, it is the fault that has its name; with any other, the status."""
 
-    class Broken(Wire):
+    class Broken(HttpClient):
         def __init__(self) -> None:
             pass
 
@@ -258,7 +262,7 @@ def test_a_status_decides_before_anything_behind_it(fault: Fault, status: int | 
 def test_a_fault_of_ours_is_a_result_without_a_quotation() -> None:
     """An exception's message may hold a secret: where it was raised must do."""
 
-    class Faulty(Wire):
+    class Faulty(HttpClient):
         def __init__(self) -> None:
             pass
 
@@ -277,7 +281,9 @@ def test_a_certificate_that_fails_is_looked_at_on_the_host_that_is_meant() -> No
     with Simulator(["prod"]) as simulator:
         environment = simulator.environment("prod")
         environment.token_faults.set(Certificate(CertificateKind.EXPIRED))
-        api = Api(settings_for(environment.token_url, environment.api_url), Wire(verifying_context(simulator.ca_file)))
+        api = Api(
+            settings_for(environment.token_url, environment.api_url), HttpClient(verifying_context(simulator.ca_file))
+        )
         assert api.log_in(FieldNames.DOCUMENTED).reason is Reason.CERTIFICATE
         assert api.certificate_expiry(Endpoint.TOKEN) == simulator.certificate_expiry(CertificateKind.EXPIRED)
         assert api.certificate_expiry(Endpoint.PING) == simulator.certificate_expiry()
@@ -339,23 +345,25 @@ def _as_token(words: str) -> bytes:
 @pytest.mark.parametrize("form", [_everywhere, _as_page, _as_oauth, _as_token])
 @pytest.mark.parametrize("echo", ECHOES)
 def test_what_a_server_echoes_is_never_told(
-    echo: str, form: Callable[[str], bytes], wire: Wire, caplog: pytest.LogCaptureFixture
+    echo: str, form: Callable[[str], bytes], http_client: HttpClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     """In no field of a Result and no log line of ours or a library's, in whatever dress it comes back."""
     for name in ("httpx", "httpcore", "httpcore.http11", None):
         caplog.set_level(logging.DEBUG, logger=name)
     with RawServer(lambda request: form(ECHOES[echo](request))) as server:
-        api = Api(settings_for(server.url, server.url), wire)
+        api = Api(settings_for(server.url, server.url), http_client)
         results = [api.log_in(FieldNames.DOCUMENTED), api.ping(token(OPAQUE)), api.log_in(FieldNames.RFC6749)]
         assert len(server.requests) == 3
     assert all(result.reason not in (None, Reason.INTERNAL) for result in results), results
     _assert_silent(results, caplog)
 
 
-def test_a_token_of_before_a_reload_is_known_to_the_redactor(wire: Wire, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_token_of_before_a_reload_is_known_to_the_redactor(
+    http_client: HttpClient, caplog: pytest.LogCaptureFixture
+) -> None:
     """Another Api was granted it: this one sends it, and so must know what not to repeat."""
     with RawServer(lambda _: _as_oauth(f"no such token: {OPAQUE}")) as server:
-        result = Api(settings_for(server.url, server.url), wire).ping(token(OPAQUE))
+        result = Api(settings_for(server.url, server.url), http_client).ping(token(OPAQUE))
     assert result.detail.startswith("no such token")
     _assert_silent([result], caplog)
 
@@ -366,8 +374,8 @@ def _assert_silent(results: list[Result], caplog: pytest.LogCaptureFixture) -> N
         assert not leaks(seen, secrets)
 
 
-def test_nothing_public_shows_a_secret(api: Api, wire: Wire) -> None:
+def test_nothing_public_shows_a_secret(api: Api, http_client: HttpClient) -> None:
     """Neither the settings nor what is made from them."""
     settings = settings_for("http://127.0.0.1:1", "http://127.0.0.1:1")
-    seen = repr((settings, replace(settings, name="uat"), api, wire, vars(wire), token(OPAQUE)))
+    seen = repr((settings, replace(settings, name="uat"), api, http_client, vars(http_client), token(OPAQUE)))
     assert not leaks(seen, SECRETS)
