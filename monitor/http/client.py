@@ -70,7 +70,7 @@ class Proxy(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class HttpRequest:
     """What to send, and how long it may take."""
 
     method: str
@@ -135,7 +135,7 @@ class HttpClient:
         self._resolver = resolver or Resolver()
         self._clock = clock
 
-    def exchange(self, request: Request) -> Exchange:
+    def exchange(self, request: HttpRequest) -> Exchange:
         """Send `request` on a fresh connection and read the answer. Redirects are not followed, no proxy is guessed.
 
         A failure of the network, the proxy, TLS or HTTP is in the Exchange; nothing of the kind is raised.
@@ -293,7 +293,7 @@ class _Connection:
         self.elapsed = moment - self._started
         return moment
 
-    def send(self, request: Request, context: ssl.SSLContext) -> _Answer:
+    def send(self, request: HttpRequest, context: ssl.SSLContext) -> _Answer:
         """Open the connection, send `request` over it, and read the head of the answer. Raises `_FaultError`.
 
         httpx says what the request is to look like, httpcore speaks HTTP/1.1. What httpx's client would add to them

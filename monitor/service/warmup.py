@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import ssl
 
-from monitor.http.client import HttpClient, Request
+from monitor.http.client import HttpClient, HttpRequest
 from monitor.http.tls import unverifying_context
 
 _LIMIT = 1.0  # seconds
@@ -14,7 +14,7 @@ _LIMIT = 1.0  # seconds
 def warm_up(url: str) -> None:
     """Load and run once what an exchange needs, over an exchange with our own web server at `url`."""
     context = unverifying_context()
-    HttpClient(context).exchange(Request(method="GET", url=f"{url}/-/healthy", headers={}, timeout=_LIMIT))
+    HttpClient(context).exchange(HttpRequest(method="GET", url=f"{url}/-/healthy", headers={}, timeout=_LIMIT))
     hello = context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost")
     with contextlib.suppress(ssl.SSLWantReadError):  # nobody answers
         hello.do_handshake()

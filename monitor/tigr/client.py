@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 from monitor import __version__
 from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.errors import describe_exception
-from monitor.http.client import Exchange, HttpClient, Request
+from monitor.http.client import Exchange, HttpClient, HttpRequest
 from monitor.model import ClientAuth, Endpoint, FieldNames, HostCheck, Phase, Reason, Result, Token, internal_fault
 from monitor.tigr.redaction import Redactor
 from monitor.tigr.responses import (
@@ -59,7 +59,7 @@ class Api:
         username, password = _FIELD_NAMES[names]
         credentials = self._settings.credentials
         form = {username: credentials.username, password: credentials.password, "grant_type": "password"}
-        request = Request(
+        request = HttpRequest(
             method="POST",
             url=self._settings.token_url,
             headers={
@@ -83,7 +83,7 @@ class Api:
         if token is not None:
             self._redactor.learn(token.value)  # after a reload it was another Api that was granted it
             headers["Authorization"] = f"Bearer {token.value}"
-        request = Request(
+        request = HttpRequest(
             method="GET",
             url=self._settings.api_url + PING_PATH,
             headers=headers,
@@ -110,7 +110,7 @@ class Api:
             return self._http_client.certificate_expiry(settings.token_url, settings.token_proxy, settings.timeout)
         return self._http_client.certificate_expiry(settings.api_url, settings.api_proxy, settings.timeout)
 
-    def _probe(self, endpoint: Endpoint, request: Request, judge: Callable[[Result, Exchange], Result]) -> Result:
+    def _probe(self, endpoint: Endpoint, request: HttpRequest, judge: Callable[[Result, Exchange], Result]) -> Result:
         started_at, started = self._clock.wall(), self._clock.now()
         try:
             exchange = self._http_client.exchange(request)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import pytest
 
 from monitor.http import client as wire_module
-from monitor.http.client import ANSWER_LIMIT, Exchange, Fault, HttpClient, Request
+from monitor.http.client import ANSWER_LIMIT, Exchange, Fault, HttpClient, HttpRequest
 from monitor.http.happy_eyeballs import Race
 from monitor.http.tls import verifying_context
 from monitor.model import Phase
@@ -43,9 +43,9 @@ def client(simulator: Simulator) -> Iterator[HttpClient]:
     simulator.environment("prod").api_faults.clear()
 
 
-def ping(url: str, timeout: float = TIMEOUT) -> Request:
+def ping(url: str, timeout: float = TIMEOUT) -> HttpRequest:
     """A request to anything."""
-    return Request("GET", url, {"User-Agent": "a test", "Connection": "close"}, timeout)
+    return HttpRequest("GET", url, {"User-Agent": "a test", "Connection": "close"}, timeout)
 
 
 def ask(client: HttpClient, data: bytes) -> Exchange:
@@ -96,7 +96,7 @@ def test_a_host_may_be_an_address(client: HttpClient, simulator: Simulator) -> N
         for host in ("127.0.0.1", "[::1]"):
             literal = url.replace("localhost", host)
             assert client.exchange(ping(literal)).status == 404
-            through = Request("GET", literal, {}, TIMEOUT, proxy=_proxy_at(proxy.port))
+            through = HttpRequest("GET", literal, {}, TIMEOUT, proxy=_proxy_at(proxy.port))
             assert client.exchange(through).status == 404
         assert [tunnel.target.rpartition(":")[0] for tunnel in proxy.log] == ["127.0.0.1", "[::1]"]
 
@@ -110,7 +110,7 @@ def _proxy_at(port: int) -> wire_module.Proxy:
 def test_a_request_goes_out_in_one_piece(client: HttpClient) -> None:
     """With the headers that were given and a Host, and with its content."""
     with RawServer(answer(b"")) as server:
-        client.exchange(Request("POST", server.url + "/x", {"A": "b"}, TIMEOUT, content=b"c=d"))
+        client.exchange(HttpRequest("POST", server.url + "/x", {"A": "b"}, TIMEOUT, content=b"c=d"))
     head, _, body = server.requests[0].partition(b"\r\n\r\n")
     assert head.startswith(b"POST /x HTTP/1.1\r\n")
     assert {b"Content-Length: 3", b"A: b"} <= set(head.split(b"\r\n"))
@@ -119,7 +119,7 @@ def test_a_request_goes_out_in_one_piece(client: HttpClient) -> None:
 
 def test_neither_a_request_nor_an_exchange_shows_what_it_holds() -> None:
     """Headers, bodies and reason phrases can hold secrets."""
-    request = Request("POST", "https://host.test", {"Authorization": "Basic canary"}, 1.0, content=b"canary")
+    request = HttpRequest("POST", "https://host.test", {"Authorization": "Basic canary"}, 1.0, content=b"canary")
     exchange = Exchange(0.0, 0.0, {}, reason_phrase="canary", headers={"x": "canary"}, body=b"canary")
     assert "canary" not in repr((request, exchange))
 
@@ -338,7 +338,7 @@ def test_what_a_proxy_breaks_is_the_proxy_s_fault(client: HttpClient, said: byte
     """Whatever it is that it says instead of a tunnel."""
     with RawServer(said) as server:
         port = int(server.url.rpartition(":")[2])
-        told = client.exchange(Request("GET", "https://host.test", {}, TIMEOUT, proxy=_proxy_at(port)))
+        told = client.exchange(HttpRequest("GET", "https://host.test", {}, TIMEOUT, proxy=_proxy_at(port)))
     assert (told.fault, told.last_phase, told.status) == (Fault.PROXY, Phase.CONNECT, None)
     assert "proxy" in told.fault_detail
 
@@ -347,7 +347,7 @@ def test_a_proxy_that_is_not_found_is_the_proxy_s_fault(client: HttpClient) -> N
     """Not that of the host that is meant."""
     from monitor.config.proxy import Proxy as Setting
 
-    told = client.exchange(Request("GET", "https://host.test", {}, 5.0, proxy=Setting("nowhere.invalid", 3128)))
+    told = client.exchange(HttpRequest("GET", "https://host.test", {}, 5.0, proxy=Setting("nowhere.invalid", 3128)))
     assert (told.fault, told.last_phase) == (Fault.PROXY, Phase.RESOLVE)
 
 
@@ -355,7 +355,7 @@ def test_a_host_that_takes_no_request_is_a_timeout(client: HttpClient) -> None:
     """Sending has no time of its own."""
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
-        told = client.exchange(Request("POST", url, {}, 0.2, content=b"x" * 30_000_000))
+        told = client.exchange(HttpRequest("POST", url, {}, 0.2, content=b"x" * 30_000_000))
     assert (told.fault, told.last_phase) == (Fault.TIMEOUT, Phase.PROCESSING)
     assert told.duration < 0.2 + GRACE
 
@@ -365,7 +365,7 @@ def test_a_reset_while_the_request_is_sent_is_a_disconnect(client: HttpClient) -
     now = threading.Event()
     now.set()
     with resetting_port(now) as port:
-        request = Request("POST", f"http://127.0.0.1:{port}", {}, 5.0, content=b"x" * 30_000_000)
+        request = HttpRequest("POST", f"http://127.0.0.1:{port}", {}, 5.0, content=b"x" * 30_000_000)
         assert client.exchange(request).fault in (Fault.CONNECT, Fault.DISCONNECT)
 
 

@@ -11,7 +11,7 @@ from typing import cast
 from urllib.parse import urlsplit
 
 from monitor.config.settings import Credentials, EnvironmentSettings
-from monitor.http.client import MAX_REASON_PHRASE, ConnectionCheck, Exchange, Fault, HttpClient, Request
+from monitor.http.client import MAX_REASON_PHRASE, ConnectionCheck, Exchange, Fault, HttpClient, HttpRequest
 from monitor.model import Endpoint, FieldNames, HostCheck, Phase, Result
 from monitor.simulator import message, registry
 from monitor.simulator.message import Answer
@@ -47,7 +47,7 @@ class VirtualHttpClient:
         self._elapse = elapse
         self._wall = wall
 
-    def exchange(self, request: Request) -> Exchange:
+    def exchange(self, request: HttpRequest) -> Exchange:
         """Send `request` to the registry, or let it meet the next failure of the script."""
         started_at = self._wall()
         is_login = urlsplit(request.url).hostname == self._token_host
@@ -75,7 +75,7 @@ class VirtualHttpClient:
     def certificate_expiry(self, *_: object) -> float | None:
         """Return None: no certificate fails verification here."""
 
-    def _response(self, request: Request) -> Answer:
+    def _response(self, request: HttpRequest) -> Answer:
         """Return the registry's response to the bytes of the monitor's request."""
         url = urlsplit(request.url)
         target = url.path + (f"?{url.query}" if url.query else "")
@@ -83,7 +83,7 @@ class VirtualHttpClient:
         received = message.Request(request.method, target, headers, b"", request.content)
         return self.registry.token(received) if url.hostname == self._token_host else self.registry.api(received)
 
-    def _lost(self, loss: Loss, request: Request, started_at: float) -> Exchange:
+    def _lost(self, loss: Loss, request: HttpRequest, started_at: float) -> Exchange:
         if loss is Loss.NO_CONNECTION:
             fault, phases = Fault.CONNECT, self._phases(Phase.RESOLVE, Phase.CONNECT)
         else:

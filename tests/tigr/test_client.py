@@ -15,7 +15,7 @@ import pytest
 
 from monitor.clock import Clock
 from monitor.config.settings import Credentials, EnvironmentSettings
-from monitor.http.client import Exchange, Fault, HttpClient, Request
+from monitor.http.client import Exchange, Fault, HttpClient, HttpRequest
 from monitor.http.tls import unverifying_context, verifying_context
 from monitor.model import ClientAuth, Endpoint, FieldNames, Phase, Reason, Result, Token
 from monitor.simulator import CertificateKind, Environment, Host, Simulator
@@ -171,7 +171,7 @@ def test_the_middle_is_that_of_the_server_s_own_time(api: Api) -> None:
         def __init__(self) -> None:
             pass
 
-        def exchange(self, request: Request) -> Exchange:  # noqa: ARG002
+        def exchange(self, request: HttpRequest) -> Exchange:  # noqa: ARG002
             return Exchange(moment, 10.5, phases, status=200, body=json.dumps({"pong": written}).encode())
 
     result = Api(settings_for("http://127.0.0.1:1", "http://127.0.0.1:1"), Answered()).ping(None)
@@ -250,7 +250,7 @@ def test_a_status_decides_before_anything_behind_it(fault: Fault, status: int | 
         def __init__(self) -> None:
             pass
 
-        def exchange(self, request: Request) -> Exchange:  # noqa: ARG002
+        def exchange(self, request: HttpRequest) -> Exchange:  # noqa: ARG002
             return Exchange(1.0, 2.0, {Phase.RESOLVE: 2.0}, fault=fault, fault_detail="it broke", status=status)
 
     api = Api(settings_for("http://127.0.0.1:1", "http://127.0.0.1:1"), Broken())
@@ -266,7 +266,7 @@ def test_a_fault_of_ours_is_a_result_without_a_quotation() -> None:
         def __init__(self) -> None:
             pass
 
-        def exchange(self, request: Request) -> Exchange:
+        def exchange(self, request: HttpRequest) -> Exchange:
             raise RuntimeError(f"cannot send {request.headers} {request.content!r}")
 
     api = Api(settings_for("http://127.0.0.1:1", "http://127.0.0.1:1"), Faulty())
