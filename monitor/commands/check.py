@@ -18,7 +18,7 @@ from monitor.log import timestamp
 from monitor.model import Endpoint, FieldNames, HostCheck, Reason, Result
 from monitor.monitoring.environment import Environment
 from monitor.monitoring.ping import YOUNG_TOKEN
-from monitor.tigr.client import PING_PATH, Api
+from monitor.tigr.client import PING_PATH, TigrClient
 from monitor.tigr.remedies import explain, next_login
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def check(settings: EnvironmentSettings, http_client: HttpClient, state: State) 
     refused because its token is new is repeated until the token is ten seconds old.
     """
     exchanges = _Exchanges()
-    environment = Environment(settings, Api(settings, http_client), exchanges, state)
+    environment = Environment(settings, TigrClient(settings, http_client), exchanges, state)
     if environment.logins.suppressed_for > 0:
         exchanges.record(_suppressed(environment))
     else:

@@ -44,7 +44,7 @@ _IDENTITY = ("", "identity")  # what Content-Encoding says where nothing is enco
 logging.getLogger("httpcore.http11").disabled = True
 
 
-class Fault(StrEnum):
+class ExchangeFault(StrEnum):
     """How an exchange can fail below the meaning of its answer."""
 
     TIMEOUT = "timeout"
@@ -57,7 +57,7 @@ class Fault(StrEnum):
     MALFORMED = "malformed"
 
 
-class Proxy(Protocol):
+class HttpProxy(Protocol):
     """An HTTP proxy that is asked for a tunnel."""
 
     @property
@@ -78,7 +78,7 @@ class HttpRequest:
     headers: Mapping[str, str] = field(repr=False)
     timeout: float  # seconds, for everything from the look-up of the name to the last byte
     content: bytes = field(default=b"", repr=False)
-    proxy: Proxy | None = None
+    proxy: HttpProxy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class Exchange:
     started_at: float  # Unix seconds
     duration: float  # seconds
     phases: Mapping[Phase, float]  # seconds; only those that were reached
-    fault: Fault | None = None
+    fault: ExchangeFault | None = None
     fault_detail: str = ""
     status: int | None = None  # known as soon as the status line is complete
     reason_phrase: str = field(default="", repr=False)  # Latin-1, at most MAX_REASON_PHRASE; empty if absent
@@ -110,7 +110,7 @@ class ConnectionCheck:
 
     started_at: float  # Unix seconds
     duration: float  # seconds from the lookup to the end of the handshake or to the fault; closing is not included
-    fault: Fault | None = None
+    fault: ExchangeFault | None = None
     fault_detail: str = ""
     phase: Phase | None = None  # the phase in which it failed
     address: str | None = None
@@ -118,10 +118,10 @@ class ConnectionCheck:
     certificate_expiry: float | None = None  # Unix seconds, notAfter
 
 
-class _FaultError(Exception):
+class ExchangeError(Exception):
     """Ends an exchange; leaves this module as the `fault` of an `Exchange`."""
 
-    def __init__(self, fault: Fault, detail: str) -> None:
+    def __init__(self, fault: ExchangeFault, detail: str) -> None:
         super().__init__(detail)
         self.fault = fault
         self.detail = detail
@@ -142,7 +142,7 @@ class HttpClient:
         """
         connection = _Connection(request.url, request.proxy, request.timeout, self._resolver)
         started_at = self._clock.wall()
-        fault: Fault | None = None
+        fault: ExchangeFault | None = None
         detail = ""
         headers: dict[str, str] = {}
         body = bytearray()
@@ -152,7 +152,7 @@ class HttpClient:
             for chunk in answer.body:
                 body += chunk
             body = _decoded(_encoding(headers), body)
-        except _FaultError as error:
+        except ExchangeError as error:
             fault, detail = error.fault, error.detail
             connection.stamp()
             if _encoding(headers) not in _IDENTITY:
@@ -174,7 +174,7 @@ class HttpClient:
             certificate_expiry=connection.certificate_expiry,
         )
 
-    def check_connection(self, url: str, proxy: Proxy | None, timeout: float) -> ConnectionCheck:
+    def check_connection(self, url: str, proxy: HttpProxy | None, timeout: float) -> ConnectionCheck:
         """Connect to the host of `url` (with TLS for https, through `proxy` if given), close, and send no request.
 
         `timeout` (seconds) covers everything, closing included. A failure of the network, the proxy or TLS is in the
@@ -182,11 +182,11 @@ class HttpClient:
         """
         connection = _Connection(url, proxy, timeout, self._resolver)
         started_at = self._clock.wall()
-        fault: Fault | None = None
+        fault: ExchangeFault | None = None
         detail = ""
         try:
             connection.open(self._context)
-        except _FaultError as error:
+        except ExchangeError as error:
             fault, detail = error.fault, error.detail
         finally:
             connection.stamp()
@@ -202,7 +202,7 @@ class HttpClient:
             certificate_expiry=connection.certificate_expiry,
         )
 
-    def certificate_expiry(self, url: str, proxy: Proxy | None, timeout: float) -> float | None:
+    def certificate_expiry(self, url: str, proxy: HttpProxy | None, timeout: float) -> float | None:
         """Return when the certificate of the host of `url` ends, in Unix seconds; nothing is believed or sent.
 
         For a certificate that did not verify: the handshake that failed does not show it. None when it cannot be had.
@@ -210,7 +210,7 @@ class HttpClient:
         connection = _Connection(url, proxy, timeout, self._resolver)
         try:
             connection.open(unverifying_context())
-        except _FaultError:
+        except ExchangeError:
             return None
         finally:
             connection.close()
@@ -220,7 +220,7 @@ class HttpClient:
 class _Connection:
     """A connection from look-up to last byte, with its stopwatch, its deadline and what it has learnt."""
 
-    def __init__(self, url: str, proxy: Proxy | None, timeout: float, resolver: Resolver) -> None:
+    def __init__(self, url: str, proxy: HttpProxy | None, timeout: float, resolver: Resolver) -> None:
         self.url = _parsed(url)
         self.host = self.url.raw_host.decode("ascii").strip("[]")
         self.port = self.url.port or (443 if self.url.scheme == "https" else 80)
@@ -239,7 +239,7 @@ class _Connection:
         self._started = self._entered = self._deadline = 0.0
 
     def open(self, context: ssl.SSLContext) -> socket.socket:
-        """Resolve, connect, ask a proxy for its tunnel, and shake hands. Raises `_FaultError`."""
+        """Resolve, connect, ask a proxy for its tunnel, and shake hands. Raises `ExchangeError`."""
         self._start(time.monotonic())
         host, port = (self._proxy.host, self._proxy.port) if self._proxy else (self.host, self.port)
         try:
@@ -253,11 +253,11 @@ class _Connection:
         except TimeoutError:
             raise self.timed_out() from None
         except LookupFailedError as error:
-            fault = Fault.PROXY if self._proxy else Fault.DNS
-            raise _FaultError(fault, f"{self._target_in_words(host)} did not resolve: {error}") from None
+            fault = ExchangeFault.PROXY if self._proxy else ExchangeFault.DNS
+            raise ExchangeError(fault, f"{self._target_in_words(host)} did not resolve: {error}") from None
         except OSError as error:
-            fault = Fault.PROXY if self._proxy else Fault.CONNECT
-            raise _FaultError(fault, f"no connection to {self._target_in_words(host)}: {in_words(error)}") from None
+            fault = ExchangeFault.PROXY if self._proxy else ExchangeFault.CONNECT
+            raise ExchangeError(fault, f"no connection to {self._target_in_words(host)}: {in_words(error)}") from None
         if self._proxy:
             self._ask_for_tunnel(self._socket, self._proxy)
         if self.url.scheme == "https":
@@ -270,15 +270,15 @@ class _Connection:
         self._deadline = moment + self._timeout
 
     def remaining(self) -> float:
-        """Seconds until the deadline. Raises `_FaultError` when there are none."""
+        """Seconds until the deadline. Raises `ExchangeError` when there are none."""
         seconds = self._deadline - time.monotonic()
         if seconds <= 0:
             raise self.timed_out()
         return seconds
 
-    def timed_out(self) -> _FaultError:
+    def timed_out(self) -> ExchangeError:
         """The fault of a deadline that has passed, with the phase in which it did."""
-        return _FaultError(Fault.TIMEOUT, f"no answer within {self._timeout:g} s")
+        return ExchangeError(ExchangeFault.TIMEOUT, f"no answer within {self._timeout:g} s")
 
     def enter(self, phase: Phase, moment: float | None = None) -> None:
         """End the phase that is running and begin `phase`: now, or at a moment that has just been."""
@@ -294,7 +294,7 @@ class _Connection:
         return moment
 
     def send(self, request: HttpRequest, context: ssl.SSLContext) -> _Answer:
-        """Open the connection, send `request` over it, and read the head of the answer. Raises `_FaultError`.
+        """Open the connection, send `request` over it, and read the head of the answer. Raises `ExchangeError`.
 
         httpx says what the request is to look like, httpcore speaks HTTP/1.1. What httpx's client would add to them
         (redirects, cookies, proxies, authentication) is what must not happen here.
@@ -332,7 +332,7 @@ class _Connection:
             with contextlib.suppress(ValueError, OSError):  # the handshake failed, or never began
                 self.certificate_expiry = _not_after_or_none(self._socket.getpeercert(binary_form=True) or b"")
 
-    def _ask_for_tunnel(self, sock: socket.socket, proxy: Proxy) -> None:
+    def _ask_for_tunnel(self, sock: socket.socket, proxy: HttpProxy) -> None:
         """Send CONNECT (RFC 9110 section 9.3.6). All that goes wrong here is the proxy's."""
         authority = f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
         headers = {"Host": authority}
@@ -344,21 +344,21 @@ class _Connection:
             answer = _HTTP11(origin.origin, stream).handle_request(
                 httpcore.Request("CONNECT", origin, headers=list(headers.items()))
             )
-        except _FaultError as error:
-            if error.fault is Fault.TIMEOUT:
+        except ExchangeError as error:
+            if error.fault is ExchangeFault.TIMEOUT:
                 raise
-            raise _FaultError(Fault.PROXY, f"the proxy gave no tunnel: {error.detail}") from None
+            raise ExchangeError(ExchangeFault.PROXY, f"the proxy gave no tunnel: {error.detail}") from None
         except httpcore.ProtocolError:
-            raise _FaultError(Fault.PROXY, "the proxy's answer is not HTTP") from None
+            raise ExchangeError(ExchangeFault.PROXY, "the proxy's answer is not HTTP") from None
         if not 200 <= answer.status <= 299:
-            raise _FaultError(Fault.PROXY, f"the proxy refused the tunnel with status {answer.status}")
+            raise ExchangeError(ExchangeFault.PROXY, f"the proxy refused the tunnel with status {answer.status}")
 
     def _shake_hands(self, sock: socket.socket, context: ssl.SSLContext) -> ssl.SSLSocket:
         try:
             secured = context.wrap_socket(sock, server_hostname=self.host, do_handshake_on_connect=False)
         except (OSError, ValueError) as error:
             _close_what_was_dropped(error)
-            raise _FaultError(Fault.TLS, f"the handshake failed: {in_words(error)}") from None
+            raise ExchangeError(ExchangeFault.TLS, f"the handshake failed: {in_words(error)}") from None
         self._socket = secured  # from here on it is the one to close
         try:
             secured.settimeout(self.remaining())
@@ -366,9 +366,11 @@ class _Connection:
         except TimeoutError:  # before its relatives: it carries an SSLWantReadError in its chain
             raise self.timed_out() from None
         except ssl.SSLCertVerificationError as error:
-            raise _FaultError(Fault.CERTIFICATE, f"the certificate did not verify: {error.verify_message}") from None
+            raise ExchangeError(
+                ExchangeFault.CERTIFICATE, f"the certificate did not verify: {error.verify_message}"
+            ) from None
         except OSError as error:
-            raise _FaultError(Fault.TLS, f"the handshake failed: {in_words(error)}") from None
+            raise ExchangeError(ExchangeFault.TLS, f"the handshake failed: {in_words(error)}") from None
         return secured
 
     def _target_in_words(self, host: str) -> str:
@@ -391,14 +393,14 @@ class _Stream(httpcore.NetworkStream):
         self._outgoing += buffer
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002 - as above
-        """Send what is waiting, then read. Raises `_FaultError` at the deadline, past the cap, when it breaks."""
+        """Send what is waiting, then read. Raises `ExchangeError` at the deadline, past the cap, when it breaks."""
         if self._outgoing:
             self._send()
         wanted = min(max_bytes, ANSWER_LIMIT - self.received)
         if wanted <= 0:
             if self._connection.status is None:
-                raise _FaultError(Fault.DISCONNECT, _NOT_HTTP)
-            raise _FaultError(Fault.MALFORMED, f"the answer is longer than {ANSWER_LIMIT} bytes")
+                raise ExchangeError(ExchangeFault.DISCONNECT, _NOT_HTTP)
+            raise ExchangeError(ExchangeFault.MALFORMED, f"the answer is longer than {ANSWER_LIMIT} bytes")
         try:
             self._socket.settimeout(self._connection.remaining())
             data = self._socket.recv(wanted)
@@ -406,7 +408,7 @@ class _Stream(httpcore.NetworkStream):
         except TimeoutError:
             raise self._connection.timed_out() from None
         except OSError as error:
-            raise _FaultError(Fault.DISCONNECT, f"the connection broke: {in_words(error)}") from None
+            raise ExchangeError(ExchangeFault.DISCONNECT, f"the connection broke: {in_words(error)}") from None
         self.received += len(data)
         self.ended = not data
         return data
@@ -459,7 +461,7 @@ class _StatusLine:
         self._seen = bytearray()
 
     def feed(self, data: bytes) -> int | None:
-        """Return the status as soon as its line is complete. Raises `_FaultError` for a line that is none."""
+        """Return the status as soon as its line is complete. Raises `ExchangeError` for a line that is none."""
         self._seen += data
         while match := self._LINE.match(self._seen):
             status = int(match[1])
@@ -471,7 +473,7 @@ class _StatusLine:
                 break
             del self._seen[: end.end()]
         if match is None and b"\n" in self._seen:  # said at once: who speaks another protocol waits for us to speak it
-            raise _FaultError(Fault.DISCONNECT, _NOT_HTTP)
+            raise ExchangeError(ExchangeFault.DISCONNECT, _NOT_HTTP)
         return None
 
 
@@ -494,12 +496,14 @@ def _faults_of_http(connection: _Connection, stream: _Stream) -> Iterator[None]:
         yield
     except httpcore.RemoteProtocolError:  # its text may quote the answer, so it goes no further
         if connection.status is None and not stream.received:
-            raise _FaultError(Fault.DISCONNECT, "the connection was closed without an answer") from None
+            raise ExchangeError(ExchangeFault.DISCONNECT, "the connection was closed without an answer") from None
         if connection.status is None:
-            raise _FaultError(Fault.DISCONNECT, _NOT_HTTP) from None
+            raise ExchangeError(ExchangeFault.DISCONNECT, _NOT_HTTP) from None
         if stream.ended:
-            raise _FaultError(Fault.DISCONNECT, "the connection was closed in the middle of the answer") from None
-        raise _FaultError(Fault.MALFORMED, "the answer breaks the rules of HTTP") from None
+            raise ExchangeError(
+                ExchangeFault.DISCONNECT, "the connection was closed in the middle of the answer"
+            ) from None
+        raise ExchangeError(ExchangeFault.MALFORMED, "the answer breaks the rules of HTTP") from None
 
 
 @functools.lru_cache(maxsize=1024)
@@ -547,20 +551,20 @@ def _encoding(headers: Mapping[str, str]) -> str:
 
 
 def _decoded(encoding: str, body: bytearray) -> bytearray:
-    """Undo an encoding that we did not ask for, as far as the size cap. Raises `_FaultError`."""
+    """Undo an encoding that we did not ask for, as far as the size cap. Raises `ExchangeError`."""
     if encoding in _IDENTITY or not body:
         return body
     if encoding not in ("gzip", "x-gzip", "deflate"):
-        raise _FaultError(Fault.MALFORMED, "the body is in an encoding that was not asked for")
+        raise ExchangeError(ExchangeFault.MALFORMED, "the body is in an encoding that was not asked for")
     decompressor = zlib.decompressobj(zlib.MAX_WBITS | 32)  # 32: gzip or zlib, whichever the data says
     try:
         decoded = decompressor.decompress(body, ANSWER_LIMIT)
     except zlib.error:
-        raise _FaultError(Fault.MALFORMED, "the body cannot be decompressed") from None
+        raise ExchangeError(ExchangeFault.MALFORMED, "the body cannot be decompressed") from None
     if decompressor.unconsumed_tail:
-        raise _FaultError(Fault.MALFORMED, f"the decompressed body is longer than {ANSWER_LIMIT} bytes")
+        raise ExchangeError(ExchangeFault.MALFORMED, f"the decompressed body is longer than {ANSWER_LIMIT} bytes")
     if not decompressor.eof:
-        raise _FaultError(Fault.MALFORMED, "the compressed body ends too early")
+        raise ExchangeError(ExchangeFault.MALFORMED, "the compressed body ends too early")
     return bytearray(decoded)
 
 

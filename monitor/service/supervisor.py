@@ -19,7 +19,7 @@ from monitor.monitoring.state import State
 from monitor.reporting.event_log import Narrator
 from monitor.reporting.metrics import Metrics
 from monitor.reporting.status_line import Summary
-from monitor.tigr.client import Api
+from monitor.tigr.client import TigrClient
 
 _LONGEST_GAP = 1.0  # seconds between the first turns of two jobs
 # Seconds: two monitors of one user that start together must not log in at the same moment, which some servers refuse.
@@ -111,7 +111,7 @@ class Monitoring:
         watched = {}
         for position, own in enumerate(settings.environments):
             old = self._watched.get(own.name)
-            api = Api(own, http_client, self._clock)
+            api = TigrClient(own, http_client, self._clock)
             if old is None:
                 environment = Environment(own, api, self, self._state, self._clock)
             else:

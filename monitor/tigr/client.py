@@ -20,7 +20,7 @@ from monitor.model import ClientAuth, Endpoint, FieldNames, HostCheck, Phase, Re
 from monitor.tigr.redaction import Redactor
 from monitor.tigr.responses import (
     ErrorDetails,
-    MalformedAnswerError,
+    MalformedResponseError,
     is_login_refusal,
     parse_error,
     parse_grant,
@@ -38,7 +38,7 @@ _FIELD_NAMES = {FieldNames.DOCUMENTED: ("Username", "Password"), FieldNames.RFC6
 _CODE_SHOWN = 64  # characters of a server's code or submissionId that are kept
 
 
-class Api:
+class TigrClient:
     """The two requests of one environment. Safe to use from many threads at once."""
 
     def __init__(self, settings: EnvironmentSettings, http_client: HttpClient, clock: Clock = SYSTEM_CLOCK) -> None:
@@ -81,7 +81,7 @@ class Api:
         """Ping with `token`; without one, probe the Client API all the same, expecting its refusal."""
         headers = _common_headers()
         if token is not None:
-            self._redactor.learn(token.value)  # after a reload it was another Api that was granted it
+            self._redactor.learn(token.value)  # after a reload it was another TigrClient that was granted it
             headers["Authorization"] = f"Bearer {token.value}"
         request = HttpRequest(
             method="GET",
@@ -129,7 +129,7 @@ class Api:
             if reason is not None:
                 return self._failed(base, exchange, reason)
             return judge(base, exchange)
-        except MalformedAnswerError as error:
+        except MalformedResponseError as error:
             return self._malformed(base, exchange, str(error))
         except Exception as error:  # noqa: BLE001 - a fault of ours is a result too, or the turn would leave no trace
             return internal_fault(self._settings.name, endpoint, started_at, self._clock.now() - started, error)

@@ -1,7 +1,7 @@
 """Parse TIGR's responses: the token, the pong, the error.
 
 Pure functions from bytes to values. Whatever the bytes are, each returns what it promises or raises
-`MalformedAnswerError`.
+`MalformedResponseError`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _RENAMED_PHRASES = frozenset(
 )
 
 
-class MalformedAnswerError(Exception):
+class MalformedResponseError(Exception):
     """The answer is not what the API promises; the message says in what, without quoting it."""
 
 
@@ -72,11 +72,13 @@ def parse_grant(body: bytes) -> Grant:
     answer = _json_object(body)
     value = answer.get("access_token")
     if not isinstance(value, str) or not value:
-        raise MalformedAnswerError("access_token is missing or not a string")
+        raise MalformedResponseError("access_token is missing or not a string")
     if len(value) > MAX_TOKEN_LENGTH:
-        raise MalformedAnswerError(f"access_token is longer than {MAX_TOKEN_LENGTH} characters, too long for a header")
+        raise MalformedResponseError(
+            f"access_token is longer than {MAX_TOKEN_LENGTH} characters, too long for a header"
+        )
     if not _IN_A_HEADER.fullmatch(value):
-        raise MalformedAnswerError("access_token has characters that no header can carry")
+        raise MalformedResponseError("access_token has characters that no header can carry")
     own = _jwt_lifetime(value)
     warnings = [
         f"{name} is not {promised!r}"
@@ -87,7 +89,7 @@ def parse_grant(body: bytes) -> Grant:
         return Grant(value, own, (*warnings, "expires_in is missing, the token's own exp and iat were used"))
     lifetime = _positive_number(answer.get("expires_in"))
     if lifetime is None or lifetime > LONGEST_LIFETIME:
-        raise MalformedAnswerError("expires_in is not a positive number of seconds of at most 366 days")
+        raise MalformedResponseError("expires_in is not a positive number of seconds of at most 366 days")
     return Grant(value, lifetime if own is None else min(lifetime, own), tuple(warnings))
 
 
@@ -96,14 +98,14 @@ def parse_pong(body: bytes) -> float:
     pong = _json_object(body).get("pong")
     match = _RFC3339.fullmatch(pong) if isinstance(pong, str) else None
     if match is None:
-        raise MalformedAnswerError("pong is missing or not a date-time")
+        raise MalformedResponseError("pong is missing or not a date-time")
     day, minutes, seconds, fraction, zulu, offset = match.groups()
     seconds = "59" if seconds == "60" else seconds  # a leap second, which RFC 3339 allows and Python does not know
     try:
         moment = datetime.fromisoformat(f"{day}T{minutes}{seconds}.{fraction or '0':0<6}{'+00:00' if zulu else offset}")
         return moment.timestamp()
     except (ValueError, OverflowError):
-        raise MalformedAnswerError("pong is not a date-time that exists") from None
+        raise MalformedResponseError("pong is not a date-time that exists") from None
 
 
 def parse_error(status: int, body: bytes, www_authenticate: str = "", reason_phrase: str = "") -> ErrorDetails:
@@ -170,15 +172,15 @@ def _unusual_phrase(status: int, phrase: str) -> str:
 
 def _json_object(body: bytes) -> dict[str, Any]:
     if not body.strip():
-        raise MalformedAnswerError("the body is empty")
+        raise MalformedResponseError("the body is empty")
     try:
         answer = json.loads(body.decode("utf-8-sig"))
     except UnicodeDecodeError:
-        raise MalformedAnswerError("the body is not UTF-8") from None
+        raise MalformedResponseError("the body is not UTF-8") from None
     except (ValueError, RecursionError):
-        raise MalformedAnswerError("the body is not JSON") from None
+        raise MalformedResponseError("the body is not JSON") from None
     if not isinstance(answer, dict):
-        raise MalformedAnswerError("the body is not a JSON object")
+        raise MalformedResponseError("the body is not a JSON object")
     return answer
 
 
@@ -189,7 +191,7 @@ def _jwt_lifetime(token: str) -> float | None:
         return None
     try:
         claims = _json_object(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except (MalformedAnswerError, binascii.Error, ValueError):
+    except (MalformedResponseError, binascii.Error, ValueError):
         return None
     expires, issued = _positive_number(claims.get("exp")), _positive_number(claims.get("iat"))
     return expires - issued if expires and issued and expires > issued else None

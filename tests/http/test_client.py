@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import pytest
 
 from monitor.http import client as wire_module
-from monitor.http.client import ANSWER_LIMIT, Exchange, Fault, HttpClient, HttpRequest
+from monitor.http.client import ANSWER_LIMIT, Exchange, ExchangeFault, HttpClient, HttpRequest
 from monitor.http.happy_eyeballs import Race
 from monitor.http.tls import verifying_context
 from monitor.model import Phase
@@ -84,7 +84,7 @@ def test_a_phase_that_was_not_reached_is_not_there(client: HttpClient, simulator
     """Zero would be a lie."""
     simulator.environment("prod").api_faults.set(Hang())
     told = client.exchange(ping(simulator.environment("prod").api_url, 0.2))
-    assert told.fault is Fault.TIMEOUT
+    assert told.fault is ExchangeFault.TIMEOUT
     assert list(told.phases) == [Phase.RESOLVE, Phase.CONNECT, Phase.TLS]
     assert 0.2 <= told.duration < 0.2 + GRACE
 
@@ -101,7 +101,7 @@ def test_a_host_may_be_an_address(client: HttpClient, simulator: Simulator) -> N
         assert [tunnel.target.rpartition(":")[0] for tunnel in proxy.log] == ["127.0.0.1", "[::1]"]
 
 
-def _proxy_at(port: int) -> wire_module.Proxy:
+def _proxy_at(port: int) -> wire_module.HttpProxy:
     from monitor.config.proxy import Proxy as Setting
 
     return Setting("127.0.0.1", port)
@@ -140,29 +140,31 @@ def test_a_redirect_to_nowhere_is_an_answer_like_any_other(client: HttpClient, s
     assert told.status == status
     if told.fault is None:
         assert told.body == b"gone"
-    assert told.fault in (None, Fault.MALFORMED)
+    assert told.fault in (None, ExchangeFault.MALFORMED)
 
 
 @pytest.mark.parametrize(
     "data,status,fault",
     [
-        (b"", None, Fault.DISCONNECT),
-        (b"HTTP/1.1 2", None, Fault.DISCONNECT),
-        (b"220 smtp.test ESMTP\r\n", None, Fault.DISCONNECT),
-        (b"HTTP/2.0 200 OK\r\n\r\n", None, Fault.DISCONNECT),
-        (b"x" * 100_000, None, Fault.DISCONNECT),
-        (b"HTTP/1.1 103 Early Hints\r\n\r\n" * 5000, None, Fault.DISCONNECT),
+        (b"", None, ExchangeFault.DISCONNECT),
+        (b"HTTP/1.1 2", None, ExchangeFault.DISCONNECT),
+        (b"220 smtp.test ESMTP\r\n", None, ExchangeFault.DISCONNECT),
+        (b"HTTP/2.0 200 OK\r\n\r\n", None, ExchangeFault.DISCONNECT),
+        (b"x" * 100_000, None, ExchangeFault.DISCONNECT),
+        (b"HTTP/1.1 103 Early Hints\r\n\r\n" * 5000, None, ExchangeFault.DISCONNECT),
         (b"HTTP/1.1 103 Early Hints\r\n\r\n" + answer(b"x"), 200, None),
         (b"HTTP/1.1 200\r\n\r\nx", 200, None),
         (b"HTTP/1.1 999 X\r\n\r\n", 999, None),
-        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000, 200, Fault.MALFORMED),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", 200, Fault.MALFORMED),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx", 200, Fault.DISCONNECT),
-        (b"HTTP/1.1 503 X\r\n\r\n" + b"x" * 100_000, 503, Fault.MALFORMED),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 200, Fault.MALFORMED),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000, 200, ExchangeFault.MALFORMED),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", 200, ExchangeFault.MALFORMED),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx", 200, ExchangeFault.DISCONNECT),
+        (b"HTTP/1.1 503 X\r\n\r\n" + b"x" * 100_000, 503, ExchangeFault.MALFORMED),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 200, ExchangeFault.MALFORMED),
     ],
 )
-def test_what_breaks_http_has_a_fault(client: HttpClient, data: bytes, status: int | None, fault: Fault | None) -> None:
+def test_what_breaks_http_has_a_fault(
+    client: HttpClient, data: bytes, status: int | None, fault: ExchangeFault | None
+) -> None:
     """Before a status line it is no HTTP; behind one, the status stays known."""
     told = ask(client, data)
     assert (told.status, told.fault) == (status, fault)
@@ -179,15 +181,15 @@ PHRASE = "Bad Request - Invalid Login ID or Password"
     "rest,fault",
     [
         (b"Content-Length: 0\r\n\r\n", None),
-        (b"X: y", Fault.DISCONNECT),
-        (b"Content-Length: 9\r\n\r\nx", Fault.DISCONNECT),
-        (b"Content-Length: x\r\n\r\n", Fault.MALFORMED),
-        (b"X: " + b"x" * 100_000, Fault.MALFORMED),
-        (b"\r\n" + b"x" * 100_000, Fault.MALFORMED),
+        (b"X: y", ExchangeFault.DISCONNECT),
+        (b"Content-Length: 9\r\n\r\nx", ExchangeFault.DISCONNECT),
+        (b"Content-Length: x\r\n\r\n", ExchangeFault.MALFORMED),
+        (b"X: " + b"x" * 100_000, ExchangeFault.MALFORMED),
+        (b"\r\n" + b"x" * 100_000, ExchangeFault.MALFORMED),
     ],
 )
 def test_the_reason_phrase_is_known_whatever_follows(
-    client: HttpClient, interim: bytes, rest: bytes, fault: Fault | None
+    client: HttpClient, interim: bytes, rest: bytes, fault: ExchangeFault | None
 ) -> None:
     """A response that breaks after its status line has the phrase of the final status line, as it has the status."""
     exchange = ask(client, interim + LINE + rest)
@@ -212,7 +214,7 @@ def test_the_reason_phrase_is_known_if_the_rest_hangs(client: HttpClient, interi
         exchange = client.exchange(ping(f"http://127.0.0.1:{listening.getsockname()[1]}", 1.0))
         released.set()
         thread.join(5)
-    assert (exchange.status, exchange.reason_phrase, exchange.fault) == (401, PHRASE, Fault.TIMEOUT)
+    assert (exchange.status, exchange.reason_phrase, exchange.fault) == (401, PHRASE, ExchangeFault.TIMEOUT)
 
 
 @pytest.mark.parametrize(
@@ -237,7 +239,7 @@ def test_a_reason_phrase_is_latin_1_of_at_most_200_characters(client: HttpClient
 def test_there_is_no_reason_phrase_without_a_final_status_line(client: HttpClient, data: bytes) -> None:
     """An interim response and an unfinished status line have no status and no phrase."""
     exchange = ask(client, data)
-    assert (exchange.status, exchange.reason_phrase, exchange.fault) == (None, "", Fault.DISCONNECT)
+    assert (exchange.status, exchange.reason_phrase, exchange.fault) == (None, "", ExchangeFault.DISCONNECT)
 
 
 @pytest.mark.parametrize("over", [False, True])
@@ -245,7 +247,7 @@ def test_an_answer_is_read_up_to_the_cap(client: HttpClient, *, over: bool) -> N
     """Its head included; a byte more is too much."""
     size = ANSWER_LIMIT - len(answer(b"x" * 65000)) + 65000
     told = ask(client, answer(b"x" * (size + over)))
-    assert told.fault is (Fault.MALFORMED if over else None)
+    assert told.fault is (ExchangeFault.MALFORMED if over else None)
     if not over:
         assert told.body == b"x" * size
 
@@ -258,15 +260,15 @@ def test_an_answer_is_read_up_to_the_cap(client: HttpClient, *, over: bool) -> N
         ("deflate", zlib.compress(b"words"), None),
         ("identity", b"words", None),
         ("gzip", b"", None),
-        ("br", b"words", Fault.MALFORMED),
-        ("gzip", b"words", Fault.MALFORMED),
-        ("gzip", gzip.compress(b"words")[:-9], Fault.MALFORMED),
-        ("gzip", gzip.compress(b" " * (ANSWER_LIMIT + 1)), Fault.MALFORMED),
-        ("gzip", gzip.compress(b" " * 40_000_000), Fault.MALFORMED),
+        ("br", b"words", ExchangeFault.MALFORMED),
+        ("gzip", b"words", ExchangeFault.MALFORMED),
+        ("gzip", gzip.compress(b"words")[:-9], ExchangeFault.MALFORMED),
+        ("gzip", gzip.compress(b" " * (ANSWER_LIMIT + 1)), ExchangeFault.MALFORMED),
+        ("gzip", gzip.compress(b" " * 40_000_000), ExchangeFault.MALFORMED),
     ],
 )
 def test_an_encoding_is_undone_within_the_cap(
-    client: HttpClient, name: str, packed: bytes, fault: Fault | None
+    client: HttpClient, name: str, packed: bytes, fault: ExchangeFault | None
 ) -> None:
     """Though it was not asked for; what cannot be undone is not passed on as if it were words."""
     told = ask(client, answer(packed, f"Content-Encoding: {name}"))
@@ -289,7 +291,7 @@ def test_a_connection_that_is_reset_before_tls_is_connect(client: HttpClient, mo
     monkeypatch.setattr(Race, "run", run_and_wait)
     with resetting_port(now) as port:
         told = client.exchange(ping(f"https://127.0.0.1:{port}"))
-    assert (told.fault, told.last_phase) == (Fault.CONNECT, Phase.CONNECT)
+    assert (told.fault, told.last_phase) == (ExchangeFault.CONNECT, Phase.CONNECT)
 
 
 def test_a_connection_that_is_reset_as_tls_begins_is_tls() -> None:
@@ -304,7 +306,7 @@ def test_a_connection_that_is_reset_as_tls_begins_is_tls() -> None:
 
     with resetting_port(now) as port:
         told = HttpClient(WaitingContext(ssl.PROTOCOL_TLS_CLIENT)).exchange(ping(f"https://127.0.0.1:{port}"))
-    assert (told.fault, told.last_phase, told.certificate_expiry) == (Fault.TLS, Phase.TLS, None)
+    assert (told.fault, told.last_phase, told.certificate_expiry) == (ExchangeFault.TLS, Phase.TLS, None)
 
 
 @pytest.mark.parametrize("kind", [CertificateKind.EXPIRED, CertificateKind.SELF_SIGNED])
@@ -339,7 +341,7 @@ def test_what_a_proxy_breaks_is_the_proxy_s_fault(client: HttpClient, said: byte
     with RawServer(said) as server:
         port = int(server.url.rpartition(":")[2])
         told = client.exchange(HttpRequest("GET", "https://host.test", {}, TIMEOUT, proxy=_proxy_at(port)))
-    assert (told.fault, told.last_phase, told.status) == (Fault.PROXY, Phase.CONNECT, None)
+    assert (told.fault, told.last_phase, told.status) == (ExchangeFault.PROXY, Phase.CONNECT, None)
     assert "proxy" in told.fault_detail
 
 
@@ -348,7 +350,7 @@ def test_a_proxy_that_is_not_found_is_the_proxy_s_fault(client: HttpClient) -> N
     from monitor.config.proxy import Proxy as Setting
 
     told = client.exchange(HttpRequest("GET", "https://host.test", {}, 5.0, proxy=Setting("nowhere.invalid", 3128)))
-    assert (told.fault, told.last_phase) == (Fault.PROXY, Phase.RESOLVE)
+    assert (told.fault, told.last_phase) == (ExchangeFault.PROXY, Phase.RESOLVE)
 
 
 def test_a_host_that_takes_no_request_is_a_timeout(client: HttpClient) -> None:
@@ -356,7 +358,7 @@ def test_a_host_that_takes_no_request_is_a_timeout(client: HttpClient) -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
         told = client.exchange(HttpRequest("POST", url, {}, 0.2, content=b"x" * 30_000_000))
-    assert (told.fault, told.last_phase) == (Fault.TIMEOUT, Phase.PROCESSING)
+    assert (told.fault, told.last_phase) == (ExchangeFault.TIMEOUT, Phase.PROCESSING)
     assert told.duration < 0.2 + GRACE
 
 
@@ -366,13 +368,13 @@ def test_a_reset_while_the_request_is_sent_is_a_disconnect(client: HttpClient) -
     now.set()
     with resetting_port(now) as port:
         request = HttpRequest("POST", f"http://127.0.0.1:{port}", {}, 5.0, content=b"x" * 30_000_000)
-        assert client.exchange(request).fault in (Fault.CONNECT, Fault.DISCONNECT)
+        assert client.exchange(request).fault in (ExchangeFault.CONNECT, ExchangeFault.DISCONNECT)
 
 
 def test_no_time_at_all_is_a_timeout(client: HttpClient, simulator: Simulator) -> None:
     """Nothing is begun that cannot end in time."""
     told = client.exchange(ping(simulator.environment("prod").api_url, 0.0))
-    assert (told.fault, told.last_phase) == (Fault.TIMEOUT, Phase.RESOLVE)
+    assert (told.fault, told.last_phase) == (ExchangeFault.TIMEOUT, Phase.RESOLVE)
 
 
 def test_a_header_that_echoes_is_in_no_log(client: HttpClient, caplog: pytest.LogCaptureFixture) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from monitor.config.proxy import Proxy as ProxySetting
 from monitor.http import client as wire_module
-from monitor.http.client import ConnectionCheck, Fault, HttpClient
+from monitor.http.client import ConnectionCheck, ExchangeFault, HttpClient
 from monitor.http.resolver import Resolver
 from monitor.http.tls import verifying_context
 from monitor.model import Phase
@@ -84,7 +84,7 @@ def check(client: HttpClient, url: str, timeout: float = TIMEOUT, proxy: ProxySe
     return checked
 
 
-def failure(checked: ConnectionCheck) -> tuple[Fault | None, Phase | None]:
+def failure(checked: ConnectionCheck) -> tuple[ExchangeFault | None, Phase | None]:
     """Return fault and phase."""
     return checked.fault, checked.phase
 
@@ -142,7 +142,7 @@ def test_a_certificate_that_fails_verification_ends_without_a_reset(certificates
     with ConnectionRecorder(certificates.context(CertificateKind.EXPIRED)) as server:
         checked = check(trusting(certificates.ca_file), server.url)
         recorded = server.next()
-    assert failure(checked) == (Fault.CERTIFICATE, Phase.TLS)
+    assert failure(checked) == (ExchangeFault.CERTIFICATE, Phase.TLS)
     assert recorded.ends == [End.ALERT, End.FIN]
 
 
@@ -165,15 +165,15 @@ def test_the_recorder_notices_a_client_without_close_notify(certificates: Certif
 @pytest.mark.parametrize(
     "fault,expected",
     [
-        (Refuse(), (Fault.CONNECT, Phase.CONNECT)),
-        (Reset(Moment.HANDSHAKE), (Fault.TLS, Phase.TLS)),
-        (NotTls(), (Fault.TLS, Phase.TLS)),
-        (TlsMax(TlsVersion.TLS_1_0), (Fault.TLS, Phase.TLS)),
-        *((Certificate(kind), (Fault.CERTIFICATE, Phase.TLS)) for kind in CertificateKind if kind != "good"),
+        (Refuse(), (ExchangeFault.CONNECT, Phase.CONNECT)),
+        (Reset(Moment.HANDSHAKE), (ExchangeFault.TLS, Phase.TLS)),
+        (NotTls(), (ExchangeFault.TLS, Phase.TLS)),
+        (TlsMax(TlsVersion.TLS_1_0), (ExchangeFault.TLS, Phase.TLS)),
+        *((Certificate(kind), (ExchangeFault.CERTIFICATE, Phase.TLS)) for kind in CertificateKind if kind != "good"),
     ],
 )
 def test_a_failure_has_its_fault_and_phase(
-    client: HttpClient, simulator: Simulator, fault: HostFault, expected: tuple[Fault, Phase]
+    client: HttpClient, simulator: Simulator, fault: HostFault, expected: tuple[ExchangeFault, Phase]
 ) -> None:
     """The fault is that of an exchange, with a TLS version and an expiry only after a complete handshake."""
     simulator.environment("prod").token_faults.set(fault)
@@ -190,8 +190,8 @@ def test_a_reset_at_accept_is_a_fault_or_seen_too_late(client: HttpClient, schem
     now.set()
     with resetting_port(now) as port:
         checked = check(client, f"{scheme}://127.0.0.1:{port}")
-    late = (None, None) if scheme == "http" else (Fault.TLS, Phase.TLS)
-    assert failure(checked) in {(Fault.CONNECT, Phase.CONNECT), late}
+    late = (None, None) if scheme == "http" else (ExchangeFault.TLS, Phase.TLS)
+    assert failure(checked) in {(ExchangeFault.CONNECT, Phase.CONNECT), late}
 
 
 @pytest.mark.parametrize("consumed", [False, True])
@@ -211,7 +211,7 @@ def test_a_reset_as_tls_begins_is_a_tls_fault(*, consumed: bool) -> None:
 
     with resetting_port(now) as port:
         checked = check(HttpClient(WaitingContext(ssl.PROTOCOL_TLS_CLIENT)), f"https://127.0.0.1:{port}")
-    assert failure(checked) == (Fault.TLS, Phase.TLS)
+    assert failure(checked) == (ExchangeFault.TLS, Phase.TLS)
 
 
 @pytest.mark.parametrize("fault", [Hang(), Drip(0.05, Moment.HANDSHAKE)])
@@ -220,7 +220,7 @@ def test_a_handshake_ends_at_the_deadline(client: HttpClient, simulator: Simulat
     simulator.environment("prod").token_faults.set(fault)
     began = time.monotonic()
     checked = check(client, simulator.environment("prod").token_url, SHORT)
-    assert failure(checked) == (Fault.TIMEOUT, Phase.TLS)
+    assert failure(checked) == (ExchangeFault.TIMEOUT, Phase.TLS)
     assert checked.duration >= SHORT
     assert time.monotonic() - began < LONG
 
@@ -229,13 +229,13 @@ def test_a_host_that_accepts_no_connection_is_a_timeout(client: HttpClient) -> N
     """An address that does not complete the connection is a timeout in the phase of the connection."""
     with SilentAddress() as silent:
         checked = check(client, f"https://{silent.host}:{silent.port}", SHORT)
-    assert failure(checked) == (Fault.TIMEOUT, Phase.CONNECT)
+    assert failure(checked) == (ExchangeFault.TIMEOUT, Phase.CONNECT)
 
 
 def test_no_time_is_a_timeout(client: HttpClient, simulator: Simulator) -> None:
     """A check whose deadline has passed at its start ends in the phase of the lookup."""
     checked = check(client, simulator.environment("prod").token_url, 0.0)
-    assert failure(checked) == (Fault.TIMEOUT, Phase.RESOLVE)
+    assert failure(checked) == (ExchangeFault.TIMEOUT, Phase.RESOLVE)
 
 
 def _fails(*_: object, **__: object) -> list[tuple[Any, ...]]:
@@ -247,7 +247,7 @@ def test_a_name_that_does_not_resolve_is_a_fault_of_the_lookup(*, through_proxy:
     """The name of the host is a DNS fault, the name of the proxy a proxy fault."""
     client = HttpClient(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), Resolver(_fails))
     checked = check(client, "https://token.test", proxy=ProxySetting("proxy.test", 3128) if through_proxy else None)
-    assert failure(checked) == (Fault.PROXY if through_proxy else Fault.DNS, Phase.RESOLVE)
+    assert failure(checked) == (ExchangeFault.PROXY if through_proxy else ExchangeFault.DNS, Phase.RESOLVE)
     assert "name or service not known" in checked.fault_detail.lower()
 
 
@@ -261,7 +261,7 @@ def test_a_lookup_ends_at_the_deadline() -> None:
 
     client = HttpClient(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), Resolver(hang))
     try:
-        assert failure(check(client, "https://token.test", SHORT)) == (Fault.TIMEOUT, Phase.RESOLVE)
+        assert failure(check(client, "https://token.test", SHORT)) == (ExchangeFault.TIMEOUT, Phase.RESOLVE)
     finally:
         released.set()
 
@@ -282,7 +282,7 @@ def test_a_proxy_that_refuses_is_a_proxy_fault(client: HttpClient, status: int) 
     """The status of the proxy is in the detail."""
     with Proxy(refuse=status) as proxy:
         checked = check(client, "https://token.test", proxy=proxy_at(proxy.port))
-    assert failure(checked) == (Fault.PROXY, Phase.CONNECT)
+    assert failure(checked) == (ExchangeFault.PROXY, Phase.CONNECT)
     assert str(status) in checked.fault_detail
 
 
@@ -290,7 +290,7 @@ def test_a_silent_proxy_is_a_timeout(client: HttpClient) -> None:
     """A proxy that does not respond to CONNECT is a timeout in the phase of the connection."""
     with Proxy(silent=True) as proxy:
         checked = check(client, "https://token.test", SHORT, proxy_at(proxy.port))
-    assert failure(checked) == (Fault.TIMEOUT, Phase.CONNECT)
+    assert failure(checked) == (ExchangeFault.TIMEOUT, Phase.CONNECT)
 
 
 def test_closing_waits_no_longer_than_its_own_limit(certificates: CertificateStore) -> None:
@@ -343,7 +343,7 @@ def test_a_server_that_sends_without_end_does_not_hold_the_check(client: HttpCli
 def test_a_connection_check_is_immutable() -> None:
     """A field of a check cannot be changed."""
     with pytest.raises(dataclasses.FrozenInstanceError):
-        ConnectionCheck(0.0, 0.0).fault = Fault.TLS  # type: ignore[misc]
+        ConnectionCheck(0.0, 0.0).fault = ExchangeFault.TLS  # type: ignore[misc]
 
 
 def test_an_unexpected_error_propagates_and_closes_the_socket(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,7 +133,7 @@ class Day:
     # What the environment sends its requests through, and where its Results go.
 
     def log_in(self, names: FieldNames) -> Result:
-        """As `Api` does."""
+        """As `TigrClient` does."""
         self.sent.append(Sent(self.now - self._began, Endpoint.TOKEN, names))
         began = self.state.last_login(self.settings.name) - self._began
         if not self.runs or self.runs[-1] != began:
@@ -141,16 +141,16 @@ class Day:
         return replace(self.login(self, names), field_names=names)
 
     def ping(self, token: Token | None) -> Result:
-        """As `Api` does."""
+        """As `TigrClient` does."""
         self.sent.append(Sent(self.now - self._began, Endpoint.PING, token=token))
         return self.answer(self, token)
 
     def check_token_host(self) -> HostCheck:
-        """As `Api` does."""
+        """As `TigrClient` does."""
         return HostCheck(self.settings.name, self.host_reason)
 
     def certificate_expiry(self, _endpoint: Endpoint) -> float | None:
-        """As `Api` does."""
+        """As `TigrClient` does."""
         return None
 
     def record(self, result: Result) -> None:

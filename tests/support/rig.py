@@ -20,7 +20,7 @@ from monitor.monitoring.state import State
 from monitor.reporting.event_log import Narrator
 from monitor.reporting.metrics import Metrics
 from monitor.simulator import Simulator
-from monitor.tigr.client import Api
+from monitor.tigr.client import TigrClient
 
 _LABEL = re.compile(r'(\w+)="([^"]*)"')  # no label of ours has a quotation mark in its value
 
@@ -68,7 +68,7 @@ class Rig:
         self.metrics = Metrics()
         self._narrator = Narrator()
         self.http_client = HttpClient(_context(simulator.ca_file), resolver, self.time.clock)
-        self.api = Api(self.settings, self.http_client, self.time.clock)
+        self.api = TigrClient(self.settings, self.http_client, self.time.clock)
         self.state = State(state_dir)
         self.environment = Environment(self.settings, self.api, self, self.state, self.time.clock)
         self.metrics.watch(self.settings, self.environment)

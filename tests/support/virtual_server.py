@@ -1,4 +1,4 @@
-"""A simulated day of the monitor's `Api` and the simulator's `Registry`, on a virtual clock and without sockets."""
+"""A day of the monitor's `TigrClient` and the simulator's `Registry`, on a virtual clock and without sockets."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import cast
 from urllib.parse import urlsplit
 
 from monitor.config.settings import Credentials, EnvironmentSettings
-from monitor.http.client import MAX_REASON_PHRASE, ConnectionCheck, Exchange, Fault, HttpClient, HttpRequest
+from monitor.http.client import MAX_REASON_PHRASE, ConnectionCheck, Exchange, ExchangeFault, HttpClient, HttpRequest
 from monitor.model import Endpoint, FieldNames, HostCheck, Phase, Result
 from monitor.simulator import message, registry
 from monitor.simulator.message import Answer
 from monitor.simulator.personality import Personality
-from monitor.tigr.client import Api
+from monitor.tigr.client import TigrClient
 from tests.reporting.test_metrics import SETTINGS
 from tests.support.day import HOUR, Day
 
@@ -85,10 +85,10 @@ class VirtualHttpClient:
 
     def _lost(self, loss: Loss, request: HttpRequest, started_at: float) -> Exchange:
         if loss is Loss.NO_CONNECTION:
-            fault, phases = Fault.CONNECT, self._phases(Phase.RESOLVE, Phase.CONNECT)
+            fault, phases = ExchangeFault.CONNECT, self._phases(Phase.RESOLVE, Phase.CONNECT)
         else:
             self._response(request)
-            fault = Fault.TIMEOUT if loss is Loss.TIMED_OUT else Fault.DISCONNECT
+            fault = ExchangeFault.TIMEOUT if loss is Loss.TIMED_OUT else ExchangeFault.DISCONNECT
             phases = self._phases(Phase.RESOLVE, Phase.CONNECT, Phase.TLS, Phase.PROCESSING)
             if loss is Loss.TIMED_OUT:
                 self._elapse(request.timeout)
@@ -100,7 +100,7 @@ class VirtualHttpClient:
 
 
 class ServerDay(Day):
-    """A day with the real `Api` and a personality's `Registry`. The server's credentials are `RIGHT`."""
+    """A day with the real `TigrClient` and a personality's `Registry`. The server's credentials are `RIGHT`."""
 
     def __init__(
         self,
@@ -124,7 +124,7 @@ class ServerDay(Day):
 
     def begin(self) -> None:
         """Start the monitor's process, for the first time or again."""
-        self.api = Api(self.settings, cast("HttpClient", self.http_client), self.clock)
+        self.api = TigrClient(self.settings, cast("HttpClient", self.http_client), self.clock)
         super().begin()
 
     def unix_time(self) -> float:
@@ -163,7 +163,7 @@ class ServerDay(Day):
 
     def right_password_is_granted(self) -> bool:
         """Return True if the server grants a login with its own credentials, with one pair of field names."""
-        direct = Api(replace(self.settings, credentials=RIGHT), cast("HttpClient", self.http_client), self.clock)
+        direct = TigrClient(replace(self.settings, credentials=RIGHT), cast("HttpClient", self.http_client), self.clock)
         return any(direct.log_in(names).success for names in FieldNames)
 
     def _elapse(self, seconds: float) -> None:

@@ -15,13 +15,13 @@ import pytest
 
 from monitor.clock import Clock
 from monitor.config.settings import Credentials, EnvironmentSettings
-from monitor.http.client import Exchange, Fault, HttpClient, HttpRequest
+from monitor.http.client import Exchange, ExchangeFault, HttpClient, HttpRequest
 from monitor.http.tls import unverifying_context, verifying_context
 from monitor.model import ClientAuth, Endpoint, FieldNames, Phase, Reason, Result, Token
 from monitor.simulator import CertificateKind, Environment, Host, Simulator
 from monitor.simulator import Credentials as Accepted
 from monitor.simulator.faults import Certificate, Content, Status
-from monitor.tigr.client import USER_AGENT, Api
+from monitor.tigr.client import USER_AGENT, TigrClient
 from tests.support.canaries import CANARIES, leaks, values
 from tests.support.raw_server import RawServer, answer
 
@@ -82,9 +82,9 @@ def settings_for(token_url: str, api_url: str, accepted: Accepted = CANARIES) ->
 
 
 @pytest.fixture
-def api(environment: Environment, http_client: HttpClient) -> Api:
+def api(environment: Environment, http_client: HttpClient) -> TigrClient:
     """For the simulator's `prod`."""
-    return Api(settings_for(environment.token_url, environment.api_url), http_client)
+    return TigrClient(settings_for(environment.token_url, environment.api_url), http_client)
 
 
 def token(value: str) -> Token:
@@ -103,7 +103,7 @@ def token(value: str) -> Token:
     ],
 )
 def test_a_login_is_sent_as_the_page_says(
-    api: Api, environment: Environment, simulator: Simulator, field_names: FieldNames, fields: tuple[str, ...]
+    api: TigrClient, environment: Environment, simulator: Simulator, field_names: FieldNames, fields: tuple[str, ...]
 ) -> None:
     """A form with Basic credentials, in one field_names, on a connection of its own, and who is asking."""
     environment.field_names = "either"
@@ -115,7 +115,7 @@ def test_a_login_is_sent_as_the_page_says(
     assert (record.user_agent, record.headers["connection"], record.fresh) == (USER_AGENT, "close", True)
 
 
-def test_a_ping_is_sent_as_the_page_says(api: Api, environment: Environment, simulator: Simulator) -> None:
+def test_a_ping_is_sent_as_the_page_says(api: TigrClient, environment: Environment, simulator: Simulator) -> None:
     """With the token, or, as a question, with nothing."""
     assert api.ping(token(environment.issue_token())).success
     assert api.ping(None).reason is Reason.UNAUTHORIZED
@@ -129,7 +129,7 @@ def test_a_ping_is_sent_as_the_page_says(api: Api, environment: Environment, sim
 def test_any_credentials_log_in(environment: Environment, http_client: HttpClient) -> None:
     """Colons, percent signs, plus, ampersands, quotes, blanks and umlauts arrive as they are."""
     environment.credentials = AWKWARD
-    result = Api(settings_for(environment.token_url, environment.api_url, AWKWARD), http_client).log_in(
+    result = TigrClient(settings_for(environment.token_url, environment.api_url, AWKWARD), http_client).log_in(
         FieldNames.DOCUMENTED
     )
     assert result.success, result.detail
@@ -142,7 +142,7 @@ def test_a_granted_token_counts_from_before_it_was_asked_for(environment: Enviro
     """It is never believed longer than it lasts: on the monotonic clock, and as Unix time."""
     ticks = iter(range(1000))
     clock = Clock(now=lambda: 100.0 + next(ticks), wall=lambda: 5000.0)
-    result = Api(settings_for(environment.token_url, environment.api_url), http_client, clock).log_in(
+    result = TigrClient(settings_for(environment.token_url, environment.api_url), http_client, clock).log_in(
         FieldNames.DOCUMENTED
     )
     assert result.token is not None
@@ -151,7 +151,7 @@ def test_a_granted_token_counts_from_before_it_was_asked_for(environment: Enviro
     assert result.token.value not in repr(result)
 
 
-def test_a_pong_tells_how_far_the_clocks_are_apart(api: Api, environment: Environment) -> None:
+def test_a_pong_tells_how_far_the_clocks_are_apart(api: TigrClient, environment: Environment) -> None:
     """Held against the middle of the request: good to half of it."""
     environment.clock_offset = 90.0
     try:
@@ -161,7 +161,7 @@ def test_a_pong_tells_how_far_the_clocks_are_apart(api: Api, environment: Enviro
     assert result.clock_offset == pytest.approx(90.0, abs=0.5)
 
 
-def test_the_middle_is_that_of_the_server_s_own_time(api: Api) -> None:
+def test_the_middle_is_that_of_the_server_s_own_time(api: TigrClient) -> None:
     """A slow look-up or handshake shifts nothing."""
     moment = 1_730_000_000.0
     phases = {Phase.RESOLVE: 3.0, Phase.CONNECT: 2.0, Phase.TLS: 1.0, Phase.PROCESSING: 0.5, Phase.TRANSFER: 4.0}
@@ -174,7 +174,7 @@ def test_the_middle_is_that_of_the_server_s_own_time(api: Api) -> None:
         def exchange(self, request: HttpRequest) -> Exchange:  # noqa: ARG002
             return Exchange(moment, 10.5, phases, status=200, body=json.dumps({"pong": written}).encode())
 
-    result = Api(settings_for("http://127.0.0.1:1", "http://127.0.0.1:1"), Answered()).ping(None)
+    result = TigrClient(settings_for("http://127.0.0.1:1", "http://127.0.0.1:1"), Answered()).ping(None)
     assert result.clock_offset == pytest.approx(10.25 - 6.25)
 
 
@@ -199,7 +199,7 @@ def test_the_middle_is_that_of_the_server_s_own_time(api: Api) -> None:
     ],
 )
 def test_a_refused_login_is_recognised(
-    api: Api, environment: Environment, status: int, body: Content, error: str, *, refused: bool, named: bool
+    api: TigrClient, environment: Environment, status: int, body: Content, error: str, *, refused: bool, named: bool
 ) -> None:
     """Three statuses refuse a login, and any status does with a code that names credentials; no ping is one."""
     environment.token_faults.set(Status(status, body, error=error))
@@ -209,7 +209,7 @@ def test_a_refused_login_is_recognised(
     assert not api.ping(None).refused
 
 
-def test_what_a_server_asks_for_is_passed_on(api: Api, environment: Environment) -> None:
+def test_what_a_server_asks_for_is_passed_on(api: TigrClient, environment: Environment) -> None:
     """How long to wait, and the number that the vendor's support asks for."""
     environment.api_faults.set(Status(429, headers={"Retry-After": "120"}))
     result = api.ping(None)
@@ -220,13 +220,13 @@ def test_what_a_server_asks_for_is_passed_on(api: Api, environment: Environment)
 
 
 @pytest.mark.parametrize("status", [401, 404, 500])
-def test_a_refusal_without_a_word_is_told_in_words(api: Api, environment: Environment, status: int) -> None:
+def test_a_refusal_without_a_word_is_told_in_words(api: TigrClient, environment: Environment, status: int) -> None:
     """The operator is never left with nothing."""
     environment.api_faults.set(Status(status, Content.EMPTY))
     assert str(status) in api.ping(None).detail
 
 
-@pytest.mark.parametrize("fault", Fault)
+@pytest.mark.parametrize("fault", ExchangeFault)
 @pytest.mark.parametrize(
     "status,reason",
     [
@@ -243,7 +243,9 @@ def test_a_refusal_without_a_word_is_told_in_words(api: Api, environment: Enviro
         (None, None),
     ],
 )
-def test_a_status_decides_before_anything_behind_it(fault: Fault, status: int | None, reason: Reason | None) -> None:
+def test_a_status_decides_before_anything_behind_it(
+    fault: ExchangeFault, status: int | None, reason: Reason | None
+) -> None:
     """With 200, or none, it is the fault that has its name; with any other, the status."""
 
     class Broken(HttpClient):
@@ -253,7 +255,7 @@ def test_a_status_decides_before_anything_behind_it(fault: Fault, status: int | 
         def exchange(self, request: HttpRequest) -> Exchange:  # noqa: ARG002
             return Exchange(1.0, 2.0, {Phase.RESOLVE: 2.0}, fault=fault, fault_detail="it broke", status=status)
 
-    api = Api(settings_for("http://127.0.0.1:1", "http://127.0.0.1:1"), Broken())
+    api = TigrClient(settings_for("http://127.0.0.1:1", "http://127.0.0.1:1"), Broken())
     for result in (api.log_in(FieldNames.DOCUMENTED), api.ping(None)):
         assert result.reason is (reason or Reason(fault.value))
         assert (result.failed_phase, result.reached) == (Phase.RESOLVE, status is not None)
@@ -269,7 +271,7 @@ def test_a_fault_of_ours_is_a_result_without_a_quotation() -> None:
         def exchange(self, request: HttpRequest) -> Exchange:
             raise RuntimeError(f"cannot send {request.headers} {request.content!r}")
 
-    api = Api(settings_for("http://127.0.0.1:1", "http://127.0.0.1:1"), Faulty())
+    api = TigrClient(settings_for("http://127.0.0.1:1", "http://127.0.0.1:1"), Faulty())
     for result in (api.log_in(FieldNames.DOCUMENTED), api.ping(token(OPAQUE))):
         assert result.reason is Reason.INTERNAL
         assert result.detail.startswith("RuntimeError at test_api.py:")
@@ -281,7 +283,7 @@ def test_a_certificate_that_fails_is_looked_at_on_the_host_that_is_meant() -> No
     with Simulator(["prod"]) as simulator:
         environment = simulator.environment("prod")
         environment.token_faults.set(Certificate(CertificateKind.EXPIRED))
-        api = Api(
+        api = TigrClient(
             settings_for(environment.token_url, environment.api_url), HttpClient(verifying_context(simulator.ca_file))
         )
         assert api.log_in(FieldNames.DOCUMENTED).reason is Reason.CERTIFICATE
@@ -351,7 +353,7 @@ def test_what_a_server_echoes_is_never_told(
     for name in ("httpx", "httpcore", "httpcore.http11", None):
         caplog.set_level(logging.DEBUG, logger=name)
     with RawServer(lambda request: form(ECHOES[echo](request))) as server:
-        api = Api(settings_for(server.url, server.url), http_client)
+        api = TigrClient(settings_for(server.url, server.url), http_client)
         results = [api.log_in(FieldNames.DOCUMENTED), api.ping(token(OPAQUE)), api.log_in(FieldNames.RFC6749)]
         assert len(server.requests) == 3
     assert all(result.reason not in (None, Reason.INTERNAL) for result in results), results
@@ -361,9 +363,9 @@ def test_what_a_server_echoes_is_never_told(
 def test_a_token_of_before_a_reload_is_known_to_the_redactor(
     http_client: HttpClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Another Api was granted it: this one sends it, and so must know what not to repeat."""
+    """Another TigrClient was granted it: this one sends it, and so must know what not to repeat."""
     with RawServer(lambda _: _as_oauth(f"no such token: {OPAQUE}")) as server:
-        result = Api(settings_for(server.url, server.url), http_client).ping(token(OPAQUE))
+        result = TigrClient(settings_for(server.url, server.url), http_client).ping(token(OPAQUE))
     assert result.detail.startswith("no such token")
     _assert_silent([result], caplog)
 
@@ -374,7 +376,7 @@ def _assert_silent(results: list[Result], caplog: pytest.LogCaptureFixture) -> N
         assert not leaks(seen, secrets)
 
 
-def test_nothing_public_shows_a_secret(api: Api, http_client: HttpClient) -> None:
+def test_nothing_public_shows_a_secret(api: TigrClient, http_client: HttpClient) -> None:
     """Neither the settings nor what is made from them."""
     settings = settings_for("http://127.0.0.1:1", "http://127.0.0.1:1")
     seen = repr((settings, replace(settings, name="uat"), api, http_client, vars(http_client), token(OPAQUE)))

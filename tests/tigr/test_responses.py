@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from monitor.tigr.responses import (
     LONGEST_LIFETIME,
     LONGEST_RETRY_AFTER,
-    MalformedAnswerError,
+    MalformedResponseError,
     parse_grant,
     parse_pong,
     parse_retry_after,
@@ -93,21 +93,21 @@ def test_a_lifetime_may_be_a_numeric_string(text: str, lifetime: float) -> None:
 )
 def test_a_lifetime_is_a_positive_number_of_at_most_366_days(value: object) -> None:
     """Anything else is no usable token."""
-    with pytest.raises(MalformedAnswerError, match="expires_in"):
+    with pytest.raises(MalformedResponseError, match="expires_in"):
         parse_grant(body(granted(expires_in=value)))
 
 
 @pytest.mark.parametrize("value", [None, 7, True, "", [], "to ken", "to\r\nken", "töken", "t\0ken", "t\x7f", "\ud800"])
 def test_a_token_is_a_string_that_a_header_can_carry(value: object) -> None:
     """It will be sent in one."""
-    with pytest.raises(MalformedAnswerError, match="access_token"):
+    with pytest.raises(MalformedResponseError, match="access_token"):
         parse_grant(body(granted(access_token=value)))
 
 
 def test_a_token_is_at_most_16_kib_long() -> None:
     """No server takes a longer one back in a header."""
     assert parse_grant(body(granted(access_token="x" * 16 * 1024))).value
-    with pytest.raises(MalformedAnswerError, match="longer than 16384 characters"):
+    with pytest.raises(MalformedResponseError, match="longer than 16384 characters"):
         parse_grant(body(granted(access_token="x" * (16 * 1024 + 1))))
 
 
@@ -136,7 +136,7 @@ def test_a_missing_lifetime_is_read_from_the_token_with_a_warning() -> None:
 
 def test_a_missing_lifetime_is_not_read_from_a_token_that_lasts_for_years() -> None:
     """More than 366 days is no short-lived token, wherever it is said."""
-    with pytest.raises(MalformedAnswerError, match="expires_in"):
+    with pytest.raises(MalformedResponseError, match="expires_in"):
         parse_grant(body(granted(access_token=jwt(iat=1, exp=LONGEST_LIFETIME + 2), expires_in=None)))
 
 
@@ -169,7 +169,7 @@ def test_the_type_may_be_written_in_any_case() -> None:
 def test_a_body_that_is_no_json_object_is_named_so(data: bytes, words: str) -> None:
     """The message says what is wrong with it and quotes nothing."""
     for parse in (parse_grant, parse_pong):
-        with pytest.raises(MalformedAnswerError, match=words):
+        with pytest.raises(MalformedResponseError, match=words):
             parse(data)
 
 
@@ -183,7 +183,7 @@ def test_any_bytes_are_a_token_or_malformed(data: bytes) -> None:
     """Nothing else comes of them."""
     try:
         grant = parse_grant(data)
-    except MalformedAnswerError:
+    except MalformedResponseError:
         return
     assert grant.value.isascii()
 
@@ -193,7 +193,7 @@ def test_any_fields_are_a_usable_token_or_malformed(answer: dict[str, Any]) -> N
     """A token that is granted can be sent, and its lifetime is one."""
     try:
         grant = parse_grant(body(answer))
-    except MalformedAnswerError:
+    except MalformedResponseError:
         return
     assert grant.value.isprintable()
     assert " " not in grant.value
@@ -237,7 +237,7 @@ def test_a_pong_is_a_moment(text: str, moment: float) -> None:
 )  # fmt: skip
 def test_a_pong_that_is_no_moment_is_malformed(value: object) -> None:
     """What does not exist, or leaves its offset open, says nothing about the server's clock."""
-    with pytest.raises(MalformedAnswerError, match="pong"):
+    with pytest.raises(MalformedResponseError, match="pong"):
         parse_pong(body({"pong": value}))
 
 
@@ -256,7 +256,7 @@ def test_any_moment_comes_back(moment: datetime, between: str) -> None:
 @example(body({"pong": "0001-01-01T00:00:00+23:59"}))
 def test_any_bytes_are_a_pong_or_malformed(data: bytes) -> None:
     """Nothing else comes of them."""
-    with contextlib.suppress(MalformedAnswerError):
+    with contextlib.suppress(MalformedResponseError):
         assert math.isfinite(parse_pong(data))
 
 
