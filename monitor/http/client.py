@@ -28,13 +28,13 @@ import httpx
 
 from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.http.certificate import not_after
-from monitor.http.happy_eyeballs import Race
+from monitor.http.happy_eyeballs import ConnectionAttempts
 from monitor.http.resolver import LookupFailedError, Resolver
 from monitor.http.tls import unverifying_context
 from monitor.model import Phase
 
-ANSWER_LIMIT = 64 * 1024  # bytes of an answer that are read, its head included
-HEAD_LIMIT = 16 * 1024  # bytes of its head
+MAX_RESPONSE_SIZE = 64 * 1024  # bytes of an answer that are read, its head included
+MAX_HEADER_SECTION_SIZE = 16 * 1024  # bytes of its head
 MAX_REASON_PHRASE = 200  # characters
 CLOSE_TIMEOUT = 1.0  # seconds that a connection check waits for the peer to close
 _NOT_HTTP = "what came is not an HTTP answer"
@@ -244,10 +244,10 @@ class _Connection:
         host, port = (self._proxy.host, self._proxy.port) if self._proxy else (self.host, self.port)
         try:
             addresses, took = self._resolver.resolve(host, port, self.remaining())
-            race = Race(addresses)
+            attempts = ConnectionAttempts(addresses)
             self._start(time.monotonic() - took)  # what was done besides was our own
             self.enter(Phase.CONNECT)
-            self._socket = race.run(self._deadline)
+            self._socket = attempts.connect(self._deadline)
             self.address = self._socket.getpeername()[0]  # fails where the connection was reset meanwhile
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except TimeoutError:
@@ -257,7 +257,9 @@ class _Connection:
             raise ExchangeError(fault, f"{self._target_in_words(host)} did not resolve: {error}") from None
         except OSError as error:
             fault = ExchangeFault.PROXY if self._proxy else ExchangeFault.CONNECT
-            raise ExchangeError(fault, f"no connection to {self._target_in_words(host)}: {in_words(error)}") from None
+            raise ExchangeError(
+                fault, f"no connection to {self._target_in_words(host)}: {describe_os_error(error)}"
+            ) from None
         if self._proxy:
             self._ask_for_tunnel(self._socket, self._proxy)
         if self.url.scheme == "https":
@@ -358,7 +360,7 @@ class _Connection:
             secured = context.wrap_socket(sock, server_hostname=self.host, do_handshake_on_connect=False)
         except (OSError, ValueError) as error:
             _close_what_was_dropped(error)
-            raise ExchangeError(ExchangeFault.TLS, f"the handshake failed: {in_words(error)}") from None
+            raise ExchangeError(ExchangeFault.TLS, f"the handshake failed: {describe_os_error(error)}") from None
         self._socket = secured  # from here on it is the one to close
         try:
             secured.settimeout(self.remaining())
@@ -370,7 +372,7 @@ class _Connection:
                 ExchangeFault.CERTIFICATE, f"the certificate did not verify: {error.verify_message}"
             ) from None
         except OSError as error:
-            raise ExchangeError(ExchangeFault.TLS, f"the handshake failed: {in_words(error)}") from None
+            raise ExchangeError(ExchangeFault.TLS, f"the handshake failed: {describe_os_error(error)}") from None
         return secured
 
     def _target_in_words(self, host: str) -> str:
@@ -396,11 +398,11 @@ class _Stream(httpcore.NetworkStream):
         """Send what is waiting, then read. Raises `ExchangeError` at the deadline, past the cap, when it breaks."""
         if self._outgoing:
             self._send()
-        wanted = min(max_bytes, ANSWER_LIMIT - self.received)
+        wanted = min(max_bytes, MAX_RESPONSE_SIZE - self.received)
         if wanted <= 0:
             if self._connection.status is None:
                 raise ExchangeError(ExchangeFault.DISCONNECT, _NOT_HTTP)
-            raise ExchangeError(ExchangeFault.MALFORMED, f"the answer is longer than {ANSWER_LIMIT} bytes")
+            raise ExchangeError(ExchangeFault.MALFORMED, f"the answer is longer than {MAX_RESPONSE_SIZE} bytes")
         try:
             self._socket.settimeout(self._connection.remaining())
             data = self._socket.recv(wanted)
@@ -408,7 +410,7 @@ class _Stream(httpcore.NetworkStream):
         except TimeoutError:
             raise self._connection.timed_out() from None
         except OSError as error:
-            raise ExchangeError(ExchangeFault.DISCONNECT, f"the connection broke: {in_words(error)}") from None
+            raise ExchangeError(ExchangeFault.DISCONNECT, f"the connection broke: {describe_os_error(error)}") from None
         self.received += len(data)
         self.ended = not data
         return data
@@ -478,7 +480,7 @@ class _StatusLine:
 
 
 class _HTTP11(httpcore.HTTP11Connection):
-    MAX_INCOMPLETE_EVENT_SIZE = HEAD_LIMIT
+    MAX_INCOMPLETE_EVENT_SIZE = MAX_HEADER_SECTION_SIZE
 
 
 @dataclass(frozen=True, slots=True)
@@ -534,9 +536,9 @@ def _close_in_order(sock: socket.socket, deadline: float) -> None:
         with contextlib.suppress(OSError):
             sock.shutdown(socket.SHUT_WR)  # an SSLSocket reads without TLS after this
             received = 0
-            while received < ANSWER_LIMIT:  # the limit stops a peer that sends without a pause
+            while received < MAX_RESPONSE_SIZE:  # the limit stops a peer that sends without a pause
                 _set_deadline(sock, deadline)
-                data = sock.recv(ANSWER_LIMIT)
+                data = sock.recv(MAX_RESPONSE_SIZE)
                 if not data:
                     break
                 received += len(data)
@@ -558,11 +560,11 @@ def _decoded(encoding: str, body: bytearray) -> bytearray:
         raise ExchangeError(ExchangeFault.MALFORMED, "the body is in an encoding that was not asked for")
     decompressor = zlib.decompressobj(zlib.MAX_WBITS | 32)  # 32: gzip or zlib, whichever the data says
     try:
-        decoded = decompressor.decompress(body, ANSWER_LIMIT)
+        decoded = decompressor.decompress(body, MAX_RESPONSE_SIZE)
     except zlib.error:
         raise ExchangeError(ExchangeFault.MALFORMED, "the body cannot be decompressed") from None
     if decompressor.unconsumed_tail:
-        raise ExchangeError(ExchangeFault.MALFORMED, f"the decompressed body is longer than {ANSWER_LIMIT} bytes")
+        raise ExchangeError(ExchangeFault.MALFORMED, f"the decompressed body is longer than {MAX_RESPONSE_SIZE} bytes")
     if not decompressor.eof:
         raise ExchangeError(ExchangeFault.MALFORMED, "the compressed body ends too early")
     return bytearray(decoded)
@@ -575,7 +577,7 @@ def _not_after_or_none(certificate: bytes) -> float | None:
         return None
 
 
-def in_words(error: OSError | ValueError) -> str:
+def describe_os_error(error: OSError | ValueError) -> str:
     """Say what the operating system or OpenSSL said, without the numbers and file names around it."""
     if isinstance(error, ssl.SSLError) and error.reason:
         return error.reason.replace("_", " ").lower()

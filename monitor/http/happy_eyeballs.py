@@ -13,13 +13,15 @@ from itertools import zip_longest
 
 from monitor.http.resolver import Address
 
-STAGGER = 0.25  # seconds until the next address is tried beside the ones before: RFC 8305 section 5's recommendation
+CONNECTION_ATTEMPT_DELAY = (
+    0.25  # seconds until the next address is tried beside the ones before: RFC 8305 section 5's recommendation
+)
 
 
-class Race:
+class ConnectionAttempts:
     """One connection to be made, to whichever address answers first. It is used once.
 
-    What can be made ready is ready when it has been created, so that a stopwatch may start between that and `run`.
+    What can be made ready is ready when it has been created, so that a stopwatch may start between that and `connect`.
     """
 
     def __init__(self, addresses: Sequence[Address]) -> None:
@@ -36,7 +38,7 @@ class Race:
                 sock.settimeout(0)
                 self._waiting.append(_Attempt(place, address, sock))
 
-    def run(self, deadline: float) -> socket.socket:
+    def connect(self, deadline: float) -> socket.socket:
         """Connect to the first address that answers, and close the other attempts.
 
         `deadline` is a moment of `time.monotonic`. Raises `TimeoutError` when it passes, and `OSError`, that of the
@@ -49,7 +51,7 @@ class Race:
                     raise TimeoutError
                 if self._waiting and (now >= next_start or not self._running):
                     winner, lost = self._start(self._waiting.pop(0))
-                    next_start = now + STAGGER
+                    next_start = now + CONNECTION_ATTEMPT_DELAY
                 elif self._running:
                     winner, lost = self._wait((min(deadline, next_start) if self._waiting else deadline) - now)
                 elif self._errors:

@@ -29,7 +29,7 @@ def unverifying_context() -> ssl.SSLContext:
     return context
 
 
-def has_roots(context: ssl.SSLContext) -> bool:
+def has_trust_anchors(context: ssl.SSLContext) -> bool:
     """Whether there is anything that `context` could verify a certificate against."""
     if context.cert_store_stats()["x509_ca"]:
         return True

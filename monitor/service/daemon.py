@@ -17,7 +17,7 @@ from monitor import __version__, log
 from monitor.config.settings import Loaded, Settings, load
 from monitor.errors import ConfigError
 from monitor.hosts import bracketed
-from monitor.http.tls import has_roots
+from monitor.http.tls import has_trust_anchors
 from monitor.log import fields
 from monitor.monitoring.state import State, StateInUseError
 from monitor.service.supervisor import Monitoring
@@ -82,7 +82,7 @@ class Daemon:
                 signal.signal(number, lambda *_, order=order: self._orders.put(order))
             names = ", ".join(monitoring.index())
             _log.info("tigr-monitor %s watches %s", __version__, names, extra=fields(metrics=f"{server.url}/metrics"))
-            if not has_roots(context):
+            if not has_trust_anchors(context):
                 _log.warning(
                     "no trusted root certificates are installed, and TIGR_CA_FILE is not set: every TLS "
                     "handshake will fail; install the system's (the package ca-certificates, on Debian)"

@@ -16,10 +16,10 @@ from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus
 
 MASK = "[redacted]"
-PIECE = 8  # characters: shorter runs are in every text by chance
-SHOWN = 600  # characters of a server's text that are kept; ory/fosite states the cause only after character 300
+MIN_SECRET_RUN = 8  # characters: shorter runs are in every text by chance
+MAX_SHOWN = 600  # characters of a server's text that are kept; ory/fosite states the cause only after character 300
 MAX_CUT_WORD = 60  # characters that are dropped so that a cut text ends with a whole word
-READ = 4096  # characters of it that are looked at
+MAX_READ = 4096  # characters of it that are looked at
 _LEAST_OF_BASE64 = 4  # characters: fewer cannot be told from chance
 _TOKENS_KEPT = 4  # the tokens a server may still echo: the one in hand and those before it
 
@@ -43,10 +43,10 @@ class Redactor:
                 self._tokens.remove(token)
             self._tokens.append(token)
 
-    def clean(self, text: str, shown: int = SHOWN) -> str:
+    def clean(self, text: str, shown: int = MAX_SHOWN) -> str:
         """Return `text` on one line, without secrets, control characters, or what is past `shown` characters."""
         # JSON can hold halves of characters, which no output takes.
-        text = text[:READ].encode("utf-8", "replace").decode()
+        text = text[:MAX_READ].encode("utf-8", "replace").decode()
         with self._lock:
             secrets = (*self._credentials, *self._tokens)
         masked = self._masked(text, secrets)
@@ -110,9 +110,9 @@ def _in_base64(raw: bytes) -> Iterator[str]:
 
 def _pieces(form: str) -> Iterator[str]:
     folded = form.translate(_ASCII_LOWER)
-    if len(folded) <= PIECE:
+    if len(folded) <= MIN_SECRET_RUN:
         if folded:
             yield folded
         return
-    for start in range(len(folded) - PIECE + 1):
-        yield folded[start : start + PIECE]
+    for start in range(len(folded) - MIN_SECRET_RUN + 1):
+        yield folded[start : start + MIN_SECRET_RUN]

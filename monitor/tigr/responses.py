@@ -22,9 +22,9 @@ from monitor.tigr.challenges import parse_challenges
 from monitor.tigr.error_body import MAX_SHOWN_ERRORS, Section, join_sections, parse_error_body
 from monitor.tigr.markup import plain_text
 
-LONGEST_LIFETIME = 366 * 86400.0  # seconds; more is no short-lived token
+MAX_LIFETIME = 366 * 86400.0  # seconds; more is no short-lived token
 MAX_TOKEN_LENGTH = 16 * 1024  # characters: servers take no longer header
-LONGEST_RETRY_AFTER = 15 * 60.0  # seconds that a server can hold us back
+MAX_RETRY_AFTER = 15 * 60.0  # seconds that a server can hold us back
 _IN_A_HEADER = re.compile(r"[\x21-\x7e]+")  # RFC 9110 section 5.5, without the blank that would end a bearer token
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _RFC3339 = re.compile(
@@ -85,10 +85,10 @@ def parse_grant(body: bytes) -> Grant:
         for name, promised in (("token_type", "bearer"), ("scope", "access"))
         if not (isinstance(answer.get(name), str) and answer[name].lower() == promised)
     ]
-    if answer.get("expires_in") is None and own is not None and own <= LONGEST_LIFETIME:
+    if answer.get("expires_in") is None and own is not None and own <= MAX_LIFETIME:
         return Grant(value, own, (*warnings, "expires_in is missing, the token's own exp and iat were used"))
     lifetime = _positive_number(answer.get("expires_in"))
-    if lifetime is None or lifetime > LONGEST_LIFETIME:
+    if lifetime is None or lifetime > MAX_LIFETIME:
         raise MalformedResponseError("expires_in is not a positive number of seconds of at most 366 days")
     return Grant(value, lifetime if own is None else min(lifetime, own), tuple(warnings))
 
@@ -139,12 +139,12 @@ def parse_retry_after(value: str | None, now: float) -> float | None:
         return None
     value = value.strip()
     if re.fullmatch(r"[0-9]+", value):
-        return min(float(value[:10]), LONGEST_RETRY_AFTER)
+        return min(float(value[:10]), MAX_RETRY_AFTER)
     try:
         seconds = parsedate_to_datetime(value).timestamp() - now
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
-    return min(max(0.0, seconds), LONGEST_RETRY_AFTER)
+    return min(max(0.0, seconds), MAX_RETRY_AFTER)
 
 
 def _challenge_sections(challenges: list[dict[str, str]]) -> list[Section]:

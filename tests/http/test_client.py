@@ -15,8 +15,8 @@ from collections.abc import Iterator
 import pytest
 
 from monitor.http import client as wire_module
-from monitor.http.client import ANSWER_LIMIT, Exchange, ExchangeFault, HttpClient, HttpRequest
-from monitor.http.happy_eyeballs import Race
+from monitor.http.client import MAX_RESPONSE_SIZE, Exchange, ExchangeFault, HttpClient, HttpRequest
+from monitor.http.happy_eyeballs import ConnectionAttempts
 from monitor.http.tls import verifying_context
 from monitor.model import Phase
 from monitor.simulator import CertificateKind, Host, Simulator
@@ -245,7 +245,7 @@ def test_there_is_no_reason_phrase_without_a_final_status_line(client: HttpClien
 @pytest.mark.parametrize("over", [False, True])
 def test_an_answer_is_read_up_to_the_cap(client: HttpClient, *, over: bool) -> None:
     """Its head included; a byte more is too much."""
-    size = ANSWER_LIMIT - len(answer(b"x" * 65000)) + 65000
+    size = MAX_RESPONSE_SIZE - len(answer(b"x" * 65000)) + 65000
     told = ask(client, answer(b"x" * (size + over)))
     assert told.fault is (ExchangeFault.MALFORMED if over else None)
     if not over:
@@ -263,7 +263,7 @@ def test_an_answer_is_read_up_to_the_cap(client: HttpClient, *, over: bool) -> N
         ("br", b"words", ExchangeFault.MALFORMED),
         ("gzip", b"words", ExchangeFault.MALFORMED),
         ("gzip", gzip.compress(b"words")[:-9], ExchangeFault.MALFORMED),
-        ("gzip", gzip.compress(b" " * (ANSWER_LIMIT + 1)), ExchangeFault.MALFORMED),
+        ("gzip", gzip.compress(b" " * (MAX_RESPONSE_SIZE + 1)), ExchangeFault.MALFORMED),
         ("gzip", gzip.compress(b" " * 40_000_000), ExchangeFault.MALFORMED),
     ],
 )
@@ -280,15 +280,15 @@ def test_a_connection_that_is_reset_before_tls_is_connect(client: HttpClient, mo
     """It stood, and is gone before we can ask to whom."""
     now = threading.Event()
 
-    run = Race.run
+    connect = ConnectionAttempts.connect
 
-    def run_and_wait(race: Race, deadline: float) -> socket.socket:
-        connected = run(race, deadline)
+    def connect_and_wait(attempts: ConnectionAttempts, deadline: float) -> socket.socket:
+        connected = connect(attempts, deadline)
         now.set()
         wait_for_the_reset(connected)
         return connected
 
-    monkeypatch.setattr(Race, "run", run_and_wait)
+    monkeypatch.setattr(ConnectionAttempts, "connect", connect_and_wait)
     with resetting_port(now) as port:
         told = client.exchange(ping(f"https://127.0.0.1:{port}"))
     assert (told.fault, told.last_phase) == (ExchangeFault.CONNECT, Phase.CONNECT)

@@ -11,7 +11,7 @@ from typing import cast
 
 import pytest
 
-from monitor.http.happy_eyeballs import STAGGER, Race, _interleaved
+from monitor.http.happy_eyeballs import CONNECTION_ATTEMPT_DELAY, ConnectionAttempts, _interleaved
 from monitor.http.resolver import Address
 from tests.simulator.proxy import SilentAddress
 
@@ -50,7 +50,7 @@ def within(seconds: float) -> float:
 
 def test_one_good_address_is_connected_to(server: socket.socket) -> None:
     """That is all there is to it, usually."""
-    with Race([of(server)]).run(within(5)) as connected:
+    with ConnectionAttempts([of(server)]).connect(within(5)) as connected:
         assert connected.getpeername() == server.getsockname()
 
 
@@ -58,16 +58,16 @@ def test_a_silent_address_gives_way_after_a_quarter_of_a_second() -> None:
     """The next one is tried beside it (RFC 8305 section 5)."""
     with SilentAddress("127.0.0.2") as silent, socket.create_server(("127.0.0.1", 0)) as server:
         began = time.monotonic()
-        with Race([address(silent.host, silent.port), of(server)]).run(within(5)) as connected:
-            assert STAGGER <= time.monotonic() - began < STAGGER + 0.25
+        with ConnectionAttempts([address(silent.host, silent.port), of(server)]).connect(within(5)) as connected:
+            assert CONNECTION_ATTEMPT_DELAY <= time.monotonic() - began < CONNECTION_ATTEMPT_DELAY + 0.25
             assert connected.getpeername() == server.getsockname()
 
 
 def test_a_refusal_gives_way_at_once(server: socket.socket) -> None:
     """It is an answer: nobody waits for another."""
     began = time.monotonic()
-    with Race([closed(), of(server)]).run(within(5)) as connected:
-        assert time.monotonic() - began < STAGGER
+    with ConnectionAttempts([closed(), of(server)]).connect(within(5)) as connected:
+        assert time.monotonic() - began < CONNECTION_ATTEMPT_DELAY
         assert connected.getpeername() == server.getsockname()
 
 
@@ -75,8 +75,10 @@ def test_a_refusal_beside_a_silent_address_gives_way_at_once() -> None:
     """The third address begins when the second is refused, not a quarter of a second later."""
     with SilentAddress("127.0.0.2") as silent, socket.create_server(("127.0.0.1", 0)) as server:
         began = time.monotonic()
-        with Race([address(silent.host, silent.port), closed(), of(server)]).run(within(5)) as connected:
-            assert STAGGER <= time.monotonic() - began < 2 * STAGGER
+        with ConnectionAttempts([address(silent.host, silent.port), closed(), of(server)]).connect(
+            within(5)
+        ) as connected:
+            assert CONNECTION_ATTEMPT_DELAY <= time.monotonic() - began < 2 * CONNECTION_ATTEMPT_DELAY
             assert connected.getpeername() == server.getsockname()
 
 
@@ -84,8 +86,8 @@ def test_a_refusal_beside_a_silent_address_gives_way_at_once() -> None:
 def test_an_address_that_this_machine_cannot_reach_gives_way_at_once(server: socket.socket, lost: Address) -> None:
     """No route and no such family are answers too, of the machine's own."""
     began = time.monotonic()
-    with Race([lost, of(server)]).run(within(5)) as connected:
-        assert time.monotonic() - began < STAGGER
+    with ConnectionAttempts([lost, of(server)]).connect(within(5)) as connected:
+        assert time.monotonic() - began < CONNECTION_ATTEMPT_DELAY
         assert connected.getpeername() == server.getsockname()
 
 
@@ -94,29 +96,29 @@ def test_all_silent_ends_at_the_deadline() -> None:
     with SilentAddress("127.0.0.2") as one, SilentAddress("127.0.0.3") as two, SilentAddress("127.0.0.4") as three:
         began = time.monotonic()
         with pytest.raises(TimeoutError):
-            Race([address(silent.host, silent.port) for silent in (one, two, three)]).run(within(0.4))
+            ConnectionAttempts([address(silent.host, silent.port) for silent in (one, two, three)]).connect(within(0.4))
         assert 0.4 <= time.monotonic() - began < 0.65
 
 
 def test_all_refused_tells_the_first_refusal() -> None:
     """The address that the system prefers says what is wrong."""
     with pytest.raises(ConnectionRefusedError):
-        Race([closed(), NO_FAMILY]).run(within(5))
+        ConnectionAttempts([closed(), NO_FAMILY]).connect(within(5))
     with pytest.raises(OSError, match="family"):
-        Race([NO_FAMILY, closed()]).run(within(5))
+        ConnectionAttempts([NO_FAMILY, closed()]).connect(within(5))
 
 
 def test_no_address_is_said_so() -> None:
     """A look-up that succeeded with nothing is not a fault of ours."""
     with pytest.raises(OSError, match="no address") as raised:
-        Race([]).run(within(5))
+        ConnectionAttempts([]).connect(within(5))
     assert raised.value.errno == errno.EADDRNOTAVAIL
 
 
 def test_no_time_is_said_so(server: socket.socket) -> None:
     """A deadline that has passed is not stretched by a good address."""
     with pytest.raises(TimeoutError):
-        Race([of(server)]).run(within(0))
+        ConnectionAttempts([of(server)]).connect(within(0))
 
 
 def test_the_families_take_turns() -> None:
@@ -133,8 +135,8 @@ def test_no_socket_of_a_race_is_left_open(server: socket.socket, outcome: str) -
     with SilentAddress("127.0.0.2") as silent:
         racing = [address(silent.host, silent.port), closed()]
         if outcome == "won":
-            Race([*racing, of(server)]).run(within(5)).close()
+            ConnectionAttempts([*racing, of(server)]).connect(within(5)).close()
         else:
             with pytest.raises(TimeoutError):
-                Race(racing).run(within(0.05))
+                ConnectionAttempts(racing).connect(within(0.05))
         gc.collect()

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.tigr.redaction import MASK, MAX_CUT_WORD, PIECE, READ, SHOWN, Redactor
+from monitor.tigr.redaction import MASK, MAX_CUT_WORD, MAX_READ, MAX_SHOWN, MIN_SECRET_RUN, Redactor
 from tests.support.canaries import CANARIES, leaks, values
 
 BASIC = base64.b64encode(f"{CANARIES.client_id}:{CANARIES.client_secret}".encode()).decode()
@@ -51,7 +51,7 @@ def redactor() -> Redactor:
 def test_a_secret_is_found_in_every_dress(redactor: Redactor, dress: str, secret: str) -> None:
     """No piece of it is left, raw or encoded, and the words around it are."""
     dressed = DRESSES[dress](secret)
-    cleaned = redactor.clean(f"cannot process {dressed} today", shown=READ)
+    cleaned = redactor.clean(f"cannot process {dressed} today", shown=MAX_READ)
     assert cleaned.startswith("cannot process ")
     assert cleaned.endswith(" today")
     assert MASK in cleaned
@@ -65,11 +65,13 @@ def test_no_piece_of_a_secret_comes_through(secret: str, start: int, size: int, 
     """Cut out wherever, and put anywhere."""
     redactor = Redactor(values(CANARIES), BASIC)
     redactor.learn(TOKEN)
-    cleaned = redactor.clean(before + secret[start : start + size] + after, shown=READ)
+    cleaned = redactor.clean(before + secret[start : start + size] + after, shown=MAX_READ)
     assert not leaks(cleaned, SECRETS)
 
 
-@given(st.text(min_size=PIECE, max_size=30), st.text(st.characters(codec=None), max_size=300), st.integers(1, 400))
+@given(
+    st.text(min_size=MIN_SECRET_RUN, max_size=30), st.text(st.characters(codec=None), max_size=300), st.integers(1, 400)
+)
 def test_any_text_becomes_one_line_of_the_length_that_is_shown(secret: str, text: str, shown: int) -> None:
     """Printable, and what an output can take, whatever the secrets are."""
     cleaned = Redactor([secret], secret).clean(text, shown)
@@ -132,13 +134,13 @@ def test_the_last_tokens_stay_known() -> None:
 def test_what_is_beyond_what_is_read_is_dropped(redactor: Redactor) -> None:
     """A secret that is cut off there leaves less than a piece."""
     for overlap in range(len(TOKEN)):
-        text = "x" * (READ - overlap) + TOKEN
-        assert not leaks(redactor.clean(text, shown=READ), [TOKEN])
+        text = "x" * (MAX_READ - overlap) + TOKEN
+        assert not leaks(redactor.clean(text, shown=MAX_READ), [TOKEN])
 
 
 def test_a_text_of_the_permitted_length_is_not_cut(redactor: Redactor) -> None:
     """The limit belongs to the permitted lengths."""
-    assert redactor.clean("x" * SHOWN) == "x" * SHOWN
+    assert redactor.clean("x" * MAX_SHOWN) == "x" * MAX_SHOWN
 
 
 def test_a_long_text_is_cut_after_a_word(redactor: Redactor) -> None:
@@ -149,12 +151,12 @@ def test_a_long_text_is_cut_after_a_word(redactor: Redactor) -> None:
 
 def test_a_long_word_is_cut_inside(redactor: Redactor) -> None:
     """A word is cut if more than 60 characters would be dropped with it, the blank included."""
-    lead = "x" * (SHOWN - 1 - MAX_CUT_WORD)
+    lead = "x" * (MAX_SHOWN - 1 - MAX_CUT_WORD)
     assert redactor.clean(f"{lead} {'y' * 1000}") == f"{lead}…"
     assert redactor.clean(f"{lead[1:]} {'y' * 1000}") == f"{lead[1:]} {'y' * MAX_CUT_WORD}…"
 
 
-@pytest.mark.parametrize("shown", [1, 2, 40, 64, SHOWN])
+@pytest.mark.parametrize("shown", [1, 2, 40, 64, MAX_SHOWN])
 def test_a_text_without_blanks_is_cut_at_the_limit(redactor: Redactor, shown: int) -> None:
     """The limit holds for every value of it."""
     assert redactor.clean("x" * 1000, shown=shown) == "x" * (shown - 1) + "…"
@@ -168,7 +170,7 @@ def test_the_useful_end_of_a_long_description_is_shown(redactor: Redactor) -> No
 @given(st.text(st.sampled_from("xyz \n"), max_size=200), st.integers(1, 100))
 def test_a_cut_text_is_a_beginning(text: str, shown: int) -> None:
     """The cut text is a beginning of the whole one, and no longer than the limit."""
-    whole, cut = Redactor([], "").clean(text, shown=READ), Redactor([], "").clean(text, shown=shown)
+    whole, cut = Redactor([], "").clean(text, shown=MAX_READ), Redactor([], "").clean(text, shown=shown)
     assert cut == whole or (len(cut) <= shown and cut.endswith("…") and whole.startswith(cut[:-1]))
 
 

@@ -15,8 +15,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from monitor.tigr.responses import (
-    LONGEST_LIFETIME,
-    LONGEST_RETRY_AFTER,
+    MAX_LIFETIME,
+    MAX_RETRY_AFTER,
     MalformedResponseError,
     parse_grant,
     parse_pong,
@@ -62,7 +62,7 @@ def test_a_grant_shows_no_token() -> None:
     assert "0paque" not in repr(parse_grant(body(granted())))
 
 
-@pytest.mark.parametrize("text,lifetime", [("60", 60.0), ("0.5", 0.5), ("31622400", LONGEST_LIFETIME)])
+@pytest.mark.parametrize("text,lifetime", [("60", 60.0), ("0.5", 0.5), ("31622400", MAX_LIFETIME)])
 def test_a_lifetime_may_be_a_numeric_string(text: str, lifetime: float) -> None:
     """Some servers quote their numbers."""
     assert parse_grant(body(granted(expires_in=text))).lifetime == lifetime
@@ -137,7 +137,7 @@ def test_a_missing_lifetime_is_read_from_the_token_with_a_warning() -> None:
 def test_a_missing_lifetime_is_not_read_from_a_token_that_lasts_for_years() -> None:
     """More than 366 days is no short-lived token, wherever it is said."""
     with pytest.raises(MalformedResponseError, match="expires_in"):
-        parse_grant(body(granted(access_token=jwt(iat=1, exp=LONGEST_LIFETIME + 2), expires_in=None)))
+        parse_grant(body(granted(access_token=jwt(iat=1, exp=MAX_LIFETIME + 2), expires_in=None)))
 
 
 @pytest.mark.parametrize("name,value", [("token_type", "mac"), ("token_type", None), ("scope", 7), ("scope", None)])
@@ -197,7 +197,7 @@ def test_any_fields_are_a_usable_token_or_malformed(answer: dict[str, Any]) -> N
         return
     assert grant.value.isprintable()
     assert " " not in grant.value
-    assert 0 < grant.lifetime <= LONGEST_LIFETIME
+    assert 0 < grant.lifetime <= MAX_LIFETIME
 
 
 @given(VALUES, VALUES)
@@ -271,13 +271,13 @@ def test_any_bytes_are_a_pong_or_malformed(data: bytes) -> None:
         ("120", 120.0),
         (" 7 ", 7.0),
         ("0", 0.0),
-        ("99999999999999999999", LONGEST_RETRY_AFTER),
+        ("99999999999999999999", MAX_RETRY_AFTER),
         ("-5", None),
         ("1.5", None),
         ("soon", None),
         (format_datetime(datetime.fromtimestamp(NOW + 90, UTC), usegmt=True), 90.0),
         (format_datetime(datetime.fromtimestamp(NOW - 90, UTC), usegmt=True), 0.0),
-        (format_datetime(datetime.fromtimestamp(NOW + 86400, UTC), usegmt=True), LONGEST_RETRY_AFTER),
+        (format_datetime(datetime.fromtimestamp(NOW + 86400, UTC), usegmt=True), MAX_RETRY_AFTER),
     ],
 )
 def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | None) -> None:
@@ -293,4 +293,4 @@ def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | No
 def test_any_header_is_a_pause_or_none(value: str) -> None:
     """Nothing else comes of it."""
     seconds = parse_retry_after(value, NOW)
-    assert seconds is None or 0 <= seconds <= LONGEST_RETRY_AFTER
+    assert seconds is None or 0 <= seconds <= MAX_RETRY_AFTER

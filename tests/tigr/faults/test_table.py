@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from monitor.http.client import ANSWER_LIMIT, _Stream
+from monitor.http.client import MAX_RESPONSE_SIZE, _Stream
 from monitor.model import Endpoint, Reason
 from monitor.simulator import Host, Simulator
 from monitor.simulator.faults import Content, Status
@@ -115,7 +115,7 @@ def test_a_fault_has_its_name(
     assert elapsed < len(exchanges) * (TIMEOUT + GRACE)
     assert all(told.duration < TIMEOUT + GRACE for told in exchanges)
     assert all(abs(sum(told.phases.values()) - told.duration) < 0.001 for told in exchanges)
-    assert sum(read) <= len(exchanges) * ANSWER_LIMIT
+    assert sum(read) <= len(exchanges) * MAX_RESPONSE_SIZE
     assert simulator.log.connections("uat") == other
     if row.phase is not None:
         assert result.failed_phase is row.phase
