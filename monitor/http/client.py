@@ -37,8 +37,8 @@ MAX_RESPONSE_SIZE = 64 * 1024  # bytes of an answer that are read, its head incl
 MAX_HEADER_SECTION_SIZE = 16 * 1024  # bytes of its head
 MAX_REASON_PHRASE = 200  # characters
 CLOSE_TIMEOUT = 1.0  # seconds that a connection check waits for the peer to close
-_NOT_HTTP = "what came is not an HTTP answer"
-_IDENTITY = ("", "identity")  # what Content-Encoding says where nothing is encoded
+NOT_HTTP = "what came is not an HTTP answer"
+UNENCODED = ("", "identity")  # what Content-Encoding says where nothing is encoded
 
 # At its level DEBUG httpcore writes every header of an answer, and a server may echo in one what it was sent.
 logging.getLogger("httpcore.http11").disabled = True
@@ -140,7 +140,7 @@ class HttpClient:
 
         A failure of the network, the proxy, TLS or HTTP is in the Exchange; nothing of the kind is raised.
         """
-        connection = _Connection(request.url, request.proxy, request.timeout, self._resolver)
+        connection = MeasuredConnection(request.url, request.proxy, request.timeout, self._resolver)
         started_at = self._clock.wall()
         fault: ExchangeFault | None = None
         detail = ""
@@ -151,11 +151,11 @@ class HttpClient:
             headers = {name.lower(): value for name, value in httpx.Headers(answer.headers).items()}
             for chunk in answer.body:
                 body += chunk
-            body = _decoded(_encoding(headers), body)
+            body = decode(content_encoding(headers), body)
         except ExchangeError as error:
             fault, detail = error.fault, error.detail
             connection.stamp()
-            if _encoding(headers) not in _IDENTITY:
+            if content_encoding(headers) not in UNENCODED:
                 body.clear()  # a piece of what is encoded says nothing to anybody
         finally:
             connection.close()
@@ -180,7 +180,7 @@ class HttpClient:
         `timeout` (seconds) covers everything, closing included. A failure of the network, the proxy or TLS is in the
         ConnectionCheck; nothing of the kind is raised. A peer that does not close in order is not a failure.
         """
-        connection = _Connection(url, proxy, timeout, self._resolver)
+        connection = MeasuredConnection(url, proxy, timeout, self._resolver)
         started_at = self._clock.wall()
         fault: ExchangeFault | None = None
         detail = ""
@@ -207,7 +207,7 @@ class HttpClient:
 
         For a certificate that did not verify: the handshake that failed does not show it. None when it cannot be had.
         """
-        connection = _Connection(url, proxy, timeout, self._resolver)
+        connection = MeasuredConnection(url, proxy, timeout, self._resolver)
         try:
             connection.open(unverifying_context())
         except ExchangeError:
@@ -217,11 +217,11 @@ class HttpClient:
         return connection.certificate_expiry
 
 
-class _Connection:
+class MeasuredConnection:
     """A connection from look-up to last byte, with its stopwatch, its deadline and what it has learnt."""
 
     def __init__(self, url: str, proxy: HttpProxy | None, timeout: float, resolver: Resolver) -> None:
-        self.url = _parsed(url)
+        self.url = _parse_url(url)
         self.host = self.url.raw_host.decode("ascii").strip("[]")
         self.port = self.url.port or (443 if self.url.scheme == "https" else 80)
         self.phases: dict[Phase, float] = {}
@@ -254,17 +254,15 @@ class _Connection:
             raise self.timed_out() from None
         except LookupFailedError as error:
             fault = ExchangeFault.PROXY if self._proxy else ExchangeFault.DNS
-            raise ExchangeError(fault, f"{self._target_in_words(host)} did not resolve: {error}") from None
+            raise ExchangeError(fault, f"{self._name_of(host)} did not resolve: {error}") from None
         except OSError as error:
             fault = ExchangeFault.PROXY if self._proxy else ExchangeFault.CONNECT
-            raise ExchangeError(
-                fault, f"no connection to {self._target_in_words(host)}: {describe_os_error(error)}"
-            ) from None
+            raise ExchangeError(fault, f"no connection to {self._name_of(host)}: {describe_os_error(error)}") from None
         if self._proxy:
-            self._ask_for_tunnel(self._socket, self._proxy)
+            self._open_tunnel(self._socket, self._proxy)
         if self.url.scheme == "https":
             self.enter(Phase.TLS)
-            self._socket = self._shake_hands(self._socket, context)
+            self._socket = self._handshake(self._socket, context)
         return self._socket
 
     def _start(self, moment: float) -> None:
@@ -295,25 +293,25 @@ class _Connection:
         self.elapsed = moment - self._started
         return moment
 
-    def send(self, request: HttpRequest, context: ssl.SSLContext) -> _Answer:
+    def send(self, request: HttpRequest, context: ssl.SSLContext) -> StreamedResponse:
         """Open the connection, send `request` over it, and read the head of the answer. Raises `ExchangeError`.
 
         httpx says what the request is to look like, httpcore speaks HTTP/1.1. What httpx's client would add to them
         (redirects, cookies, proxies, authentication) is what must not happen here.
         """
         outgoing = httpx.Request(request.method, self.url, headers=request.headers, content=request.content or None)
-        stream = _AnswerStream(self.open(context), self)
+        stream = ResponseStream(self.open(context), self)
         url = httpcore.URL(
             scheme=self.url.raw_scheme, host=self.url.raw_host, port=self.url.port, target=self.url.raw_path
         )
-        with _faults_of_http(self, stream):
-            answer = _HTTP11(url.origin, stream).handle_request(
+        with http_faults(self, stream):
+            answer = Http11Connection(url.origin, stream).handle_request(
                 httpcore.Request(outgoing.method, url, headers=outgoing.headers.raw, content=outgoing.stream)
             )
-        return _Answer(answer.headers, self._body(answer, stream))
+        return StreamedResponse(answer.headers, self._body(answer, stream))
 
-    def _body(self, answer: httpcore.Response, stream: _Stream) -> Iterator[bytes]:
-        with _faults_of_http(self, stream):
+    def _body(self, answer: httpcore.Response, stream: ConnectionStream) -> Iterator[bytes]:
+        with http_faults(self, stream):
             yield from answer.iter_stream()
 
     def close(self) -> None:
@@ -332,18 +330,18 @@ class _Connection:
         if isinstance(self._socket, ssl.SSLSocket):
             self.tls_version = self._socket.version()
             with contextlib.suppress(ValueError, OSError):  # the handshake failed, or never began
-                self.certificate_expiry = _not_after_or_none(self._socket.getpeercert(binary_form=True) or b"")
+                self.certificate_expiry = _expiry_or_none(self._socket.getpeercert(binary_form=True) or b"")
 
-    def _ask_for_tunnel(self, sock: socket.socket, proxy: HttpProxy) -> None:
+    def _open_tunnel(self, sock: socket.socket, proxy: HttpProxy) -> None:
         """Send CONNECT (RFC 9110 section 9.3.6). All that goes wrong here is the proxy's."""
         authority = f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
         headers = {"Host": authority}
         if proxy.authorization:
             headers["Proxy-Authorization"] = proxy.authorization
         origin = httpcore.URL(scheme="http", host=proxy.host, port=proxy.port, target=authority)
-        stream = _Stream(sock, self)
+        stream = ConnectionStream(sock, self)
         try:
-            answer = _HTTP11(origin.origin, stream).handle_request(
+            answer = Http11Connection(origin.origin, stream).handle_request(
                 httpcore.Request("CONNECT", origin, headers=list(headers.items()))
             )
         except ExchangeError as error:
@@ -355,11 +353,11 @@ class _Connection:
         if not 200 <= answer.status <= 299:
             raise ExchangeError(ExchangeFault.PROXY, f"the proxy refused the tunnel with status {answer.status}")
 
-    def _shake_hands(self, sock: socket.socket, context: ssl.SSLContext) -> ssl.SSLSocket:
+    def _handshake(self, sock: socket.socket, context: ssl.SSLContext) -> ssl.SSLSocket:
         try:
             secured = context.wrap_socket(sock, server_hostname=self.host, do_handshake_on_connect=False)
         except (OSError, ValueError) as error:
-            _close_what_was_dropped(error)
+            _close_dropped_socket(error)
             raise ExchangeError(ExchangeFault.TLS, f"the handshake failed: {describe_os_error(error)}") from None
         self._socket = secured  # from here on it is the one to close
         try:
@@ -375,14 +373,14 @@ class _Connection:
             raise ExchangeError(ExchangeFault.TLS, f"the handshake failed: {describe_os_error(error)}") from None
         return secured
 
-    def _target_in_words(self, host: str) -> str:
+    def _name_of(self, host: str) -> str:
         return f"the proxy {host}" if self._proxy else host
 
 
-class _Stream(httpcore.NetworkStream):
+class ConnectionStream(httpcore.NetworkStream):
     """A connected socket as httpcore wants it: what is written goes out whole, once the answer is waited for."""
 
-    def __init__(self, sock: socket.socket, connection: _Connection) -> None:
+    def __init__(self, sock: socket.socket, connection: MeasuredConnection) -> None:
         self._socket = sock
         self._connection = connection
         self._outgoing = bytearray()
@@ -401,7 +399,7 @@ class _Stream(httpcore.NetworkStream):
         wanted = min(max_bytes, MAX_RESPONSE_SIZE - self.received)
         if wanted <= 0:
             if self._connection.status is None:
-                raise ExchangeError(ExchangeFault.DISCONNECT, _NOT_HTTP)
+                raise ExchangeError(ExchangeFault.DISCONNECT, NOT_HTTP)
             raise ExchangeError(ExchangeFault.MALFORMED, f"the answer is longer than {MAX_RESPONSE_SIZE} bytes")
         try:
             self._socket.settimeout(self._connection.remaining())
@@ -429,10 +427,10 @@ class _Stream(httpcore.NetworkStream):
         self._outgoing.clear()
 
 
-class _AnswerStream(_Stream):
+class ResponseStream(ConnectionStream):
     """The stream of the exchange proper: stamps its phases and sees the status before anything behind it."""
 
-    def __init__(self, sock: socket.socket, connection: _Connection) -> None:
+    def __init__(self, sock: socket.socket, connection: MeasuredConnection) -> None:
         super().__init__(sock, connection)
         self._head = _StatusLine()
 
@@ -475,16 +473,18 @@ class _StatusLine:
                 break
             del self._seen[: end.end()]
         if match is None and b"\n" in self._seen:  # said at once: who speaks another protocol waits for us to speak it
-            raise ExchangeError(ExchangeFault.DISCONNECT, _NOT_HTTP)
+            raise ExchangeError(ExchangeFault.DISCONNECT, NOT_HTTP)
         return None
 
 
-class _HTTP11(httpcore.HTTP11Connection):
+class Http11Connection(httpcore.HTTP11Connection):
+    """Speak HTTP/1.1, and limit the size of the header section."""
+
     MAX_INCOMPLETE_EVENT_SIZE = MAX_HEADER_SECTION_SIZE
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class StreamedResponse:
     """The head of an answer, and its body as it comes."""
 
     headers: list[tuple[bytes, bytes]]
@@ -492,7 +492,7 @@ class _Answer:
 
 
 @contextmanager
-def _faults_of_http(connection: _Connection, stream: _Stream) -> Iterator[None]:
+def http_faults(connection: MeasuredConnection, stream: ConnectionStream) -> Iterator[None]:
     """Tell a breach of HTTP as a fault: what it means depends on how far the answer had come."""
     try:
         yield
@@ -500,7 +500,7 @@ def _faults_of_http(connection: _Connection, stream: _Stream) -> Iterator[None]:
         if connection.status is None and not stream.received:
             raise ExchangeError(ExchangeFault.DISCONNECT, "the connection was closed without an answer") from None
         if connection.status is None:
-            raise ExchangeError(ExchangeFault.DISCONNECT, _NOT_HTTP) from None
+            raise ExchangeError(ExchangeFault.DISCONNECT, NOT_HTTP) from None
         if stream.ended:
             raise ExchangeError(
                 ExchangeFault.DISCONNECT, "the connection was closed in the middle of the answer"
@@ -509,12 +509,12 @@ def _faults_of_http(connection: _Connection, stream: _Stream) -> Iterator[None]:
 
 
 @functools.lru_cache(maxsize=1024)
-def _parsed(url: str) -> httpx.URL:
+def _parse_url(url: str) -> httpx.URL:
     """The same few URLs come again and again, and parsing one costs as much as connecting to it."""
     return httpx.URL(url)
 
 
-def _close_what_was_dropped(error: BaseException) -> None:
+def _close_dropped_socket(error: BaseException) -> None:
     """Close the socket that `wrap_socket` took over and, finding the connection reset, left to the collector."""
     for frame, _ in traceback.walk_tb(error.__traceback__):
         dropped = frame.f_locals.get("self")
@@ -548,13 +548,14 @@ def _set_deadline(sock: socket.socket, deadline: float) -> None:
     sock.settimeout(max(0.0, deadline - time.monotonic()))  # 0: read only data that has arrived
 
 
-def _encoding(headers: Mapping[str, str]) -> str:
+def content_encoding(headers: Mapping[str, str]) -> str:
+    """Return the value of Content-Encoding in lower case, or an empty string."""
     return headers.get("content-encoding", "").strip().lower()  # case-insensitive: RFC 9110 section 8.4.1
 
 
-def _decoded(encoding: str, body: bytearray) -> bytearray:
+def decode(encoding: str, body: bytearray) -> bytearray:
     """Undo an encoding that we did not ask for, as far as the size cap. Raises `ExchangeError`."""
-    if encoding in _IDENTITY or not body:
+    if encoding in UNENCODED or not body:
         return body
     if encoding not in ("gzip", "x-gzip", "deflate"):
         raise ExchangeError(ExchangeFault.MALFORMED, "the body is in an encoding that was not asked for")
@@ -570,7 +571,7 @@ def _decoded(encoding: str, body: bytearray) -> bytearray:
     return bytearray(decoded)
 
 
-def _not_after_or_none(certificate: bytes) -> float | None:
+def _expiry_or_none(certificate: bytes) -> float | None:
     try:
         return not_after(certificate)
     except ValueError:

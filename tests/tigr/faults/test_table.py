@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from monitor.http.client import MAX_RESPONSE_SIZE, _Stream
+from monitor.http.client import MAX_RESPONSE_SIZE, ConnectionStream
 from monitor.model import Endpoint, Reason
 from monitor.simulator import Host, Simulator
 from monitor.simulator.faults import Content, Status
@@ -37,14 +37,14 @@ def simulator() -> Iterator[Simulator]:
 def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many bytes each call took from a socket."""
     sizes: list[int] = []
-    original = _Stream.read
+    original = ConnectionStream.read
 
-    def counted(self: _Stream, max_bytes: int, timeout: float | None = None) -> bytes:
+    def counted(self: ConnectionStream, max_bytes: int, timeout: float | None = None) -> bytes:
         data = original(self, max_bytes, timeout)
         sizes.append(len(data))
         return data
 
-    monkeypatch.setattr(_Stream, "read", counted)
+    monkeypatch.setattr(ConnectionStream, "read", counted)
     return sizes
 
 
