@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import ssl
 
-from monitor.http.client import HttpClient, HttpRequest
+from monitor.http.client import HttpClient
+from monitor.http.exchange import HttpRequest
 from monitor.http.tls import unverifying_context
 
 _LIMIT = 1.0  # seconds

@@ -15,7 +15,8 @@ from urllib.parse import quote, urlencode
 from monitor import __version__
 from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.errors import describe_exception
-from monitor.http.client import Exchange, HttpClient, HttpRequest
+from monitor.http.client import HttpClient
+from monitor.http.exchange import Exchange, HttpRequest
 from monitor.model import ClientAuth, Endpoint, FieldNames, HostCheck, Phase, Reason, Result, Token, internal_fault
 from monitor.tigr.redaction import Redactor
 from monitor.tigr.responses import (

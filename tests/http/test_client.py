@@ -14,9 +14,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from monitor.http import client as wire_module
-from monitor.http.client import MAX_RESPONSE_SIZE, Exchange, ExchangeFault, HttpClient, HttpRequest
+from monitor.http.client import HttpClient
+from monitor.http.errors import ExchangeFault
+from monitor.http.exchange import Exchange, HttpProxy, HttpRequest
 from monitor.http.happy_eyeballs import ConnectionAttempts
+from monitor.http.stream import MAX_RESPONSE_SIZE
 from monitor.http.tls import verifying_context
 from monitor.model import Phase
 from monitor.simulator import CertificateKind, Host, Simulator
@@ -101,7 +103,7 @@ def test_a_host_may_be_an_address(client: HttpClient, simulator: Simulator) -> N
         assert [tunnel.target.rpartition(":")[0] for tunnel in proxy.log] == ["127.0.0.1", "[::1]"]
 
 
-def _proxy_at(port: int) -> wire_module.HttpProxy:
+def _proxy_at(port: int) -> HttpProxy:
     from monitor.config.proxy import Proxy as Setting
 
     return Setting("127.0.0.1", port)

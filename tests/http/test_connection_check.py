@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 
 from monitor.config.proxy import Proxy as ProxySetting
-from monitor.http import client as wire_module
-from monitor.http.client import ConnectionCheck, ExchangeFault, HttpClient
+from monitor.http import connection
+from monitor.http.client import HttpClient
+from monitor.http.errors import ExchangeFault
+from monitor.http.exchange import ConnectionCheck
 from monitor.http.resolver import Resolver
 from monitor.http.tls import verifying_context
 from monitor.model import Phase
@@ -306,14 +308,14 @@ def test_closing_waits_no_longer_than_its_own_limit(certificates: CertificateSto
         thread.join(5)
     assert failure(checked) == (None, None)
     assert took < LONG
-    assert checked.duration <= took - wire_module.CLOSE_TIMEOUT
+    assert checked.duration <= took - connection.CLOSE_TIMEOUT
 
 
 def test_closing_ends_at_the_deadline_of_the_check(
     certificates: CertificateStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The deadline of the whole check also ends the wait for the server's end."""
-    monkeypatch.setattr(wire_module, "CLOSE_TIMEOUT", TIMEOUT)
+    monkeypatch.setattr(connection, "CLOSE_TIMEOUT", TIMEOUT)
     held = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=_hold, args=(listening, certificates.context(), held), daemon=True)

@@ -11,7 +11,10 @@ from typing import cast
 from urllib.parse import urlsplit
 
 from monitor.config.settings import Credentials, EnvironmentSettings
-from monitor.http.client import MAX_REASON_PHRASE, ConnectionCheck, Exchange, ExchangeFault, HttpClient, HttpRequest
+from monitor.http.client import HttpClient
+from monitor.http.errors import ExchangeFault
+from monitor.http.exchange import ConnectionCheck, Exchange, HttpRequest
+from monitor.http.stream import MAX_REASON_PHRASE
 from monitor.model import Endpoint, FieldNames, HostCheck, Phase, Result
 from monitor.simulator import message, registry
 from monitor.simulator.message import Answer

@@ -15,7 +15,9 @@ import pytest
 
 from monitor.clock import Clock
 from monitor.config.settings import Credentials, EnvironmentSettings
-from monitor.http.client import Exchange, ExchangeFault, HttpClient, HttpRequest
+from monitor.http.client import HttpClient
+from monitor.http.errors import ExchangeFault
+from monitor.http.exchange import Exchange, HttpRequest
 from monitor.http.tls import unverifying_context, verifying_context
 from monitor.model import ClientAuth, Endpoint, FieldNames, Phase, Reason, Result, Token
 from monitor.simulator import CertificateKind, Environment, Host, Simulator

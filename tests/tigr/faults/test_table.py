@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from monitor.http.client import MAX_RESPONSE_SIZE, ConnectionStream
+from monitor.http.stream import MAX_RESPONSE_SIZE, ConnectionStream
 from monitor.model import Endpoint, Reason
 from monitor.simulator import Host, Simulator
 from monitor.simulator.faults import Content, Status
