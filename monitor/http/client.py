@@ -1,9 +1,6 @@
-"""One measured HTTP exchange on a connection of its own: phases, certificate, one deadline, a size cap.
+"""The HTTP client of the probes: each exchange has a connection of its own, measured at the socket.
 
-The only home of httpx and httpcore. Each phase is stamped where it happens, at the socket; every socket call gets
-what is left of the one deadline; no more is asked of the socket than the size cap leaves. The phases tile the
-exchange: what the program itself does between two of them (microseconds) belongs to the earlier one, so their sum is
-the duration.
+Every socket call gets the time that is left until the one deadline, and reads no more than the size limit permits.
 """
 
 from __future__ import annotations
@@ -30,9 +27,10 @@ class HttpClient:
         self._clock = clock
 
     def exchange(self, request: HttpRequest) -> Exchange:
-        """Send `request` on a fresh connection and read the answer. Redirects are not followed, no proxy is guessed.
+        """Send `request` on a new connection and read the response.
 
-        A failure of the network, the proxy, TLS or HTTP is in the Exchange; nothing of the kind is raised.
+        Follows no redirect and uses no proxy but the request's. A failure of the network, the proxy, TLS or HTTP is in
+        the Exchange; none is raised.
         """
         connection = MeasuredConnection(request.url, request.proxy, request.timeout, self._resolver)
         started_at = self._clock.wall()
@@ -41,26 +39,26 @@ class HttpClient:
         headers: dict[str, str] = {}
         body = bytearray()
         try:
-            answer = connection.send(request, self._context)
-            headers = {name.lower(): value for name, value in httpx.Headers(answer.headers).items()}
-            for chunk in answer.body:
+            response = connection.send(request, self._context)
+            headers = {name.lower(): value for name, value in httpx.Headers(response.headers).items()}
+            for chunk in response.body:
                 body += chunk
             body = decode(content_encoding(headers), body)
         except ExchangeError as error:
             fault, detail = error.fault, error.detail
-            connection.stamp()
+            connection.timing.stamp()
             if content_encoding(headers) not in UNENCODED:
-                body.clear()  # a piece of what is encoded says nothing to anybody
+                body.clear()  # part of an encoded body cannot be read
         finally:
             connection.close()
         return Exchange(
             started_at=started_at,
-            duration=connection.elapsed,
-            phases=connection.phases,
+            duration=connection.timing.elapsed,
+            phases=connection.timing.phases,
             fault=fault,
             fault_detail=detail,
-            status=connection.status,
-            reason_phrase=connection.reason_phrase,
+            status=connection.status.code,
+            reason_phrase=connection.status.reason_phrase,
             headers=headers,
             body=bytes(body),
             address=connection.address,
@@ -71,8 +69,8 @@ class HttpClient:
     def check_connection(self, url: str, proxy: HttpProxy | None, timeout: float) -> ConnectionCheck:
         """Connect to the host of `url` (with TLS for https, through `proxy` if given), close, and send no request.
 
-        `timeout` (seconds) covers everything, closing included. A failure of the network, the proxy or TLS is in the
-        ConnectionCheck; nothing of the kind is raised. A peer that does not close in order is not a failure.
+        `timeout` (seconds) includes the close. A failure of the network, the proxy or TLS is in the ConnectionCheck;
+        none is raised. A peer that does not close in order is not a failure.
         """
         connection = MeasuredConnection(url, proxy, timeout, self._resolver)
         started_at = self._clock.wall()
@@ -83,23 +81,24 @@ class HttpClient:
         except ExchangeError as error:
             fault, detail = error.fault, error.detail
         finally:
-            connection.stamp()
+            connection.timing.stamp()
             connection.close_in_order()
         return ConnectionCheck(
             started_at=started_at,
-            duration=connection.elapsed,
+            duration=connection.timing.elapsed,
             fault=fault,
             fault_detail=detail,
-            phase=connection.phase if fault else None,
+            phase=connection.timing.phase if fault else None,
             address=connection.address,
             tls_version=connection.tls_version,
             certificate_expiry=connection.certificate_expiry,
         )
 
     def certificate_expiry(self, url: str, proxy: HttpProxy | None, timeout: float) -> float | None:
-        """Return when the certificate of the host of `url` ends, in Unix seconds; nothing is believed or sent.
+        """Return the expiry of the host's certificate without verifying it, in Unix seconds; None if it is unknown.
 
-        For a certificate that did not verify: the handshake that failed does not show it. None when it cannot be had.
+        For a certificate that failed verification: the failed handshake does not expose its expiry. `timeout` is in
+        seconds. No request is sent.
         """
         connection = MeasuredConnection(url, proxy, timeout, self._resolver)
         try:

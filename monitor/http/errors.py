@@ -1,4 +1,4 @@
-"""Faults of an exchange, and the exception that carries one inside the package."""
+"""Faults of an exchange, and the exception that carries a fault inside this package."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class ExchangeFault(StrEnum):
-    """How an exchange can fail below the meaning of its answer."""
+    """Faults that end an exchange before the meaning of its response matters."""
 
     TIMEOUT = "timeout"
     PROXY = "proxy"
@@ -20,7 +20,7 @@ class ExchangeFault(StrEnum):
 
 
 class ExchangeError(Exception):
-    """Ends an exchange; leaves this module as the `fault` of an `Exchange`."""
+    """Ends an exchange. The HTTP client turns it into the `fault` of an `Exchange`, so it never leaves this package."""
 
     def __init__(self, fault: ExchangeFault, detail: str) -> None:
         super().__init__(detail)
@@ -29,7 +29,7 @@ class ExchangeError(Exception):
 
 
 def describe_os_error(error: OSError | ValueError) -> str:
-    """Say what the operating system or OpenSSL said, without the numbers and file names around it."""
+    """Return the message of the operating system or of OpenSSL, without the numbers and file names around it."""
     if isinstance(error, ssl.SSLError) and error.reason:
         return error.reason.replace("_", " ").lower()
     return (getattr(error, "strerror", None) or type(error).__name__).lower()

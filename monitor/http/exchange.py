@@ -1,4 +1,4 @@
-"""Values of an HTTP exchange: request, proxy, and the results."""
+"""The values of the HTTP client: a request, its proxy, and the results of an exchange or of a connection check."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from monitor.model import Phase
 
 
 class HttpProxy(Protocol):
-    """An HTTP proxy that is asked for a tunnel."""
+    """An HTTP proxy that opens a tunnel (CONNECT)."""
 
     @property
     def host(self) -> str: ...
@@ -19,28 +19,28 @@ class HttpProxy(Protocol):
     def port(self) -> int: ...
     @property
     def authorization(self) -> str | None:
-        """The value of Proxy-Authorization, if it wants one."""
+        """Return the value of Proxy-Authorization, or None if the proxy needs none."""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """What to send, and how long it may take."""
+    """A request and its deadline."""
 
     method: str
     url: str
     headers: Mapping[str, str] = field(repr=False)
-    timeout: float  # seconds, for everything from the look-up of the name to the last byte
+    timeout: float  # seconds from the start of the lookup to the last byte of the response
     content: bytes = field(default=b"", repr=False)
     proxy: HttpProxy | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """What came of a request. With a `fault`, the rest is what was known when it happened."""
+    """The result of a request. If there is a `fault`, the other fields hold the facts known when it occurred."""
 
     started_at: float  # Unix seconds
     duration: float  # seconds
-    phases: Mapping[Phase, float]  # seconds; only those that were reached
+    phases: Mapping[Phase, float]  # seconds; only the phases that were reached
     fault: ExchangeFault | None = None
     fault_detail: str = ""
     status: int | None = None  # known as soon as the status line is complete
@@ -49,11 +49,11 @@ class Exchange:
     body: bytes = field(default=b"", repr=False)
     address: str | None = None
     tls_version: str | None = None
-    certificate_expiry: float | None = None  # Unix seconds
+    certificate_expiry: float | None = None  # Unix seconds, notAfter
 
     @property
     def last_phase(self) -> Phase | None:
-        """The phase the exchange was in when it ended."""
+        """Return the phase in which the exchange ended."""
         return next(reversed(tuple(self.phases)), None)
 
 

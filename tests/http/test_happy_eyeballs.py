@@ -12,11 +12,11 @@ from typing import cast
 import pytest
 
 from monitor.http.happy_eyeballs import CONNECTION_ATTEMPT_DELAY, ConnectionAttempts, _interleaved
-from monitor.http.resolver import Address
+from monitor.http.resolver import HostAddress
 from tests.simulator.proxy import SilentAddress
 
-NO_ROUTE = Address(socket.AF_INET6, ("fe80::1", 9, 0, 0))  # link-local, without saying on which link
-NO_FAMILY = Address(cast("socket.AddressFamily", 9999), ("", 0))
+NO_ROUTE = HostAddress(socket.AF_INET6, ("fe80::1", 9, 0, 0))  # link-local, without saying on which link
+NO_FAMILY = HostAddress(cast("socket.AddressFamily", 9999), ("", 0))
 
 
 @pytest.fixture
@@ -26,17 +26,17 @@ def server() -> Iterator[socket.socket]:
         yield server
 
 
-def address(host: str, port: int) -> Address:
+def address(host: str, port: int) -> HostAddress:
     """An address of the fourth version."""
-    return Address(socket.AF_INET, (host, port))
+    return HostAddress(socket.AF_INET, (host, port))
 
 
-def of(server: socket.socket) -> Address:
+def of(server: socket.socket) -> HostAddress:
     """Where it listens."""
     return address(*server.getsockname())
 
 
-def closed() -> Address:
+def closed() -> HostAddress:
     """A port at which nobody listens."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
@@ -83,7 +83,7 @@ def test_a_refusal_beside_a_silent_address_gives_way_at_once() -> None:
 
 
 @pytest.mark.parametrize("lost", [NO_ROUTE, NO_FAMILY])
-def test_an_address_that_this_machine_cannot_reach_gives_way_at_once(server: socket.socket, lost: Address) -> None:
+def test_an_address_that_this_machine_cannot_reach_gives_way_at_once(server: socket.socket, lost: HostAddress) -> None:
     """No route and no such family are answers too, of the machine's own."""
     began = time.monotonic()
     with ConnectionAttempts([lost, of(server)]).connect(within(5)) as connected:
@@ -123,7 +123,7 @@ def test_no_time_is_said_so(server: socket.socket) -> None:
 
 def test_the_families_take_turns() -> None:
     """With a dead route in one family, the second attempt is in the other (RFC 8305 section 4)."""
-    six = [Address(socket.AF_INET6, ("::1", port, 0, 0)) for port in (1, 2, 3)]
+    six = [HostAddress(socket.AF_INET6, ("::1", port, 0, 0)) for port in (1, 2, 3)]
     four = [address("127.0.0.1", 4), address("127.0.0.1", 5)]
     assert list(_interleaved([*six, *four])) == [six[0], four[0], six[1], four[1], six[2]]
     assert list(_interleaved([*four, *six])) == [four[0], six[0], four[1], six[1], six[2]]
