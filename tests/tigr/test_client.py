@@ -276,7 +276,7 @@ def test_a_fault_of_ours_is_a_result_without_a_quotation() -> None:
     api = TigrClient(settings_for("http://127.0.0.1:1", "http://127.0.0.1:1"), Faulty())
     for result in (api.log_in(FieldNames.DOCUMENTED), api.ping(token(OPAQUE))):
         assert result.reason is Reason.INTERNAL
-        assert result.detail.startswith("RuntimeError at test_api.py:")
+        assert result.detail.startswith("RuntimeError at test_client.py:")
         assert not leaks(repr(result), SECRETS)
 
 

@@ -42,7 +42,7 @@ DRESSES: dict[str, Callable[[str], str]] = {
 def redactor() -> Redactor:
     """One that knows the canaries and a token."""
     redactor = Redactor(values(CANARIES), BASIC)
-    redactor.learn(TOKEN)
+    redactor.add_token(TOKEN)
     return redactor
 
 
@@ -64,7 +64,7 @@ def test_a_secret_is_found_in_every_dress(redactor: Redactor, dress: str, secret
 def test_no_piece_of_a_secret_comes_through(secret: str, start: int, size: int, before: str, after: str) -> None:
     """Cut out wherever, and put anywhere."""
     redactor = Redactor(values(CANARIES), BASIC)
-    redactor.learn(TOKEN)
+    redactor.add_token(TOKEN)
     cleaned = redactor.clean(before + secret[start : start + size] + after, shown=MAX_READ)
     assert not leaks(cleaned, SECRETS)
 
@@ -127,7 +127,7 @@ def test_the_last_tokens_stay_known() -> None:
     redactor = Redactor([], "")
     tokens = [f"token-number-{number}-{number}{number}" for number in range(4)]
     for token in (*tokens, *[tokens[3]] * 10):
-        redactor.learn(token)
+        redactor.add_token(token)
     assert redactor.clean(" ".join(tokens)) == " ".join([MASK] * 4)
 
 
