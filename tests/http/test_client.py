@@ -1,4 +1,4 @@
-"""One exchange: measured at the socket, bounded in time and size, and told whatever becomes of it."""
+"""An exchange is measured at the socket and limited in time and size, and every failure of it is a result."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ GRACE = 0.25
 
 @pytest.fixture(scope="module")
 def simulator() -> Iterator[Simulator]:
-    """One environment, over TLS, on both versions of IP, without latency."""
+    """Provide one environment, over TLS, on both versions of IP, without latency."""
     with Simulator(["prod"], ipv6=True) as running:
         running.environment("prod").latency = 0.0
         yield running
@@ -40,59 +40,59 @@ def simulator() -> Iterator[Simulator]:
 
 @pytest.fixture
 def client(simulator: Simulator) -> Iterator[HttpClient]:
-    """One that trusts the simulator; the simulator is well again afterwards."""
+    """Provide a client that trusts the simulator, and clear the simulator's faults afterwards."""
     yield HttpClient(verifying_context(simulator.ca_file))
     simulator.environment("prod").api_faults.clear()
 
 
 def ping(url: str, timeout: float = TIMEOUT) -> HttpRequest:
-    """A request to anything."""
+    """Return a request to `url`."""
     return HttpRequest("GET", url, {"User-Agent": "a test", "Connection": "close"}, timeout)
 
 
 def ask(client: HttpClient, data: bytes) -> Exchange:
-    """What comes of a request that is answered with these bytes."""
+    """Return the exchange with a server that responds with `data`."""
     with RawServer(data) as server:
         return client.exchange(ping(server.url))
 
 
-def wait_for_the_reset(sock: socket.socket) -> None:
-    """Return when the peer's reset has arrived."""
+def wait_for_reset(sock: socket.socket) -> None:
+    """Wait until the peer's reset has arrived."""
     poll = select.poll()
     poll.register(sock, select.POLLHUP)
     assert poll.poll(5000)
 
 
-def test_an_exchange_is_told_whole(client: HttpClient, simulator: Simulator) -> None:
-    """Status, headers, body, address, TLS version, certificate: all that a Result will want."""
-    told = client.exchange(ping(simulator.environment("prod").api_url + "/api/system/ping"))
-    assert (told.fault, told.status, told.tls_version) == (None, 401, "TLSv1.3")
-    assert told.address in ("127.0.0.1", "::1")
-    assert told.headers["content-type"] == "application/json"
-    assert b"submissionId" in told.body
-    assert told.certificate_expiry == simulator.certificate_expiry()
-    assert told.started_at == pytest.approx(time.time(), abs=5)
+def test_an_exchange_holds_the_whole_response(client: HttpClient, simulator: Simulator) -> None:
+    """Status, headers, body, address, TLS version and certificate expiry are in the exchange."""
+    exchange = client.exchange(ping(simulator.environment("prod").api_url + "/api/system/ping"))
+    assert (exchange.fault, exchange.status, exchange.tls_version) == (None, 401, "TLSv1.3")
+    assert exchange.address in ("127.0.0.1", "::1")
+    assert exchange.headers["content-type"] == "application/json"
+    assert b"submissionId" in exchange.body
+    assert exchange.certificate_expiry == simulator.certificate_expiry()
+    assert exchange.started_at == pytest.approx(time.time(), abs=5)
 
 
-def test_the_phases_are_the_whole_of_it(client: HttpClient, simulator: Simulator) -> None:
-    """In their order, each reached, and their sum is the duration."""
-    told = client.exchange(ping(simulator.environment("prod").api_url))
-    assert list(told.phases) == list(Phase)
-    assert sum(told.phases.values()) == pytest.approx(told.duration, abs=1e-6)
-    assert told.last_phase is Phase.TRANSFER
+def test_the_phases_add_up_to_the_duration(client: HttpClient, simulator: Simulator) -> None:
+    """An exchange that completes has every phase in order, and their sum is its duration."""
+    exchange = client.exchange(ping(simulator.environment("prod").api_url))
+    assert list(exchange.phases) == list(Phase)
+    assert sum(exchange.phases.values()) == pytest.approx(exchange.duration, abs=1e-6)
+    assert exchange.last_phase is Phase.TRANSFER
 
 
-def test_a_phase_that_was_not_reached_is_not_there(client: HttpClient, simulator: Simulator) -> None:
-    """Zero would be a lie."""
+def test_a_phase_that_was_not_reached_is_absent(client: HttpClient, simulator: Simulator) -> None:
+    """An exchange that hangs in the handshake has no later phase, not even with zero seconds."""
     simulator.environment("prod").api_faults.set(Hang())
-    told = client.exchange(ping(simulator.environment("prod").api_url, 0.2))
-    assert told.fault is ExchangeFault.TIMEOUT
-    assert list(told.phases) == [Phase.RESOLVE, Phase.CONNECT, Phase.TLS]
-    assert 0.2 <= told.duration < 0.2 + GRACE
+    exchange = client.exchange(ping(simulator.environment("prod").api_url, 0.2))
+    assert exchange.fault is ExchangeFault.TIMEOUT
+    assert list(exchange.phases) == [Phase.RESOLVE, Phase.CONNECT, Phase.TLS]
+    assert 0.2 <= exchange.duration < 0.2 + GRACE
 
 
-def test_a_host_may_be_an_address(client: HttpClient, simulator: Simulator) -> None:
-    """Also one of version 6, in its brackets, and through a proxy."""
+def test_a_host_may_be_a_literal_address(client: HttpClient, simulator: Simulator) -> None:
+    """IPv4 and IPv6 literals work directly and through a proxy; the latter are in brackets."""
     url = simulator.environment("prod").api_url
     with Proxy() as proxy:
         for host in ("127.0.0.1", "[::1]"):
@@ -104,13 +104,13 @@ def test_a_host_may_be_an_address(client: HttpClient, simulator: Simulator) -> N
 
 
 def _proxy_at(port: int) -> HttpProxy:
-    from monitor.config.proxy import Proxy as Setting
+    from monitor.config.proxy import Proxy as ProxySetting
 
-    return Setting("127.0.0.1", port)
+    return ProxySetting("127.0.0.1", port)
 
 
-def test_a_request_goes_out_in_one_piece(client: HttpClient) -> None:
-    """With the headers that were given and a Host, and with its content."""
+def test_a_request_arrives_complete(client: HttpClient) -> None:
+    """The request line, the headers of the request, Content-Length and the content arrive together."""
     with RawServer(answer(b"")) as server:
         client.exchange(HttpRequest("POST", server.url + "/x", {"A": "b"}, TIMEOUT, content=b"c=d"))
     head, _, body = server.requests[0].partition(b"\r\n\r\n")
@@ -119,15 +119,15 @@ def test_a_request_goes_out_in_one_piece(client: HttpClient) -> None:
     assert body == b"c=d"
 
 
-def test_neither_a_request_nor_an_exchange_shows_what_it_holds() -> None:
-    """Headers, bodies and reason phrases can hold secrets."""
+def test_the_repr_of_a_request_or_exchange_shows_no_content() -> None:
+    """Headers, bodies and reason phrases can contain secrets, so no `repr` shows them."""
     request = HttpRequest("POST", "https://host.test", {"Authorization": "Basic canary"}, 1.0, content=b"canary")
     exchange = Exchange(0.0, 0.0, {}, reason_phrase="canary", headers={"x": "canary"}, body=b"canary")
     assert "canary" not in repr((request, exchange))
 
 
-def test_a_cookie_is_not_kept(client: HttpClient) -> None:
-    """Each exchange is the first one, for the server."""
+def test_a_cookie_is_not_sent_back(client: HttpClient) -> None:
+    """The second request to a server that set a cookie carries no cookie."""
     with RawServer(answer(b"", "Set-Cookie: a=b; expires=Fri, 99 Foo 99999999999 00:00:00 GMT")) as server:
         for _ in range(2):
             assert client.exchange(ping(server.url)).status == 200
@@ -136,13 +136,15 @@ def test_a_cookie_is_not_kept(client: HttpClient) -> None:
 
 @pytest.mark.parametrize("location", ["http://x:abc/", "http://" + "a" * 15000, "\x01", "", "//[", "http://\xff"])
 @pytest.mark.parametrize("status", [301, 307])
-def test_a_redirect_to_nowhere_is_an_answer_like_any_other(client: HttpClient, status: int, location: str) -> None:
-    """A Location is never even looked at: one that is no URL is no fault of ours."""
-    told = ask(client, answer(b"gone", f"Location: {location}", status=status))
-    assert told.status == status
-    if told.fault is None:
-        assert told.body == b"gone"
-    assert told.fault in (None, ExchangeFault.MALFORMED)
+def test_a_redirect_to_an_invalid_location_is_an_ordinary_response(
+    client: HttpClient, status: int, location: str
+) -> None:
+    """The client never parses Location, so an invalid one is at most a malformed response."""
+    exchange = ask(client, answer(b"gone", f"Location: {location}", status=status))
+    assert exchange.status == status
+    if exchange.fault is None:
+        assert exchange.body == b"gone"
+    assert exchange.fault in (None, ExchangeFault.MALFORMED)
 
 
 @pytest.mark.parametrize(
@@ -164,13 +166,13 @@ def test_a_redirect_to_nowhere_is_an_answer_like_any_other(client: HttpClient, s
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 200, ExchangeFault.MALFORMED),
     ],
 )
-def test_what_breaks_http_has_a_fault(
+def test_a_violation_of_http_has_a_fault(
     client: HttpClient, data: bytes, status: int | None, fault: ExchangeFault | None
 ) -> None:
-    """Before a status line it is no HTTP; behind one, the status stays known."""
-    told = ask(client, data)
-    assert (told.status, told.fault) == (status, fault)
-    assert (told.fault_detail == "") == (fault is None)
+    """Without a status line the fault is a disconnect; after one, the exchange keeps the status."""
+    exchange = ask(client, data)
+    assert (exchange.status, exchange.fault) == (status, fault)
+    assert (exchange.fault_detail == "") == (fault is None)
 
 
 EARLY = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
@@ -190,7 +192,7 @@ PHRASE = "Bad Request - Invalid Login ID or Password"
         (b"\r\n" + b"x" * 100_000, ExchangeFault.MALFORMED),
     ],
 )
-def test_the_reason_phrase_is_known_whatever_follows(
+def test_the_reason_phrase_is_known_if_the_rest_is_broken(
     client: HttpClient, interim: bytes, rest: bytes, fault: ExchangeFault | None
 ) -> None:
     """A response that breaks after its status line has the phrase of the final status line, as it has the status."""
@@ -245,41 +247,41 @@ def test_there_is_no_reason_phrase_without_a_final_status_line(client: HttpClien
 
 
 @pytest.mark.parametrize("over", [False, True])
-def test_an_answer_is_read_up_to_the_cap(client: HttpClient, *, over: bool) -> None:
-    """Its head included; a byte more is too much."""
+def test_a_response_is_read_up_to_the_size_limit(client: HttpClient, *, over: bool) -> None:
+    """The limit includes the header section, and one byte above it is a fault."""
     size = MAX_RESPONSE_SIZE - len(answer(b"x" * 65000)) + 65000
-    told = ask(client, answer(b"x" * (size + over)))
-    assert told.fault is (ExchangeFault.MALFORMED if over else None)
+    exchange = ask(client, answer(b"x" * (size + over)))
+    assert exchange.fault is (ExchangeFault.MALFORMED if over else None)
     if not over:
-        assert told.body == b"x" * size
+        assert exchange.body == b"x" * size
 
 
 @pytest.mark.parametrize(
-    "name,packed,fault",
+    "name,encoded,fault",
     [
-        ("gzip", gzip.compress(b"words"), None),
-        ("X-GZIP", gzip.compress(b"words"), None),
-        ("deflate", zlib.compress(b"words"), None),
-        ("identity", b"words", None),
+        ("gzip", gzip.compress(b"text"), None),
+        ("X-GZIP", gzip.compress(b"text"), None),
+        ("deflate", zlib.compress(b"text"), None),
+        ("identity", b"text", None),
         ("gzip", b"", None),
-        ("br", b"words", ExchangeFault.MALFORMED),
-        ("gzip", b"words", ExchangeFault.MALFORMED),
-        ("gzip", gzip.compress(b"words")[:-9], ExchangeFault.MALFORMED),
+        ("br", b"text", ExchangeFault.MALFORMED),
+        ("gzip", b"text", ExchangeFault.MALFORMED),
+        ("gzip", gzip.compress(b"text")[:-9], ExchangeFault.MALFORMED),
         ("gzip", gzip.compress(b" " * (MAX_RESPONSE_SIZE + 1)), ExchangeFault.MALFORMED),
         ("gzip", gzip.compress(b" " * 40_000_000), ExchangeFault.MALFORMED),
     ],
 )
-def test_an_encoding_is_undone_within_the_cap(
-    client: HttpClient, name: str, packed: bytes, fault: ExchangeFault | None
+def test_an_encoded_body_is_decoded_up_to_the_size_limit(
+    client: HttpClient, name: str, encoded: bytes, fault: ExchangeFault | None
 ) -> None:
-    """Though it was not asked for; what cannot be undone is not passed on as if it were words."""
-    told = ask(client, answer(packed, f"Content-Encoding: {name}"))
-    assert told.fault is fault
-    assert told.body == (b"words" if fault is None and packed else b"")
+    """A gzip or deflate body is decoded although none was requested; a body that cannot be decoded is dropped."""
+    exchange = ask(client, answer(encoded, f"Content-Encoding: {name}"))
+    assert exchange.fault is fault
+    assert exchange.body == (b"text" if fault is None and encoded else b"")
 
 
-def test_a_connection_that_is_reset_before_tls_is_connect(client: HttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It stood, and is gone before we can ask to whom."""
+def test_a_reset_before_tls_is_a_connect_fault(client: HttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection was established, and the peer resets it before its address is read."""
     now = threading.Event()
 
     connect = ConnectionAttempts.connect
@@ -287,48 +289,48 @@ def test_a_connection_that_is_reset_before_tls_is_connect(client: HttpClient, mo
     def connect_and_wait(attempts: ConnectionAttempts, deadline: float) -> socket.socket:
         connected = connect(attempts, deadline)
         now.set()
-        wait_for_the_reset(connected)
+        wait_for_reset(connected)
         return connected
 
     monkeypatch.setattr(ConnectionAttempts, "connect", connect_and_wait)
     with resetting_port(now) as port:
-        told = client.exchange(ping(f"https://127.0.0.1:{port}"))
-    assert (told.fault, told.last_phase) == (ExchangeFault.CONNECT, Phase.CONNECT)
+        exchange = client.exchange(ping(f"https://127.0.0.1:{port}"))
+    assert (exchange.fault, exchange.last_phase) == (ExchangeFault.CONNECT, Phase.CONNECT)
 
 
-def test_a_connection_that_is_reset_as_tls_begins_is_tls() -> None:
-    """There is no handshake to ask for a certificate, and asking all the same must not raise."""
+def test_a_reset_at_the_start_of_tls_is_a_tls_fault() -> None:
+    """No handshake took place, so there is no certificate, and the attempt to read one raises nothing."""
     now = threading.Event()
 
     class WaitingContext(ssl.SSLContext):
         def wrap_socket(self, sock: socket.socket, *args: object, **options: object) -> ssl.SSLSocket:
             now.set()
-            wait_for_the_reset(sock)
+            wait_for_reset(sock)
             return super().wrap_socket(sock, *args, **options)  # type: ignore[arg-type]
 
     with resetting_port(now) as port:
-        told = HttpClient(WaitingContext(ssl.PROTOCOL_TLS_CLIENT)).exchange(ping(f"https://127.0.0.1:{port}"))
-    assert (told.fault, told.last_phase, told.certificate_expiry) == (ExchangeFault.TLS, Phase.TLS, None)
+        exchange = HttpClient(WaitingContext(ssl.PROTOCOL_TLS_CLIENT)).exchange(ping(f"https://127.0.0.1:{port}"))
+    assert (exchange.fault, exchange.last_phase, exchange.certificate_expiry) == (ExchangeFault.TLS, Phase.TLS, None)
 
 
-@pytest.mark.parametrize("kind", [CertificateKind.EXPIRED, CertificateKind.SELF_SIGNED])
-def test_the_end_of_a_certificate_that_fails_is_seen_on_a_second_look(
-    client: HttpClient, simulator: Simulator, kind: CertificateKind
+@pytest.mark.parametrize("variant", [CertificateKind.EXPIRED, CertificateKind.SELF_SIGNED])
+def test_the_expiry_of_an_invalid_certificate_is_read_separately(
+    client: HttpClient, simulator: Simulator, variant: CertificateKind
 ) -> None:
-    """Which believes nothing and sends nothing."""
+    """An unverified connection reads the expiry, and sends no request."""
     environment = simulator.environment("prod")
-    environment.api_faults.set(Certificate(kind))
+    environment.api_faults.set(Certificate(variant))
     assert client.exchange(ping(environment.api_url)).certificate_expiry is None
     before = simulator.log.requests("prod", Host.API)
-    assert client.certificate_expiry(environment.api_url, None, TIMEOUT) == simulator.certificate_expiry(kind)
+    assert client.certificate_expiry(environment.api_url, None, TIMEOUT) == simulator.certificate_expiry(variant)
     assert simulator.log.requests("prod", Host.API) == before
 
 
 @pytest.mark.parametrize("fault", [Hang(), TlsMax(TlsVersion.TLS_1_0)])
-def test_a_second_look_that_sees_nothing_says_so_in_time(
+def test_an_expiry_that_cannot_be_read_is_none_in_time(
     client: HttpClient, simulator: Simulator, fault: Hang | TlsMax
 ) -> None:
-    """None, at its own deadline at the latest."""
+    """The expiry is None if the handshake fails or its own deadline passes."""
     simulator.environment("prod").api_faults.set(fault)
     began = time.monotonic()
     assert client.certificate_expiry(simulator.environment("prod").api_url, None, 0.2) is None
@@ -336,36 +338,38 @@ def test_a_second_look_that_sees_nothing_says_so_in_time(
 
 
 @pytest.mark.parametrize(
-    "said", [b"", b"220 smtp.test ESMTP\r\n", b"HTTP/1.1 103 Early Hints\r\n\r\n" * 5000, b"x" * 100_000]
+    "greeting", [b"", b"220 smtp.test ESMTP\r\n", b"HTTP/1.1 103 Early Hints\r\n\r\n" * 5000, b"x" * 100_000]
 )
-def test_what_a_proxy_breaks_is_the_proxy_s_fault(client: HttpClient, said: bytes) -> None:
-    """Whatever it is that it says instead of a tunnel."""
-    with RawServer(said) as server:
+def test_an_invalid_response_of_a_proxy_is_a_proxy_fault(client: HttpClient, greeting: bytes) -> None:
+    """Any other bytes than a response to CONNECT are a proxy fault."""
+    with RawServer(greeting) as server:
         port = int(server.url.rpartition(":")[2])
-        told = client.exchange(HttpRequest("GET", "https://host.test", {}, TIMEOUT, proxy=_proxy_at(port)))
-    assert (told.fault, told.last_phase, told.status) == (ExchangeFault.PROXY, Phase.CONNECT, None)
-    assert "proxy" in told.fault_detail
+        exchange = client.exchange(HttpRequest("GET", "https://host.test", {}, TIMEOUT, proxy=_proxy_at(port)))
+    assert (exchange.fault, exchange.last_phase, exchange.status) == (ExchangeFault.PROXY, Phase.CONNECT, None)
+    assert "proxy" in exchange.fault_detail
 
 
-def test_a_proxy_that_is_not_found_is_the_proxy_s_fault(client: HttpClient) -> None:
-    """Not that of the host that is meant."""
-    from monitor.config.proxy import Proxy as Setting
+def test_a_proxy_that_does_not_resolve_is_a_proxy_fault(client: HttpClient) -> None:
+    """A proxy name that does not resolve is a proxy fault, not a DNS fault of the host."""
+    from monitor.config.proxy import Proxy as ProxySetting
 
-    told = client.exchange(HttpRequest("GET", "https://host.test", {}, 5.0, proxy=Setting("nowhere.invalid", 3128)))
-    assert (told.fault, told.last_phase) == (ExchangeFault.PROXY, Phase.RESOLVE)
-
-
-def test_a_host_that_takes_no_request_is_a_timeout(client: HttpClient) -> None:
-    """Sending has no time of its own."""
-    with socket.create_server(("127.0.0.1", 0)) as deaf:
-        url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
-        told = client.exchange(HttpRequest("POST", url, {}, 0.2, content=b"x" * 30_000_000))
-    assert (told.fault, told.last_phase) == (ExchangeFault.TIMEOUT, Phase.PROCESSING)
-    assert told.duration < 0.2 + GRACE
+    exchange = client.exchange(
+        HttpRequest("GET", "https://host.test", {}, 5.0, proxy=ProxySetting("nowhere.invalid", 3128))
+    )
+    assert (exchange.fault, exchange.last_phase) == (ExchangeFault.PROXY, Phase.RESOLVE)
 
 
-def test_a_reset_while_the_request_is_sent_is_a_disconnect(client: HttpClient) -> None:
-    """What it breaks is told by the read that follows: there may have been an answer before."""
+def test_a_host_that_reads_no_request_is_a_timeout(client: HttpClient) -> None:
+    """The one deadline also limits the time to send a request."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        exchange = client.exchange(HttpRequest("POST", url, {}, 0.2, content=b"x" * 30_000_000))
+    assert (exchange.fault, exchange.last_phase) == (ExchangeFault.TIMEOUT, Phase.PROCESSING)
+    assert exchange.duration < 0.2 + GRACE
+
+
+def test_a_reset_while_a_request_is_sent_is_a_disconnect(client: HttpClient) -> None:
+    """The read after a failed send decides the fault, because the server may have responded before."""
     now = threading.Event()
     now.set()
     with resetting_port(now) as port:
@@ -373,14 +377,14 @@ def test_a_reset_while_the_request_is_sent_is_a_disconnect(client: HttpClient) -
         assert client.exchange(request).fault in (ExchangeFault.CONNECT, ExchangeFault.DISCONNECT)
 
 
-def test_no_time_at_all_is_a_timeout(client: HttpClient, simulator: Simulator) -> None:
-    """Nothing is begun that cannot end in time."""
-    told = client.exchange(ping(simulator.environment("prod").api_url, 0.0))
-    assert (told.fault, told.last_phase) == (ExchangeFault.TIMEOUT, Phase.RESOLVE)
+def test_a_deadline_that_has_passed_is_a_timeout(client: HttpClient, simulator: Simulator) -> None:
+    """A request whose deadline has passed at its start ends in the lookup."""
+    exchange = client.exchange(ping(simulator.environment("prod").api_url, 0.0))
+    assert (exchange.fault, exchange.last_phase) == (ExchangeFault.TIMEOUT, Phase.RESOLVE)
 
 
-def test_a_header_that_echoes_is_in_no_log(client: HttpClient, caplog: pytest.LogCaptureFixture) -> None:
-    """The libraries below say nothing of an answer's headers, however loud they are set."""
+def test_a_response_header_is_in_no_log(client: HttpClient, caplog: pytest.LogCaptureFixture) -> None:
+    """Httpx and httpcore log no response header, not even at level DEBUG."""
     for name in ("", "httpx", "httpcore", "httpcore.http11", "httpcore.connection"):
         caplog.set_level(logging.DEBUG, logger=name or None)
     assert ask(client, answer(b"", "X-Echo: Basic canary-canary")).headers["x-echo"] == "Basic canary-canary"

@@ -45,7 +45,7 @@ from tests.support.raw_server import resetting_port
 
 TIMEOUT = 20.0  # seconds, for checks that end by themselves
 SHORT = 1.0  # seconds, for checks that end at their deadline
-LONG = 10.0  # seconds, for what must not take a whole TIMEOUT
+LONG = 10.0  # seconds; the limit for work that must not take a whole TIMEOUT
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def simulator() -> Iterator[Simulator]:
 
 @pytest.fixture
 def client(simulator: Simulator) -> Iterator[HttpClient]:
-    """Provide a HttpClient that trusts the simulator, and clear the simulator's faults afterwards."""
+    """Provide an HttpClient that trusts the simulator, and clear the simulator's faults afterwards."""
     yield HttpClient(verifying_context(simulator.ca_file))
     simulator.environment("prod").token_faults.clear()
 
@@ -70,14 +70,14 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> CertificateStore:
 
 
 def trusting(ca_file: Path, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> HttpClient:
-    """Return a HttpClient that trusts `ca_file` and speaks TLS up to `version`."""
+    """Return an HttpClient that trusts `ca_file` and speaks TLS up to `version`."""
     context = verifying_context(ca_file)
     context.maximum_version = version
     return HttpClient(context)
 
 
 def check(client: HttpClient, url: str, timeout: float = TIMEOUT, proxy: ProxySetting | None = None) -> ConnectionCheck:
-    """Return the check of `url`, after a test of what every check has."""
+    """Return the check of `url`, after assertions that hold for every check."""
     began = time.time()
     checked = client.check_connection(url, proxy, timeout)
     assert checked.started_at == pytest.approx(began, abs=5)
@@ -171,7 +171,11 @@ def test_the_recorder_notices_a_client_without_close_notify(certificates: Certif
         (Reset(Moment.HANDSHAKE), (ExchangeFault.TLS, Phase.TLS)),
         (NotTls(), (ExchangeFault.TLS, Phase.TLS)),
         (TlsMax(TlsVersion.TLS_1_0), (ExchangeFault.TLS, Phase.TLS)),
-        *((Certificate(kind), (ExchangeFault.CERTIFICATE, Phase.TLS)) for kind in CertificateKind if kind != "good"),
+        *(
+            (Certificate(variant), (ExchangeFault.CERTIFICATE, Phase.TLS))
+            for variant in CertificateKind
+            if variant != "good"
+        ),
     ],
 )
 def test_a_failure_has_its_fault_and_phase(
@@ -198,7 +202,7 @@ def test_a_reset_at_accept_is_a_fault_or_seen_too_late(client: HttpClient, schem
 
 @pytest.mark.parametrize("consumed", [False, True])
 def test_a_reset_as_tls_begins_is_a_tls_fault(*, consumed: bool) -> None:
-    """The socket that TLS has no connection for is closed, also if the kernel has already reported the reset."""
+    """The socket of the failed handshake is closed, also if the kernel has already reported the reset."""
     now = threading.Event()
 
     class WaitingContext(ssl.SSLContext):
@@ -296,7 +300,7 @@ def test_a_silent_proxy_is_a_timeout(client: HttpClient) -> None:
 
 
 def test_closing_waits_no_longer_than_its_own_limit(certificates: CertificateStore) -> None:
-    """A server that never closes costs CLOSE_TIMEOUT and is no fault, and the wait is not in the duration."""
+    """A server that never closes delays the check by CLOSE_TIMEOUT, which is no fault and not in the duration."""
     held = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=_hold, args=(listening, certificates.context(), held), daemon=True)
@@ -314,7 +318,7 @@ def test_closing_waits_no_longer_than_its_own_limit(certificates: CertificateSto
 def test_closing_ends_at_the_deadline_of_the_check(
     certificates: CertificateStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The deadline of the whole check also ends the wait for the server's end."""
+    """The deadline of the whole check also ends the wait for the server to close."""
     monkeypatch.setattr(connection, "CLOSE_TIMEOUT", TIMEOUT)
     held = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -363,6 +367,6 @@ def test_an_unexpected_error_propagates_and_closes_the_socket(monkeypatch: pytes
 
 
 def test_a_host_that_would_hang_after_the_handshake_is_reachable(client: HttpClient, simulator: Simulator) -> None:
-    """A check ends with the handshake: a host that reads a request and is silent is not noticed."""
+    """A check ends with the handshake, so it does not notice a host that never responds to a request."""
     simulator.environment("prod").token_faults.set(HangAfterHandshake())
     assert failure(check(client, simulator.environment("prod").token_url)) == (None, None)
