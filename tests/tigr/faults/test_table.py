@@ -1,4 +1,4 @@
-"""Every fault has its name, ends in time, leaves no secret, and is over when it is over."""
+"""Every fault has its reason, ends in time, leaks no secret, and leaves no trace after it ends."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.rig import Rig, value
 from tests.tigr.faults.table import REDIRECTS, TABLE, Row
 
 TIMEOUT = 0.4  # seconds
-GRACE = 0.25  # seconds beyond it that an exchange may take
+GRACE = 0.25  # seconds above TIMEOUT that an exchange may take
 _JOB = {Endpoint.TOKEN: "login", Endpoint.PING: "ping"}
 _HOST = {Endpoint.TOKEN: Host.TOKEN, Endpoint.PING: Host.API}
 CASES = [(row, endpoint) for row in TABLE for endpoint in row.endpoints]
@@ -28,14 +28,14 @@ CASES = [(row, endpoint) for row in TABLE for endpoint in row.endpoints]
 
 @pytest.fixture(scope="module")
 def simulator() -> Iterator[Simulator]:
-    """Both environments, with secrets that can be found again."""
+    """Provide both environments, with secrets that `leaks` recognizes."""
     with simulator_with_canaries() as running:
         yield running
 
 
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many bytes each call took from a socket."""
+    """Provide the list of the bytes that each read of a socket returned."""
     sizes: list[int] = []
     original = ConnectionStream.read
 
@@ -50,7 +50,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.fixture
 def rig(simulator: Simulator, caplog: pytest.LogCaptureFixture) -> Iterator[Rig]:
-    """The monitored `prod`, logged in and well."""
+    """Provide the monitored `prod` after a successful login and ping."""
     caplog.set_level(logging.DEBUG)
     rig = Rig(simulator, timeout=TIMEOUT)
     assert rig.turn(Endpoint.TOKEN).success
@@ -63,13 +63,13 @@ def rig(simulator: Simulator, caplog: pytest.LogCaptureFixture) -> Iterator[Rig]
 
 
 def faults_of(simulator: Simulator, endpoint: Endpoint) -> Faults:
-    """The switch of a host of `prod`."""
+    """Return the faults of a host of `prod`."""
     environment = simulator.environment("prod")
     return environment.token_faults if endpoint is Endpoint.TOKEN else environment.api_faults
 
 
 def totals(rig: Rig, endpoint: Endpoint) -> dict[str, float]:
-    """The endpoint's requests by outcome."""
+    """Return the number of the endpoint's requests by outcome."""
     exposition = rig.exposition()
     labels = {"environment": "prod", "endpoint": endpoint.value}
     return {
@@ -79,7 +79,7 @@ def totals(rig: Rig, endpoint: Endpoint) -> dict[str, float]:
 
 
 def assert_nothing_leaked(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
-    """No secret, and no token, is in what anybody can see."""
+    """Assert that no secret and no token is in results, logs or metrics."""
     secrets = [*values(CANARIES), f"{CANARIES.client_id}:{CANARIES.client_secret}"]
     if rig.environment.token is not None and len(rig.environment.token.value) > 50:
         secrets.append(rig.environment.token.value)
@@ -94,10 +94,10 @@ def assert_nothing_leaked(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.mark.parametrize("row,endpoint", CASES, ids=[f"{endpoint}: {row.name}" for row, endpoint in CASES])
-def test_a_fault_has_its_name(
+def test_a_fault_has_its_reason(
     row: Row, endpoint: Endpoint, simulator: Simulator, rig: Rig, read: list[int], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The reason, the counters, the gauges, the time, the log, the recovery; and nothing leaks or goes elsewhere."""
+    """A fault shows in reason, metrics and log, ends in time, leaks nothing, reaches no other host, and is recovered."""
     faults, other = faults_of(simulator, endpoint), simulator.log.connections("uat")
     before = totals(rig, endpoint)
     faults.set(row.fault)
@@ -113,8 +113,8 @@ def test_a_fault_has_its_name(
     assert result.endpoint is endpoint
     exchanges = [told for told in rig.results[2:] if told.phases]
     assert elapsed < len(exchanges) * (TIMEOUT + GRACE)
-    assert all(told.duration < TIMEOUT + GRACE for told in exchanges)
-    assert all(abs(sum(told.phases.values()) - told.duration) < 0.001 for told in exchanges)
+    assert all(result.duration < TIMEOUT + GRACE for result in exchanges)
+    assert all(abs(sum(result.phases.values()) - result.duration) < 0.001 for result in exchanges)
     assert sum(read) <= len(exchanges) * MAX_RESPONSE_SIZE
     assert simulator.log.connections("uat") == other
     if row.phase is not None:
@@ -159,15 +159,15 @@ def _assert_told(row: Row, endpoint: Endpoint, caplog: pytest.LogCaptureFixture)
         return
     assert len(lines) == 1
     assert lines[0].message.startswith(f"prod: {_JOB[endpoint]} failed: {row.reason}")
-    told: dict[str, Any] = vars(lines[0])["monitor_fields"]
-    assert told["means"]
-    assert told["next"]
+    logged: dict[str, Any] = vars(lines[0])["monitor_fields"]
+    assert logged["means"]
+    assert logged["next"]
 
 
 @pytest.mark.parametrize("endpoint", Endpoint)
 @pytest.mark.parametrize("status", REDIRECTS)
 def test_a_redirect_is_never_followed(status: int, endpoint: Endpoint, simulator: Simulator, rig: Rig) -> None:
-    """It is an unexpected status: neither form nor token goes to the host that it names."""
+    """A redirect is an unexpected status, and its target receives neither the form nor the token."""
     elsewhere = simulator.environment("uat")
     location = elsewhere.token_url if endpoint is Endpoint.TOKEN else f"{elsewhere.api_url}/api/system/ping"
     before = simulator.log.connections()
