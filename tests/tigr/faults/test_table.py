@@ -97,7 +97,7 @@ def assert_nothing_leaked(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
 def test_a_fault_has_its_reason(
     row: Row, endpoint: Endpoint, simulator: Simulator, rig: Rig, read: list[int], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A fault shows in reason, metrics and log, ends in time, leaks nothing, reaches no other host, and is recovered."""
+    """A fault shows in reason, metrics and log, ends in time, leaks nothing, and leaves no trace after it ends."""
     faults, other = faults_of(simulator, endpoint), simulator.log.connections("uat")
     before = totals(rig, endpoint)
     faults.set(row.fault)
