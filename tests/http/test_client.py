@@ -304,14 +304,14 @@ def test_a_reset_at_the_start_of_tls_is_a_tls_fault() -> None:
     """No handshake took place, so there is no certificate, and the attempt to read one raises nothing."""
     now = threading.Event()
 
-    class WaitingContext(ssl.SSLContext):
+    class ContextAfterReset(ssl.SSLContext):
         def wrap_socket(self, sock: socket.socket, *args: object, **options: object) -> ssl.SSLSocket:
             now.set()
             wait_for_reset(sock)
             return super().wrap_socket(sock, *args, **options)  # type: ignore[arg-type]
 
     with resetting_port(now) as port:
-        exchange = HttpClient(WaitingContext(ssl.PROTOCOL_TLS_CLIENT)).exchange(ping(f"https://127.0.0.1:{port}"))
+        exchange = HttpClient(ContextAfterReset(ssl.PROTOCOL_TLS_CLIENT)).exchange(ping(f"https://127.0.0.1:{port}"))
     assert (exchange.fault, exchange.last_phase, exchange.certificate_expiry) == (ExchangeFault.TLS, Phase.TLS, None)
 
 

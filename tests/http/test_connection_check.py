@@ -205,7 +205,7 @@ def test_a_reset_as_tls_begins_is_a_tls_fault(*, consumed: bool) -> None:
     """The socket of the failed handshake is closed, also if the kernel has already reported the reset."""
     now = threading.Event()
 
-    class WaitingContext(ssl.SSLContext):
+    class ContextAfterPendingReset(ssl.SSLContext):
         def wrap_socket(self, sock: socket.socket, *args: object, **options: object) -> ssl.SSLSocket:
             now.set()
             poll = select.poll()
@@ -216,7 +216,7 @@ def test_a_reset_as_tls_begins_is_a_tls_fault(*, consumed: bool) -> None:
             return super().wrap_socket(sock, *args, **options)  # type: ignore[arg-type]
 
     with resetting_port(now) as port:
-        checked = check(HttpClient(WaitingContext(ssl.PROTOCOL_TLS_CLIENT)), f"https://127.0.0.1:{port}")
+        checked = check(HttpClient(ContextAfterPendingReset(ssl.PROTOCOL_TLS_CLIENT)), f"https://127.0.0.1:{port}")
     assert failure(checked) == (ExchangeFault.TLS, Phase.TLS)
 
 

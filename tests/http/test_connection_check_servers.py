@@ -63,7 +63,7 @@ asyncio.run(uvicorn.Server(config).serve(), debug=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class LoggingServer:
     """A running server: its port, its log, and patterns for the lines of the log."""
 
     port: int
@@ -97,16 +97,16 @@ def _running(command: list[str], log: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _node(pem: Path, directory: Path) -> Iterator[Server]:
-    server = Server(free_port(), directory / "log", "^closed$", "^$", "^tlsClientError ECONNRESET$")
+def _node(pem: Path, directory: Path) -> Iterator[LoggingServer]:
+    server = LoggingServer(free_port(), directory / "log", "^closed$", "^$", "^tlsClientError ECONNRESET$")
     with _running(["node", "-e", _NODE, str(pem), str(server.port)], server.log):
         yield server
 
 
 @contextlib.contextmanager
-def _nginx(pem: Path, directory: Path) -> Iterator[Server]:
+def _nginx(pem: Path, directory: Path) -> Iterator[LoggingServer]:
     closed = r" \[info\] .* client closed connection while waiting for request"
-    server = Server(free_port(), directory / "log", closed, r" \[notice\] ", " while SSL handshaking")
+    server = LoggingServer(free_port(), directory / "log", closed, r" \[notice\] ", " while SSL handshaking")
     configuration = directory / "nginx.conf"
     configuration.write_text(_NGINX.format(directory=directory, port=server.port, pem=pem))
     command = ["nginx", "-p", str(directory), "-c", str(configuration), "-e", str(server.log)]
@@ -115,13 +115,13 @@ def _nginx(pem: Path, directory: Path) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def _uvicorn(pem: Path, directory: Path) -> Iterator[Server]:
+def _uvicorn(pem: Path, directory: Path) -> Iterator[LoggingServer]:
     harmless = (  # of the debug mode; "Executing" is a warning about a busy machine
         "^(INFO|TRACE) |^DEBUG asyncio .*(new connection|starts SSL handshake|handshake took|selector|received EOF)"
         "|^WARNING asyncio Executing "
     )
     complaint = "^ERROR asyncio Error on transport creation"
-    server = Server(free_port(), directory / "log", "HTTP connection lost", harmless, complaint)
+    server = LoggingServer(free_port(), directory / "log", "HTTP connection lost", harmless, complaint)
     command = [sys.executable, "-c", _UVICORN, str(pem), str(server.port)]
     with _running(command, server.log):
         yield server
@@ -134,10 +134,10 @@ def _uvicorn(pem: Path, directory: Path) -> Iterator[Server]:
         _uvicorn,
     ]
 )
-def server(request: pytest.FixtureRequest, certificates: CertificateStore, tmp_path: Path) -> Iterator[Server]:
+def server(request: pytest.FixtureRequest, certificates: CertificateStore, tmp_path: Path) -> Iterator[LoggingServer]:
     """Provide a running server, which has seen no connection."""
     pem = certificates.ca_file.with_name("good.pem")  # key and certificate
-    start: Callable[[Path, Path], contextlib.AbstractContextManager[Server]] = request.param
+    start: Callable[[Path, Path], contextlib.AbstractContextManager[LoggingServer]] = request.param
     with start(pem, tmp_path) as running:
         yield running
 
@@ -162,7 +162,7 @@ def _connect_and_leave(port: int, *, reset: bool) -> None:
 
 @pytest.mark.parametrize("reset", [False, True])
 def test_a_server_notices_a_bare_connection_and_no_check(
-    server: Server, certificates: CertificateStore, *, reset: bool
+    server: LoggingServer, certificates: CertificateStore, *, reset: bool
 ) -> None:
     """Checks in TLS 1.2 and 1.3 leave no line, and one bare connection afterwards leaves the complaint."""
     clients = [_client(certificates, version) for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)]
