@@ -112,7 +112,7 @@ def _run(_options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     from monitor import log
     from monitor.commands.check import as_json, as_text, check
-    from monitor.http.client import Wire
+    from monitor.http.client import HttpClient
     from monitor.monitoring.state import State
     from monitor.service.trust import probing_context
 
@@ -123,11 +123,11 @@ def _check(options: argparse.Namespace) -> int:
         _print_error(f"check: unknown environment {', '.join(unknown)}; the environments are {', '.join(known)}")
         return EXIT_USAGE
     log.configure("warning", "logfmt", journald=False)
-    wire = Wire(probing_context(loaded.settings))
+    http_client = HttpClient(probing_context(loaded.settings))
     state = State(loaded.settings.state_dir, shared=True)
     reports = []
     for settings in (each for each in environments if not options.names or each.name in options.names):
-        report = check(settings, wire, state)
+        report = check(settings, http_client, state)
         reports.append(report)
         if not options.json:
             print(as_text(report))

@@ -13,12 +13,12 @@ from urllib.parse import urlsplit
 
 from monitor import durations
 from monitor.clock import SYSTEM_CLOCK
-from monitor.http.client import Wire
+from monitor.http.client import HttpClient
 from monitor.log import timestamp
 from monitor.model import Endpoint, FieldNames, HostCheck, Reason, Result
 from monitor.monitoring.environment import MonitoredEnvironment
 from monitor.monitoring.ping import YOUNG_TOKEN
-from monitor.tigr.client import PING_PATH, Api
+from monitor.tigr.client import PING_PATH, TigrClient
 from monitor.tigr.remedies import explain, next_login
 
 if TYPE_CHECKING:
@@ -52,14 +52,14 @@ class CheckReport:
         return sum(result.sent for result in logins)
 
 
-def check(settings: EnvironmentSettings, wire: Wire, state: State) -> CheckReport:
+def check(settings: EnvironmentSettings, http_client: HttpClient, state: State) -> CheckReport:
     """Log in and ping once, by the rules of the daemon.
 
     If logins are suppressed, no login is sent, and its Result has that reason. A ping that is refused because its token
     is new is repeated until the token is ten seconds old.
     """
     exchanges = _ResultCollector()
-    environment = MonitoredEnvironment(settings, Api(settings, wire), exchanges, state)
+    environment = MonitoredEnvironment(settings, TigrClient(settings, http_client), exchanges, state)
     if environment.logins.suppressed_for > 0:
         exchanges.record(_suppressed(environment))
     else:

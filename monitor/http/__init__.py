@@ -1,1 +1,1 @@
-"""One measured HTTP exchange on a connection of its own: the only home of httpx and httpcore."""
+"""A measuring HTTP/1.1 client for probes. httpx and httpcore are used in this package only."""

@@ -7,10 +7,10 @@ from pathlib import Path
 
 
 def verifying_context(ca_file: Path | None = None) -> ssl.SSLContext:
-    """Return a client context that verifies against the system's roots, and those in `ca_file` besides.
+    """Return a client context that verifies against the system's trust anchors and those in `ca_file`.
 
-    Made once per process: loading the system's roots costs tens of milliseconds. TLS 1.2 is the least it speaks.
-    Raises `OSError` (`ssl.SSLError` among them) when `ca_file` cannot be read.
+    It speaks TLS 1.2 or newer. Made once per process, because loading the trust anchors takes tens of milliseconds.
+    Raises `OSError` (`ssl.SSLError` is a subclass) if `ca_file` cannot be read.
     """
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -21,7 +21,7 @@ def verifying_context(ca_file: Path | None = None) -> ssl.SSLContext:
 
 
 def unverifying_context() -> ssl.SSLContext:
-    """Return a context that believes any certificate: to look at one that failed, never to send anything."""
+    """Return a context that accepts any certificate, to read one that failed verification. Never send with it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -29,9 +29,9 @@ def unverifying_context() -> ssl.SSLContext:
     return context
 
 
-def has_roots(context: ssl.SSLContext) -> bool:
-    """Whether there is anything that `context` could verify a certificate against."""
+def has_trust_anchors(context: ssl.SSLContext) -> bool:
+    """Return whether `context` has a trust anchor to verify a certificate with."""
     if context.cert_store_stats()["x509_ca"]:
         return True
-    folder = ssl.get_default_verify_paths().capath  # its files are read when a handshake asks for them
-    return bool(folder) and any(Path(folder).iterdir())
+    directory = ssl.get_default_verify_paths().capath  # OpenSSL reads its files during a handshake
+    return bool(directory) and any(Path(directory).iterdir())

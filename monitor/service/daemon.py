@@ -18,7 +18,7 @@ from monitor import __version__, log
 from monitor.config.settings import LoadedSettings, Settings, load
 from monitor.errors import ConfigError
 from monitor.hosts import bracketed
-from monitor.http.tls import has_roots
+from monitor.http.tls import has_trust_anchors
 from monitor.log import fields
 from monitor.monitoring.state import State, StateInUseError
 from monitor.service.supervisor import Supervisor
@@ -84,7 +84,7 @@ class Daemon:
             self._install_handlers(*_SIGNALS)
             names = ", ".join(supervisor.index())
             _log.info("tigr-monitor %s monitors %s", __version__, names, extra=fields(metrics=f"{server.url}/metrics"))
-            if not has_roots(context):
+            if not has_trust_anchors(context):
                 _log.warning(
                     "no CA certificates: the system has none and TIGR_CA_FILE is not set, so every TLS handshake will "
                     "fail; install the package ca-certificates (Debian) or set TIGR_CA_FILE"

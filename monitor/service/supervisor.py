@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.config.settings import EnvironmentSettings, Settings
-from monitor.http.client import Wire
+from monitor.http.client import HttpClient
 from monitor.http.resolver import Resolver
 from monitor.model import Endpoint, HostCheck, Result
 from monitor.monitoring.environment import MonitoredEnvironment
@@ -19,7 +19,7 @@ from monitor.monitoring.state import State
 from monitor.reporting.event_log import EventLog
 from monitor.reporting.metrics import Metrics
 from monitor.reporting.status_line import StatusLine
-from monitor.tigr.client import Api
+from monitor.tigr.client import TigrClient
 
 _MAX_GAP = 1.0  # seconds between the first runs of two jobs
 # Seconds: some servers refuse two simultaneous logins of one user, so two monitors must not log in at the same time.
@@ -109,13 +109,13 @@ class Supervisor:
         return allowed
 
     def _apply(self, settings: Settings, context: ssl.SSLContext) -> None:
-        wire = Wire(context, self._resolver, self._clock)
+        http_client = HttpClient(context, self._resolver, self._clock)
         for name in self._entries.keys() - {environment.name for environment in settings.environments}:
             self._remove(name)
         entries = {}
         for position, new in enumerate(settings.environments):
             old = self._entries.get(new.name)
-            api = Api(new, wire, self._clock)
+            api = TigrClient(new, http_client, self._clock)
             if old is None:
                 environment = MonitoredEnvironment(new, api, self, self._state, self._clock)
             else:

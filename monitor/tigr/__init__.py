@@ -1,1 +1,1 @@
-"""The TIGR Registry Client API: its two requests, the meaning of their responses, and what to do about failures."""
+"""The TIGR Registry Client API: its two requests, the meaning of the responses, and the remedies for failures."""

@@ -1,7 +1,7 @@
-"""Requests to TIGR: build the token request and the ping, judge the response, return a `Result`.
+"""Client of TIGR: builds the token request and the ping, evaluates the response, returns a `Result`.
 
 The form of both requests and the meaning of their responses come from the vendor's authentication page and its OpenAPI
-description (TIGRS Registry Client API 1.0.0). Nothing is retried, nothing persisted.
+description (TIGRS Registry Client API 1.0.0). The client retries nothing and persists nothing.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from urllib.parse import quote, urlencode
 from monitor import __version__
 from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.errors import describe_exception
-from monitor.http.client import Exchange, Request, Wire
+from monitor.http.client import HttpClient
+from monitor.http.exchange import Exchange, HttpRequest
 from monitor.model import ClientAuth, Endpoint, FieldNames, HostCheck, Phase, Reason, Result, Token, internal_fault
 from monitor.tigr.redaction import Redactor
 from monitor.tigr.responses import (
     ErrorDetails,
-    MalformedAnswerError,
+    MalformedResponseError,
     is_login_refusal,
     parse_error,
     parse_grant,
@@ -35,17 +36,17 @@ USER_AGENT = f"tigr-monitor/{__version__}"
 PING_PATH = "/api/system/ping"
 _OK, _UNAUTHORIZED, _FORBIDDEN, _TOO_MANY = 200, 401, 403, 429
 _FIELD_NAMES = {FieldNames.DOCUMENTED: ("Username", "Password"), FieldNames.RFC6749: ("username", "password")}
-_CODE_SHOWN = 64  # characters of a server's code or submissionId that are kept
+_MAX_SHOWN_CODE = 64  # characters of a server's code or submissionId
 
 
-class Api:
-    """The two requests of one environment. Safe to use from many threads at once."""
+class TigrClient:
+    """Sends the two requests of one environment. Safe to use from many threads at once."""
 
-    def __init__(self, settings: EnvironmentSettings, wire: Wire, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, settings: EnvironmentSettings, http_client: HttpClient, clock: Clock = SYSTEM_CLOCK) -> None:
         credentials = settings.credentials
         basic = basic_credentials(settings, settings.client_auth)
         self._settings = settings
-        self._wire = wire
+        self._http_client = http_client
         self._clock = clock
         self._authorization = f"Basic {basic}"
         other = ClientAuth.FORM_ENCODED if settings.client_auth is ClientAuth.RAW else ClientAuth.RAW
@@ -55,11 +56,11 @@ class Api:
         )
 
     def log_in(self, names: FieldNames) -> Result:
-        """Request a token once, with one pair of field names, never with both."""
+        """Send one token request, with one pair of field names; no request carries both pairs."""
         username, password = _FIELD_NAMES[names]
         credentials = self._settings.credentials
         form = {username: credentials.username, password: credentials.password, "grant_type": "password"}
-        request = Request(
+        request = HttpRequest(
             method="POST",
             url=self._settings.token_url,
             headers={
@@ -71,19 +72,19 @@ class Api:
             timeout=self._settings.timeout,
             proxy=self._settings.token_proxy,
         )
-        before = self._clock.now()  # a lifetime counts from here: a token is never believed longer than it lasts
+        before = self._clock.now()  # the lifetime counts from here, so that it never ends too late
         result = self._probe(Endpoint.TOKEN, request, lambda base, exchange: self._granted(base, exchange, before))
         if result.refused:
             result = replace(result, other_client_auth=self._other_client_auth)
         return replace(result, field_names=names)
 
     def ping(self, token: Token | None) -> Result:
-        """Ping with `token`; without one, probe the Client API all the same, expecting its refusal."""
+        """Ping with `token`. With None, send the unauthenticated probe, which the Client API is expected to refuse."""
         headers = _common_headers()
         if token is not None:
-            self._redactor.learn(token.value)  # after a reload it was another Api that was granted it
+            self._redactor.add_token(token.value)  # before a reload, another TigrClient was granted it
             headers["Authorization"] = f"Bearer {token.value}"
-        request = Request(
+        request = HttpRequest(
             method="GET",
             url=self._settings.api_url + PING_PATH,
             headers=headers,
@@ -93,27 +94,29 @@ class Api:
         return self._probe(Endpoint.PING, request, _ponged)
 
     def check_token_host(self) -> HostCheck:
-        """Connect to the token host, with a TLS handshake if it speaks TLS, and send no request."""
+        """Connect to the token host, with a TLS handshake if its URL is https, and send no request."""
         settings = self._settings
         timeout = min(settings.timeout, settings.ping_interval)
         try:
-            check = self._wire.check_connection(settings.token_url, settings.token_proxy, timeout)
+            check = self._http_client.check_connection(settings.token_url, settings.token_proxy, timeout)
         except Exception as error:  # noqa: BLE001 - an internal fault leaves the state of the host unknown
             return HostCheck(settings.name, Reason.INTERNAL, describe_exception(error))
         reason = Reason(check.fault.value) if check.fault else None
         return HostCheck(settings.name, reason, check.fault_detail, check.tls_version, check.certificate_expiry)
 
     def certificate_expiry(self, endpoint: Endpoint) -> float | None:
-        """Return when the certificate of a host ends, in Unix seconds, though it does not verify; None if unknown."""
+        """Return the expiry of a host's certificate that failed verification, in Unix seconds; None if unknown."""
         settings = self._settings
         if endpoint is Endpoint.TOKEN:
-            return self._wire.certificate_expiry(settings.token_url, settings.token_proxy, settings.timeout)
-        return self._wire.certificate_expiry(settings.api_url, settings.api_proxy, settings.timeout)
+            return self._http_client.certificate_expiry(settings.token_url, settings.token_proxy, settings.timeout)
+        return self._http_client.certificate_expiry(settings.api_url, settings.api_proxy, settings.timeout)
 
-    def _probe(self, endpoint: Endpoint, request: Request, judge: Callable[[Result, Exchange], Result]) -> Result:
+    def _probe(
+        self, endpoint: Endpoint, request: HttpRequest, evaluate: Callable[[Result, Exchange], Result]
+    ) -> Result:
         started_at, started = self._clock.wall(), self._clock.now()
         try:
-            exchange = self._wire.exchange(request)
+            exchange = self._http_client.exchange(request)
             base = Result(
                 environment=self._settings.name,
                 endpoint=endpoint,
@@ -128,22 +131,22 @@ class Api:
             reason = _reason(exchange)
             if reason is not None:
                 return self._failed(base, exchange, reason)
-            return judge(base, exchange)
-        except MalformedAnswerError as error:
+            return evaluate(base, exchange)
+        except MalformedResponseError as error:
             return self._malformed(base, exchange, str(error))
-        except Exception as error:  # noqa: BLE001 - a fault of ours is a result too, or the turn would leave no trace
+        except Exception as error:  # noqa: BLE001 - an internal fault is a result too, or the run would leave no record
             return internal_fault(self._settings.name, endpoint, started_at, self._clock.now() - started, error)
 
     def _granted(self, base: Result, exchange: Exchange, before: float) -> Result:
         grant = parse_grant(exchange.body)
-        self._redactor.learn(grant.value)
+        self._redactor.add_token(grant.value)
         expires = before + grant.lifetime
         expires_at = self._clock.wall() + expires - self._clock.now()
         token = Token(value=grant.value, lifetime=grant.lifetime, expires=expires, expires_at=expires_at)
         return replace(base, token=token, warnings=grant.warnings)
 
     def _malformed(self, base: Result, exchange: Exchange, problem: str) -> Result:
-        """Judge a 200 that does not hold what the API promises; it may hold an error instead."""
+        """Return the Result of a 200 without the documented body; the body may describe an error instead."""
         error = _error_details(exchange)
         refused = base.endpoint is Endpoint.TOKEN and is_login_refusal(exchange.status or 0, error)
         text = self._redactor.clean(error.message) if refused else ""
@@ -180,14 +183,14 @@ class Api:
         )
 
     def _shortened(self, text: str | None) -> str | None:
-        return None if text is None else self._redactor.clean(text, shown=_CODE_SHOWN)
+        return None if text is None else self._redactor.clean(text, shown=_MAX_SHOWN_CODE)
 
 
 def basic_credentials(settings: EnvironmentSettings, form: ClientAuth) -> str:
     """Return client id and secret in base64, for HTTP Basic authentication.
 
-    The vendor's page joins them raw; RFC 6749 section 2.3.1 form-encodes each first. A blank is sent as `%20`, which
-    every decoder takes, not as `+`.
+    The vendor's page joins them raw; RFC 6749 section 2.3.1 form-encodes each first. A blank is sent as `%20`, not as
+    `+`, because every decoder accepts `%20`.
     """
     pair = [settings.credentials.client_id, settings.credentials.client_secret]
     if form is ClientAuth.FORM_ENCODED:
@@ -214,7 +217,7 @@ def _common_headers() -> dict[str, str]:
 
 
 def _reason(exchange: Exchange) -> Reason | None:
-    """Why the exchange failed, before its body is looked at; a status decides as soon as it is known."""
+    """Return the failure reason of an exchange, its body aside. A known status other than 200 takes precedence."""
     status = exchange.status
     if status is None or status == _OK:
         return Reason(exchange.fault.value) if exchange.fault else None
@@ -232,8 +235,8 @@ def _reason(exchange: Exchange) -> Reason | None:
 
 
 def _ponged(base: Result, exchange: Exchange) -> Result:
-    """Judge a pong: the server's clock, held against ours at the middle of what it spent on the request."""
+    """Return the Result of a pong, with the server's clock minus ours at the middle of the processing phase."""
     server = parse_pong(exchange.body)
-    answered = sum(seconds for phase, seconds in base.phases.items() if phase is not Phase.TRANSFER)
-    middle = base.started_at + answered - base.phases.get(Phase.PROCESSING, 0.0) / 2
+    until_first_byte = sum(seconds for phase, seconds in base.phases.items() if phase is not Phase.TRANSFER)
+    middle = base.started_at + until_first_byte - base.phases.get(Phase.PROCESSING, 0.0) / 2
     return replace(base, clock_offset=server - middle)

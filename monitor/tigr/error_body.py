@@ -1,4 +1,4 @@
-"""The parts of an error response's body, in whichever of the known forms it is. No function raises."""
+"""Parser of error response bodies in all known forms. No function raises."""
 
 from __future__ import annotations
 
@@ -10,23 +10,25 @@ from typing import Any
 
 from monitor.tigr.markup import is_markup, title_and_text
 
-MAX_SHOWN_ERRORS = 3  # of one list
+MAX_SHOWN_ERRORS = 3  # items of one list
 Section = tuple[str | None, ...]  # parts of a message that belong together, such as a code and its description
 _WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorBody:
-    """A body, taken apart. Not redacted yet."""
+    """The parts of an error response body, not redacted yet."""
 
     codes: tuple[str, ...] = ()  # RFC 6749's `error`, then the `code` of each error of an ErrorContainer
     submission_id: str | None = None
     sections: tuple[Section, ...] = field(default=(), repr=False)
-    texts: tuple[str, ...] = field(default=(), repr=False)  # each string of the body, JSON resolved, markup not
+    texts: tuple[str, ...] = field(
+        default=(), repr=False
+    )  # each string of the body; JSON escapes are resolved, markup is not
 
 
 def parse_error_body(body: bytes) -> ErrorBody:
-    """Take an error's body apart, whatever its bytes are."""
+    """Return the parts of an error response body, which may hold any bytes."""
     value = _json_or_text(body)
     members = value if isinstance(value, dict) else {}
     codes = (_oauth_error(members)[0], *(_text(error.get("code")) for error in _container_errors(members)))
@@ -39,28 +41,28 @@ def parse_error_body(body: bytes) -> ErrorBody:
 
 
 def join_sections(sections: Iterable[Section]) -> str:
-    """Join parts with ": " and sections with "; ", without the parts whose words another part repeats in full."""
-    parts = [(place, part.strip()) for place, section in enumerate(sections) for part in section if part]
-    wordings = [_wording(part) for _, part in parts]
+    """Join parts with ": " and sections with "; ". Leave out a part whose text another part contains."""
+    parts = [(number, part.strip()) for number, section in enumerate(sections) for part in section if part]
+    normalized = [_normalized(part) for _, part in parts]
     lines: dict[int, list[str]] = {}
-    for index, (place, part) in enumerate(parts):
-        if part and not _is_repeated(index, wordings):
-            lines.setdefault(place, []).append(part)
+    for index, (number, part) in enumerate(parts):
+        if part and not _is_repeated(index, normalized):
+            lines.setdefault(number, []).append(part)
     return "; ".join(": ".join(line) for line in lines.values())
 
 
-def _wording(part: str) -> str:
-    """Return the words of `part` between blanks: `in` then finds whole words only, whatever the punctuation."""
+def _normalized(part: str) -> str:
+    """Return `part` with one blank before, between and after its words, so that `in` ignores punctuation."""
     return f" {' '.join(_WORD.findall(part.casefold())) or part} "
 
 
-def _is_repeated(index: int, wordings: list[str]) -> bool:
-    own = wordings[index]
-    return any(own in other and (own != other or place < index) for place, other in enumerate(wordings))
+def _is_repeated(index: int, texts: list[str]) -> bool:
+    text = texts[index]
+    return any(text in other and (text != other or position < index) for position, other in enumerate(texts))
 
 
 def _json_or_text(body: bytes) -> Any:  # noqa: ANN401 - JSON
-    """Return the JSON value of `body`, or its text. Wrong bytes and raw line ends do not hide the rest."""
+    """Return the JSON value of `body`, else its text. Invalid UTF-8 is replaced; strings may contain raw line ends."""
     text = body.decode("utf-8-sig", "replace")
     try:
         return json.loads(text, strict=False)
@@ -78,7 +80,7 @@ def _sections(value: Any) -> list[Section]:  # noqa: ANN401 - JSON
 
 
 def _member_sections(members: dict[str, Any]) -> list[Section]:
-    """Return the texts of the members that are known to explain an error, in the order in which they are shown."""
+    """Return the texts of the members known to explain an error, in the order of display."""
     errors = _container_errors(members)[:MAX_SHOWN_ERRORS]
     return [
         _oauth_error(members),
@@ -102,11 +104,11 @@ def _container_errors(members: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _validation_error(item: object) -> str | None:
-    """Return one item of FastAPI's `detail` as "place: message"."""
+    """Return one item of FastAPI's `detail` as "location: message"."""
     if not isinstance(item, dict):
         return _text(item)
-    place = ".".join(str(step) for step in _list(item.get("loc")) if isinstance(step, str | int))
-    return ": ".join(filter(None, (place, _text(item.get("msg")))))
+    location = ".".join(str(step) for step in _list(item.get("loc")) if isinstance(step, str | int))
+    return ": ".join(filter(None, (location, _text(item.get("msg")))))
 
 
 def _compact(value: object) -> str:
@@ -117,7 +119,7 @@ def _compact(value: object) -> str:
 
 
 def _texts(value: object) -> Iterator[str]:
-    """Yield every string in `value`. A loop, because recursion would fail at a depth that a server chooses."""
+    """Yield every string in `value`. It is a loop, because a server could nest deeper than recursion permits."""
     waiting = [value]
     while waiting:
         value = waiting.pop()

@@ -1,4 +1,4 @@
-"""Explanations of failures: what each usually means, and what to do next."""
+"""Explanations of failures: the usual meaning and the next step of each."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ SUPPORT = "tigrs@apx.com"  # the contact in the vendor's OpenAPI description
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Two sentences or so each."""
+    """The usual meaning of a failure, and the next step for an operator: a few sentences each."""
 
     means: str
     next_step: str
 
 
 _COMPARE = (
-    "Do not try by hand: a few more wrong passwords may lock the account. Compare {values} with what the vendor "
-    "issued, set them right, and reload or restart the monitor."
+    "Do not log in by hand: a few more wrong passwords may lock the account. Compare {values} with the values that the "
+    "vendor issued, correct them, and reload or restart the monitor."
 )
 _BAD_CREDENTIALS = Explanation(
     "The authorization server rejected the client id and secret, or the user name and password.",
@@ -52,77 +52,80 @@ _ANY: Mapping[Reason, Explanation] = {
         "Fix the login first. If it works, compare the lifetime of its tokens with TIGR_PING_INTERVAL.",
     ),
     Reason.TIMEOUT: Explanation(
-        "The host did not answer in time.",
-        "Look at the phase it hung in: resolve is your DNS; connect is a firewall that drops packets, or a dead "
-        "host; tls and processing are the vendor's side, if other hosts answer you.",
+        "The host did not respond within the timeout.",
+        "Check the phase that failed. resolve: your DNS. connect: a firewall that drops packets, or a dead "
+        "host. tls and processing: the vendor's side, if other hosts respond to you.",
     ),
     Reason.PROXY: Explanation(
-        "The HTTP proxy between here and the host is not found, not reachable, or refuses the tunnel. The "
-        "vendor was not reached.",
-        "Check TIGR_PROXY or HTTPS_PROXY, its user and password, and whether it admits this host.",
+        "The HTTP proxy does not resolve, is not reachable, or refused the tunnel. No request reached the vendor.",
+        "Check TIGR_PROXY or HTTPS_PROXY, the proxy's user and password, and whether the proxy permits this host.",
     ),
     Reason.DNS: Explanation(
         "The host name did not resolve.",
-        "Try another name from this machine. If that works the vendor's zone is at fault, else your resolver is.",
+        "Look up another name from this machine. If that works, the vendor's DNS zone is at fault; if not, your "
+        "resolver is.",
     ),
     Reason.CONNECT: Explanation(
-        "The host is not reachable: refused, no route, or reset before TLS began.",
-        "Try another host from this machine. If that works, the vendor is down or a firewall stands between.",
+        "The host is not reachable: the connection was refused or reset before TLS began, or there is no route.",
+        "Connect to another host from this machine. If that works, the vendor is down or a firewall blocks the way.",
     ),
     Reason.CERTIFICATE: Explanation(
-        "The server's certificate does not verify: expired, for another name, or from an authority not trusted here.",
-        "If it expired, tell the vendor. If a proxy of your own inspects TLS, add its root with TIGR_CA_FILE. "
-        "Never switch verification off: the password would go to whoever answers.",
+        "The server's certificate failed verification: it has expired, is for another name, or its CA is not trusted "
+        "on this machine.",
+        "If it has expired, inform the vendor. If a proxy of your own inspects TLS, add its CA certificate with "
+        "TIGR_CA_FILE. Never disable verification: the password could go to an impostor.",
     ),
     Reason.TLS: Explanation(
-        "The TLS handshake failed, though not for the certificate: no common version, or a middlebox broke it.",
-        "Look for such a box, or a TLS change at the vendor; at least TLS 1.2 is spoken here.",
+        "The TLS handshake failed, but not because of the certificate: there is no common version, or a middlebox "
+        "interfered.",
+        "Look for a middlebox, or for a TLS change at the vendor. The monitor requires TLS 1.2 or newer.",
     ),
     Reason.DISCONNECT: Explanation(
-        "The connection broke before a whole answer had come, or what came was not HTTP.",
-        "Usually a restarting server or a middlebox. If it lasts, tell the vendor when it began.",
+        "The connection broke before the response was complete, or the response was not HTTP.",
+        "The usual cause is a server that restarts, or a middlebox. If it lasts, report the start time to the vendor.",
     ),
     Reason.UNAUTHORIZED: Explanation(
         "The Client API does not accept the token.",
-        "If the login works, other clients of the same user may be revoking each other's tokens, or the vendor rotated "
-        f"its keys: ask the vendor ({SUPPORT}), with the submissionId.",
+        "If the login works, other clients of the same user may revoke each other's tokens, or the vendor has rotated "
+        f"its keys: ask the vendor ({SUPPORT}) and quote the submissionId.",
     ),
     Reason.FORBIDDEN: Explanation(
-        "The server refuses this client: suspect the vendor's list of admitted IP addresses first.",
-        "Compare the address you come from with the one the vendor admitted (it may have changed), then ask the vendor "
-        f"({SUPPORT}) to put it on the list.",
+        "The server refuses this client. Check the vendor's allowlist of IP addresses first.",
+        "Compare your outgoing IP address, which may have changed, with the one on the allowlist. Then ask the vendor "
+        f"({SUPPORT}) to add it.",
     ),
     Reason.RATE_LIMITED: Explanation(
-        "The server is too busy, or too much was asked of it under its acceptable-use policy.",
-        "The monitor waits by itself. See what else uses the same user, and slow that down.",
+        "The server is too busy, or the requests exceed its acceptable-use policy.",
+        "The monitor waits by itself. Find other clients of the same user, and reduce their requests.",
     ),
     Reason.REJECTED_REQUEST: Explanation(
-        "The server does not take the request as it is sent.",
-        "Check the configured URLs. If they are right, the vendor may have changed its interface: see its own message.",
+        "The server does not accept the form of the request.",
+        "Check the configured URLs. If they are right, the vendor may have changed its interface: read its message.",
     ),
     Reason.SERVER_ERROR: Explanation(
-        "The vendor's server fails on its own.",
-        f"Wait, then ask the vendor ({SUPPORT}), with the submissionId if there is one.",
+        "The vendor's server reports an internal error.",
+        f"Wait. If it lasts, ask the vendor ({SUPPORT}) and quote the submissionId if there is one.",
     ),
     Reason.UNEXPECTED_STATUS: Explanation(
-        "The server answered with a status that the interface does not have. A redirect is never followed, so that no "
-        "password or token goes to another host.",
-        "Check the configured URLs: the vendor may have moved the service, or a login page of your network answers.",
+        "The server responded with a status that the interface does not document. The monitor never follows a "
+        "redirect, so that no password or token goes to another host.",
+        "Check the configured URLs: the vendor may have moved the service, or a login page of your network responded.",
     ),
     Reason.MALFORMED: Explanation(
-        "The server answered 200, but not with what its interface promises.",
-        "Suspect a maintenance page or a middlebox in the vendor's place; check the configured URLs.",
+        "The server responded with status 200, but not with the documented body.",
+        "The usual cause is a maintenance page, or the response of a middlebox. Check the configured URLs.",
     ),
     Reason.INTERNAL: Explanation(
-        "A fault of the monitor's own.", "Report it with this line; it holds no secret. The next turn tries again."
+        "The monitor itself has failed.",
+        "Report it with this line, which contains no secret. The next run tries again.",
     ),
 }
 
 
 def explain(result: Result) -> Explanation:
-    """Return what a failed `result` usually means. It must not be a success."""
+    """Return the explanation of a failed `result`. Raises `ValueError` for a success."""
     if result.reason is None:
-        raise ValueError("a success needs no explanation")
+        raise ValueError("a success has no explanation")
     if result.credentials_rejected:
         return _with_hint(_BY_CODE.get(result.error_code or "", _BAD_CREDENTIALS), result)
     if result.rejects_token:  # also as a 403, which names the address otherwise
@@ -135,25 +138,25 @@ def explain(result: Result) -> Explanation:
 
 
 def _with_hint(explanation: Explanation, result: Result) -> Explanation:
-    """Add that HTTP Basic may be the cause, if its two forms differ for these credentials."""
+    """Return `explanation` with a hint to the two forms of HTTP Basic, if they differ for these credentials."""
     if result.other_client_auth is None:
         return explanation
     setting = f"TIGR_ENVIRONMENTS__{result.environment.upper()}__CLIENT_AUTH={result.other_client_auth}"
     hint = (
-        "The client id or secret has characters that servers read in two ways (HTTP Basic, RFC 6749 section 2.3.1): "
-        f"if all four values are right, try {setting}."
+        "The client id or secret contains characters that servers decode in two ways (HTTP Basic, RFC 6749 section "
+        f"2.3.1): if all four values are right, try {setting}."
     )
     return Explanation(explanation.means, f"{explanation.next_step} {hint}")
 
 
 def next_login(result: Result) -> str:
-    """Return when the next login is, and how many more may carry rejected credentials; empty if nothing delays it."""
+    """Return a text with the time of the next login and the attempts left; empty if no login is suppressed."""
     if result.suppressed_until is None:
         return ""
     if math.isinf(result.suppressed_until):
         return (
-            "logins have stopped, so that no account is locked; they resume when the credentials change, and a reload "
-            "(SIGHUP, once per rejection) or SIGUSR1 allows one login"
+            "logins have stopped, so that the account is not locked; they resume when the credentials change, and a "
+            "reload (SIGHUP, once per rejection) or SIGUSR1 allows one login"
         )
     text = f"no login before {timestamp(result.suppressed_until)}"
     if result.attempts_left is None:

@@ -1,4 +1,4 @@
-"""The end of a certificate is read from its DER form, and nothing else is."""
+"""The expiry of a certificate is read from its DER form."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from monitor.http.certificate import not_after
 KEY = ec.generate_private_key(ec.SECP256R1())
 
 
-def certificate(end: dt.datetime, *, common_name: str = "localhost") -> bytes:
-    """A certificate with that end, in DER."""
+def certificate(expiry: dt.datetime, *, common_name: str = "localhost") -> bytes:
+    """Return a certificate with this expiry, in DER."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(KEY.public_key())
     builder = builder.serial_number(x509.random_serial_number())
-    builder = builder.not_valid_before(dt.datetime(2020, 1, 1, tzinfo=dt.UTC)).not_valid_after(end)
+    builder = builder.not_valid_before(dt.datetime(2020, 1, 1, tzinfo=dt.UTC)).not_valid_after(expiry)
     return builder.sign(KEY, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
 
 
@@ -31,25 +31,25 @@ GOOD = certificate(dt.datetime(2031, 5, 6, 7, 8, 9, tzinfo=dt.UTC))
 
 
 @pytest.mark.parametrize("year", [2020, 2031, 2049, 2050, 2068, 9999])
-def test_the_end_is_read_in_either_form_of_time(year: int) -> None:
-    """Two digits of the year up to 2049, four from 2050 on (RFC 5280 section 4.1.2.5)."""
-    end = dt.datetime(year, 12, 31, 23, 59, 59, tzinfo=dt.UTC)
-    assert not_after(certificate(end)) == end.timestamp()
+def test_the_expiry_is_read_in_both_forms_of_time(year: int) -> None:
+    """A year has two digits up to 2049, and four from 2050 on (RFC 5280 section 4.1.2.5)."""
+    expiry = dt.datetime(year, 12, 31, 23, 59, 59, tzinfo=dt.UTC)
+    assert not_after(certificate(expiry)) == expiry.timestamp()
 
 
-def test_the_end_is_found_behind_a_long_name() -> None:
-    """Lengths of more than one byte lead to it too."""
-    end = dt.datetime(2031, 5, 6, tzinfo=dt.UTC)
-    assert not_after(certificate(end, common_name="x" * 64)) == end.timestamp()
+def test_the_expiry_is_read_after_a_long_name() -> None:
+    """A name of 64 characters makes lengths of more than one byte."""
+    expiry = dt.datetime(2031, 5, 6, tzinfo=dt.UTC)
+    assert not_after(certificate(expiry, common_name="x" * 64)) == expiry.timestamp()
 
 
-def test_the_end_is_the_one_that_openssl_reads() -> None:
-    """Python's own reader, which wants a verified connection, agrees."""
+def test_the_expiry_is_the_one_that_openssl_reads() -> None:
+    """The `ssl` module computes the same time from the text of the expiry."""
     assert not_after(GOOD) == ssl.cert_time_to_seconds("May  6 07:08:09 2031 GMT")
 
 
 def test_a_certificate_without_a_version_is_read() -> None:
-    """The first edition of X.509 had none: the field is optional."""
+    """The version field is optional: the first edition of X.509 has none."""
     validity = b"\x30\x1e\x17\x0d200101000000Z\x17\x0d310506070809Z"
     fields = b"\x02\x01\x01" + b"\x30\x00" + b"\x30\x00" + validity
     to_be_signed = b"\x30" + bytes([len(fields)]) + fields
@@ -59,15 +59,15 @@ def test_a_certificate_without_a_version_is_read() -> None:
 @given(st.binary(max_size=200))
 @example(b"")
 @example(b"\x30\x84\xff\xff\xff\xff")
-def test_any_bytes_are_a_certificate_or_a_value_error(data: bytes) -> None:
-    """Nothing else comes of them."""
+def test_any_other_bytes_are_a_value_error(data: bytes) -> None:
+    """Bytes that are not a certificate raise `ValueError`, never another exception."""
     with pytest.raises(ValueError, match=r"not an X\.509 certificate"):
         not_after(data)
 
 
 @given(st.integers(0, len(GOOD) - 1), st.integers(0, 255))
-def test_a_damaged_certificate_is_read_or_a_value_error(at: int, byte: int) -> None:
-    """A byte that was changed on the way does no other harm."""
+def test_a_damaged_certificate_has_an_expiry_or_is_a_value_error(at: int, byte: int) -> None:
+    """A certificate with one changed byte has an expiry or raises `ValueError`."""
     damaged = GOOD[:at] + bytes([byte]) + GOOD[at + 1 :]
     try:
         assert isinstance(not_after(damaged), float)
@@ -77,6 +77,6 @@ def test_a_damaged_certificate_is_read_or_a_value_error(at: int, byte: int) -> N
 
 @given(st.integers(0, len(GOOD) - 1))
 def test_a_certificate_cut_short_is_a_value_error(size: int) -> None:
-    """It is longer than what is there, and says so itself."""
+    """A certificate whose length field exceeds its bytes raises `ValueError`."""
     with pytest.raises(ValueError, match=r"not an X\.509 certificate"):
         not_after(GOOD[:size])

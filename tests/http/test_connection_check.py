@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 
 from monitor.config.proxy import ProxySettings
-from monitor.http import client as wire_module
-from monitor.http.client import ConnectionCheck, Fault, Wire
+from monitor.http import connection
+from monitor.http.client import HttpClient
+from monitor.http.errors import ExchangeFault
+from monitor.http.exchange import ConnectionCheck
 from monitor.http.resolver import Resolver
 from monitor.http.tls import verifying_context
 from monitor.model import Phase
@@ -43,7 +45,7 @@ from tests.support.raw_server import resetting_port
 
 TIMEOUT = 20.0  # seconds, for checks that end by themselves
 SHORT = 1.0  # seconds, for checks that end at their deadline
-LONG = 10.0  # seconds, for what must not take a whole TIMEOUT
+LONG = 10.0  # seconds; the limit for work that must not take a whole TIMEOUT
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +57,9 @@ def simulator() -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def wire(simulator: Simulator) -> Iterator[Wire]:
-    """Provide a Wire that trusts the simulator, and clear the simulator's faults afterwards."""
-    yield Wire(verifying_context(simulator.ca_file))
+def client(simulator: Simulator) -> Iterator[HttpClient]:
+    """Provide an HttpClient that trusts the simulator, and clear the simulator's faults afterwards."""
+    yield HttpClient(verifying_context(simulator.ca_file))
     simulator.environment("prod").token_faults.clear()
 
 
@@ -67,24 +69,24 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> CertificateStore:
     return CertificateStore(tmp_path_factory.mktemp("certificates"))
 
 
-def trusting(ca_file: Path, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> Wire:
-    """Return a Wire that trusts `ca_file` and speaks TLS up to `version`."""
+def trusting(ca_file: Path, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> HttpClient:
+    """Return an HttpClient that trusts `ca_file` and speaks TLS up to `version`."""
     context = verifying_context(ca_file)
     context.maximum_version = version
-    return Wire(context)
+    return HttpClient(context)
 
 
-def check(wire: Wire, url: str, timeout: float = TIMEOUT, proxy: ProxySettings | None = None) -> ConnectionCheck:
-    """Return the check of `url`, after a test of what every check has."""
+def check(client: HttpClient, url: str, timeout: float = TIMEOUT, proxy: ProxySetting | None = None) -> ConnectionCheck:
+    """Return the check of `url`, after assertions that hold for every check."""
     began = time.time()
-    checked = wire.check_connection(url, proxy, timeout)
+    checked = client.check_connection(url, proxy, timeout)
     assert checked.started_at == pytest.approx(began, abs=5)
     assert checked.duration >= 0
     assert (checked.fault is None) == (checked.phase is None) == (not checked.fault_detail)
     return checked
 
 
-def failure(checked: ConnectionCheck) -> tuple[Fault | None, Phase | None]:
+def failure(checked: ConnectionCheck) -> tuple[ExchangeFault | None, Phase | None]:
     """Return fault and phase."""
     return checked.fault, checked.phase
 
@@ -98,14 +100,14 @@ def proxy_at(port: int) -> ProxySettings:
     "fault,version", [(None, "TLSv1.3"), (TlsMax(TlsVersion.TLS_1_2), "TLSv1.2"), (Status(500), "TLSv1.3")]
 )
 def test_a_check_reports_the_connection(
-    wire: Wire, simulator: Simulator, fault: HostFault | None, version: str
+    client: HttpClient, simulator: Simulator, fault: HostFault | None, version: str
 ) -> None:
     """Address, TLS version and certificate expiry are in the value, and the simulator received no request."""
     environment = simulator.environment("prod")
     if fault:
         environment.token_faults.set(fault)
     before = simulator.log.requests()
-    checked = check(wire, environment.token_url)
+    checked = check(client, environment.token_url)
     assert failure(checked) == (None, None)
     assert checked.address == "127.0.0.1"
     assert checked.tls_version == version
@@ -127,10 +129,10 @@ def test_tls_ends_with_close_notify_and_no_reset(
 
 
 @pytest.mark.parametrize("greeting", [b"", b"220 smtp.test ESMTP\r\n"])
-def test_a_plain_http_url_is_connected_to_and_left_without_a_reset(wire: Wire, greeting: bytes) -> None:
+def test_a_plain_http_url_is_connected_to_and_left_without_a_reset(client: HttpClient, greeting: bytes) -> None:
     """The server reads FIN and not one byte of data, also if the check has to discard a greeting."""
     with ConnectionRecorder(greeting=greeting) as server:
-        checked = check(wire, server.url)
+        checked = check(client, server.url)
         recorded = server.next()
     assert failure(checked) == (None, None)
     assert (checked.address, checked.tls_version, checked.certificate_expiry) == ("127.0.0.1", None, None)
@@ -142,7 +144,7 @@ def test_a_certificate_that_fails_verification_ends_without_a_reset(certificates
     with ConnectionRecorder(certificates.context(CertificateVariant.EXPIRED)) as server:
         checked = check(trusting(certificates.ca_file), server.url)
         recorded = server.next()
-    assert failure(checked) == (Fault.CERTIFICATE, Phase.TLS)
+    assert failure(checked) == (ExchangeFault.CERTIFICATE, Phase.TLS)
     assert recorded.ends == [End.ALERT, End.FIN]
 
 
@@ -165,41 +167,45 @@ def test_the_recorder_notices_a_client_without_close_notify(certificates: Certif
 @pytest.mark.parametrize(
     "fault,expected",
     [
-        (Refuse(), (Fault.CONNECT, Phase.CONNECT)),
-        (Reset(Moment.HANDSHAKE), (Fault.TLS, Phase.TLS)),
-        (NotTls(), (Fault.TLS, Phase.TLS)),
-        (TlsMax(TlsVersion.TLS_1_0), (Fault.TLS, Phase.TLS)),
-        *((Certificate(kind), (Fault.CERTIFICATE, Phase.TLS)) for kind in CertificateVariant if kind != "good"),
+        (Refuse(), (ExchangeFault.CONNECT, Phase.CONNECT)),
+        (Reset(Moment.HANDSHAKE), (ExchangeFault.TLS, Phase.TLS)),
+        (NotTls(), (ExchangeFault.TLS, Phase.TLS)),
+        (TlsMax(TlsVersion.TLS_1_0), (ExchangeFault.TLS, Phase.TLS)),
+        *(
+            (Certificate(variant), (ExchangeFault.CERTIFICATE, Phase.TLS))
+            for variant in CertificateVariant
+            if variant != "good"
+        ),
     ],
 )
 def test_a_failure_has_its_fault_and_phase(
-    wire: Wire, simulator: Simulator, fault: HostFault, expected: tuple[Fault, Phase]
+    client: HttpClient, simulator: Simulator, fault: HostFault, expected: tuple[ExchangeFault, Phase]
 ) -> None:
     """The fault is that of an exchange, with a TLS version and an expiry only after a complete handshake."""
     simulator.environment("prod").token_faults.set(fault)
-    checked = check(wire, simulator.environment("prod").token_url)
+    checked = check(client, simulator.environment("prod").token_url)
     assert failure(checked) == expected
     assert (checked.tls_version, checked.certificate_expiry) == (None, None)
     assert simulator.log.requests("prod", Host.TOKEN) == 0
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_reset_at_accept_is_a_fault_or_seen_too_late(wire: Wire, scheme: str) -> None:
+def test_a_reset_at_accept_is_a_fault_or_seen_too_late(client: HttpClient, scheme: str) -> None:
     """The reset comes before the connection is used, in the handshake, or (plain HTTP) after the check."""
     now = threading.Event()
     now.set()
     with resetting_port(now) as port:
-        checked = check(wire, f"{scheme}://127.0.0.1:{port}")
-    late = (None, None) if scheme == "http" else (Fault.TLS, Phase.TLS)
-    assert failure(checked) in {(Fault.CONNECT, Phase.CONNECT), late}
+        checked = check(client, f"{scheme}://127.0.0.1:{port}")
+    late = (None, None) if scheme == "http" else (ExchangeFault.TLS, Phase.TLS)
+    assert failure(checked) in {(ExchangeFault.CONNECT, Phase.CONNECT), late}
 
 
 @pytest.mark.parametrize("consumed", [False, True])
 def test_a_reset_as_tls_begins_is_a_tls_fault(*, consumed: bool) -> None:
-    """The socket that TLS has no connection for is closed, also if the kernel has already reported the reset."""
+    """The socket of the failed handshake is closed, also if the kernel has already reported the reset."""
     now = threading.Event()
 
-    class WaitingContext(ssl.SSLContext):
+    class ContextAfterPendingReset(ssl.SSLContext):
         def wrap_socket(self, sock: socket.socket, *args: object, **options: object) -> ssl.SSLSocket:
             now.set()
             poll = select.poll()
@@ -210,32 +216,32 @@ def test_a_reset_as_tls_begins_is_a_tls_fault(*, consumed: bool) -> None:
             return super().wrap_socket(sock, *args, **options)  # type: ignore[arg-type]
 
     with resetting_port(now) as port:
-        checked = check(Wire(WaitingContext(ssl.PROTOCOL_TLS_CLIENT)), f"https://127.0.0.1:{port}")
-    assert failure(checked) == (Fault.TLS, Phase.TLS)
+        checked = check(HttpClient(ContextAfterPendingReset(ssl.PROTOCOL_TLS_CLIENT)), f"https://127.0.0.1:{port}")
+    assert failure(checked) == (ExchangeFault.TLS, Phase.TLS)
 
 
 @pytest.mark.parametrize("fault", [Hang(), Drip(0.05, Moment.HANDSHAKE)])
-def test_a_handshake_ends_at_the_deadline(wire: Wire, simulator: Simulator, fault: HostFault) -> None:
+def test_a_handshake_ends_at_the_deadline(client: HttpClient, simulator: Simulator, fault: HostFault) -> None:
     """A host that accepts and then is silent or slow is a timeout in the phase of the handshake."""
     simulator.environment("prod").token_faults.set(fault)
     began = time.monotonic()
-    checked = check(wire, simulator.environment("prod").token_url, SHORT)
-    assert failure(checked) == (Fault.TIMEOUT, Phase.TLS)
+    checked = check(client, simulator.environment("prod").token_url, SHORT)
+    assert failure(checked) == (ExchangeFault.TIMEOUT, Phase.TLS)
     assert checked.duration >= SHORT
     assert time.monotonic() - began < LONG
 
 
-def test_a_host_that_accepts_no_connection_is_a_timeout(wire: Wire) -> None:
+def test_a_host_that_accepts_no_connection_is_a_timeout(client: HttpClient) -> None:
     """An address that does not complete the connection is a timeout in the phase of the connection."""
     with SilentAddress() as silent:
-        checked = check(wire, f"https://{silent.host}:{silent.port}", SHORT)
-    assert failure(checked) == (Fault.TIMEOUT, Phase.CONNECT)
+        checked = check(client, f"https://{silent.host}:{silent.port}", SHORT)
+    assert failure(checked) == (ExchangeFault.TIMEOUT, Phase.CONNECT)
 
 
-def test_no_time_is_a_timeout(wire: Wire, simulator: Simulator) -> None:
+def test_no_time_is_a_timeout(client: HttpClient, simulator: Simulator) -> None:
     """A check whose deadline has passed at its start ends in the phase of the lookup."""
-    checked = check(wire, simulator.environment("prod").token_url, 0.0)
-    assert failure(checked) == (Fault.TIMEOUT, Phase.RESOLVE)
+    checked = check(client, simulator.environment("prod").token_url, 0.0)
+    assert failure(checked) == (ExchangeFault.TIMEOUT, Phase.RESOLVE)
 
 
 def _fails(*_: object, **__: object) -> list[tuple[Any, ...]]:
@@ -245,9 +251,9 @@ def _fails(*_: object, **__: object) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize("through_proxy", [False, True])
 def test_a_name_that_does_not_resolve_is_a_fault_of_the_lookup(*, through_proxy: bool) -> None:
     """The name of the host is a DNS fault, the name of the proxy a proxy fault."""
-    wire = Wire(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), Resolver(_fails))
-    checked = check(wire, "https://token.test", proxy=ProxySettings("proxy.test", 3128) if through_proxy else None)
-    assert failure(checked) == (Fault.PROXY if through_proxy else Fault.DNS, Phase.RESOLVE)
+    client = HttpClient(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), Resolver(_fails))
+    checked = check(client, "https://token.test", proxy=ProxySetting("proxy.test", 3128) if through_proxy else None)
+    assert failure(checked) == (ExchangeFault.PROXY if through_proxy else ExchangeFault.DNS, Phase.RESOLVE)
     assert "name or service not known" in checked.fault_detail.lower()
 
 
@@ -259,9 +265,9 @@ def test_a_lookup_ends_at_the_deadline() -> None:
         released.wait(TIMEOUT)
         return []
 
-    wire = Wire(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), Resolver(hang))
+    client = HttpClient(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), Resolver(hang))
     try:
-        assert failure(check(wire, "https://token.test", SHORT)) == (Fault.TIMEOUT, Phase.RESOLVE)
+        assert failure(check(client, "https://token.test", SHORT)) == (ExchangeFault.TIMEOUT, Phase.RESOLVE)
     finally:
         released.set()
 
@@ -278,23 +284,23 @@ def test_a_proxy_gets_one_connect(certificates: CertificateStore) -> None:
 
 
 @pytest.mark.parametrize("status", [403, 407, 503])
-def test_a_proxy_that_refuses_is_a_proxy_fault(wire: Wire, status: int) -> None:
+def test_a_proxy_that_refuses_is_a_proxy_fault(client: HttpClient, status: int) -> None:
     """The status of the proxy is in the detail."""
     with TunnelProxy(refuse=status) as proxy:
-        checked = check(wire, "https://token.test", proxy=proxy_at(proxy.port))
-    assert failure(checked) == (Fault.PROXY, Phase.CONNECT)
+        checked = check(client, "https://token.test", proxy=proxy_at(proxy.port))
+    assert failure(checked) == (ExchangeFault.PROXY, Phase.CONNECT)
     assert str(status) in checked.fault_detail
 
 
-def test_a_silent_proxy_is_a_timeout(wire: Wire) -> None:
+def test_a_silent_proxy_is_a_timeout(client: HttpClient) -> None:
     """A proxy that does not respond to CONNECT is a timeout in the phase of the connection."""
     with TunnelProxy(silent=True) as proxy:
-        checked = check(wire, "https://token.test", SHORT, proxy_at(proxy.port))
-    assert failure(checked) == (Fault.TIMEOUT, Phase.CONNECT)
+        checked = check(client, "https://token.test", SHORT, proxy_at(proxy.port))
+    assert failure(checked) == (ExchangeFault.TIMEOUT, Phase.CONNECT)
 
 
 def test_closing_waits_no_longer_than_its_own_limit(certificates: CertificateStore) -> None:
-    """A server that never closes costs CLOSE_TIMEOUT and is no fault, and the wait is not in the duration."""
+    """A server that never closes delays the check by CLOSE_TIMEOUT, which is no fault and not in the duration."""
     held = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=_hold, args=(listening, certificates.context(), held), daemon=True)
@@ -306,14 +312,14 @@ def test_closing_waits_no_longer_than_its_own_limit(certificates: CertificateSto
         thread.join(5)
     assert failure(checked) == (None, None)
     assert took < LONG
-    assert checked.duration <= took - wire_module.CLOSE_TIMEOUT
+    assert checked.duration <= took - connection.CLOSE_TIMEOUT
 
 
 def test_closing_ends_at_the_deadline_of_the_check(
     certificates: CertificateStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The deadline of the whole check also ends the wait for the server's end."""
-    monkeypatch.setattr(wire_module, "CLOSE_TIMEOUT", TIMEOUT)
+    """The deadline of the whole check also ends the wait for the server to close."""
+    monkeypatch.setattr(connection, "CLOSE_TIMEOUT", TIMEOUT)
     held = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=_hold, args=(listening, certificates.context(), held), daemon=True)
@@ -333,17 +339,17 @@ def _hold(listening: socket.socket, context: ssl.SSLContext, held: threading.Eve
         held.wait(TIMEOUT)
 
 
-def test_a_server_that_sends_without_end_does_not_hold_the_check(wire: Wire) -> None:
+def test_a_server_that_sends_without_end_does_not_hold_the_check(client: HttpClient) -> None:
     """The check discards about 64 KiB of 50 MB and then closes, which is the only case with a reset of ours."""
     with ConnectionRecorder(greeting=b"x" * 50_000_000) as server:
-        assert failure(check(wire, server.url)) == (None, None)
+        assert failure(check(client, server.url)) == (None, None)
         assert server.next().ends == [End.RST]
 
 
 def test_a_connection_check_is_immutable() -> None:
     """A field of a check cannot be changed."""
     with pytest.raises(dataclasses.FrozenInstanceError):
-        ConnectionCheck(0.0, 0.0).fault = Fault.TLS  # type: ignore[misc]
+        ConnectionCheck(0.0, 0.0).fault = ExchangeFault.TLS  # type: ignore[misc]
 
 
 def test_an_unexpected_error_propagates_and_closes_the_socket(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -356,11 +362,11 @@ def test_an_unexpected_error_propagates_and_closes_the_socket(monkeypatch: pytes
     with ConnectionRecorder() as server:
         url = server.url.replace("http:", "https:")
         with pytest.raises(RuntimeError, match="a defect"):
-            Wire(BrokenContext(ssl.PROTOCOL_TLS_CLIENT)).check_connection(url, None, TIMEOUT)
+            HttpClient(BrokenContext(ssl.PROTOCOL_TLS_CLIENT)).check_connection(url, None, TIMEOUT)
         assert server.next().ends == [End.FIN]
 
 
-def test_a_host_that_would_hang_after_the_handshake_is_reachable(wire: Wire, simulator: Simulator) -> None:
-    """A check ends with the handshake: a host that reads a request and is silent is not noticed."""
+def test_a_host_that_would_hang_after_the_handshake_is_reachable(client: HttpClient, simulator: Simulator) -> None:
+    """A check ends with the handshake, so it does not notice a host that never responds to a request."""
     simulator.environment("prod").token_faults.set(HangAfterHandshake())
-    assert failure(check(wire, simulator.environment("prod").token_url)) == (None, None)
+    assert failure(check(client, simulator.environment("prod").token_url)) == (None, None)

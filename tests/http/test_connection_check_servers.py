@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.http.client import Wire
+from monitor.http.client import HttpClient
 from monitor.http.tls import verifying_context
 from monitor.simulator.certificates import CertificateStore
 from tests.support.process import PATIENCE, clean, free_port, wait_for
@@ -63,7 +63,7 @@ asyncio.run(uvicorn.Server(config).serve(), debug=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class LoggingServer:
     """A running server: its port, its log, and patterns for the lines of the log."""
 
     port: int
@@ -97,16 +97,16 @@ def _running(command: list[str], log: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _node(pem: Path, directory: Path) -> Iterator[Server]:
-    server = Server(free_port(), directory / "log", "^closed$", "^$", "^tlsClientError ECONNRESET$")
+def _node(pem: Path, directory: Path) -> Iterator[LoggingServer]:
+    server = LoggingServer(free_port(), directory / "log", "^closed$", "^$", "^tlsClientError ECONNRESET$")
     with _running(["node", "-e", _NODE, str(pem), str(server.port)], server.log):
         yield server
 
 
 @contextlib.contextmanager
-def _nginx(pem: Path, directory: Path) -> Iterator[Server]:
+def _nginx(pem: Path, directory: Path) -> Iterator[LoggingServer]:
     closed = r" \[info\] .* client closed connection while waiting for request"
-    server = Server(free_port(), directory / "log", closed, r" \[notice\] ", " while SSL handshaking")
+    server = LoggingServer(free_port(), directory / "log", closed, r" \[notice\] ", " while SSL handshaking")
     configuration = directory / "nginx.conf"
     configuration.write_text(_NGINX.format(directory=directory, port=server.port, pem=pem))
     command = ["nginx", "-p", str(directory), "-c", str(configuration), "-e", str(server.log)]
@@ -115,13 +115,13 @@ def _nginx(pem: Path, directory: Path) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def _uvicorn(pem: Path, directory: Path) -> Iterator[Server]:
+def _uvicorn(pem: Path, directory: Path) -> Iterator[LoggingServer]:
     harmless = (  # of the debug mode; "Executing" is a warning about a busy machine
         "^(INFO|TRACE) |^DEBUG asyncio .*(new connection|starts SSL handshake|handshake took|selector|received EOF)"
         "|^WARNING asyncio Executing "
     )
     complaint = "^ERROR asyncio Error on transport creation"
-    server = Server(free_port(), directory / "log", "HTTP connection lost", harmless, complaint)
+    server = LoggingServer(free_port(), directory / "log", "HTTP connection lost", harmless, complaint)
     command = [sys.executable, "-c", _UVICORN, str(pem), str(server.port)]
     with _running(command, server.log):
         yield server
@@ -134,10 +134,10 @@ def _uvicorn(pem: Path, directory: Path) -> Iterator[Server]:
         _uvicorn,
     ]
 )
-def server(request: pytest.FixtureRequest, certificates: CertificateStore, tmp_path: Path) -> Iterator[Server]:
+def server(request: pytest.FixtureRequest, certificates: CertificateStore, tmp_path: Path) -> Iterator[LoggingServer]:
     """Provide a running server, which has seen no connection."""
     pem = certificates.ca_file.with_name("good.pem")  # key and certificate
-    start: Callable[[Path, Path], contextlib.AbstractContextManager[Server]] = request.param
+    start: Callable[[Path, Path], contextlib.AbstractContextManager[LoggingServer]] = request.param
     with start(pem, tmp_path) as running:
         yield running
 
@@ -148,10 +148,10 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> CertificateStore:
     return CertificateStore(tmp_path_factory.mktemp("certificates"))
 
 
-def _wire(certificates: CertificateStore, version: ssl.TLSVersion) -> Wire:
+def _client(certificates: CertificateStore, version: ssl.TLSVersion) -> HttpClient:
     context = verifying_context(certificates.ca_file)
     context.maximum_version = version
-    return Wire(context)
+    return HttpClient(context)
 
 
 def _connect_and_leave(port: int, *, reset: bool) -> None:
@@ -162,15 +162,15 @@ def _connect_and_leave(port: int, *, reset: bool) -> None:
 
 @pytest.mark.parametrize("reset", [False, True])
 def test_a_server_notices_a_bare_connection_and_no_check(
-    server: Server, certificates: CertificateStore, *, reset: bool
+    server: LoggingServer, certificates: CertificateStore, *, reset: bool
 ) -> None:
     """Checks in TLS 1.2 and 1.3 leave no line, and one bare connection afterwards leaves the complaint."""
-    wires = [_wire(certificates, version) for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)]
+    clients = [_client(certificates, version) for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)]
     url = f"https://localhost:{server.port}"
-    wait_for(lambda: wires[0].check_connection(url, None, PATIENCE).fault is None, "the server accepts connections")
-    for wire in wires * CHECKS:
-        assert wire.check_connection(url, None, PATIENCE).fault is None
-    expected = 1 + CHECKS * len(wires)
+    wait_for(lambda: clients[0].check_connection(url, None, PATIENCE).fault is None, "the server accepts connections")
+    for client in clients * CHECKS:
+        assert client.check_connection(url, None, PATIENCE).fault is None
+    expected = 1 + CHECKS * len(clients)
     wait_for(lambda: server.unexpected() or len(server.lines(server.closed)) == expected, "each connection is closed")
     assert server.unexpected() == []
     assert server.lines("request$") == []

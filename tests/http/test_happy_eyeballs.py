@@ -1,4 +1,4 @@
-"""Of several addresses the first that answers is taken, and silent ones cost a quarter of a second each."""
+"""Connections go to the first address that accepts one; each silent address costs a quarter of a second."""
 
 from __future__ import annotations
 
@@ -11,130 +11,134 @@ from typing import cast
 
 import pytest
 
-from monitor.http.happy_eyeballs import STAGGER, Race, _interleaved
-from monitor.http.resolver import Address
+from monitor.http.happy_eyeballs import CONNECTION_ATTEMPT_DELAY, ConnectionAttempts, _interleaved
+from monitor.http.resolver import HostAddress
 from tests.simulator.proxy import SilentAddress
 
-NO_ROUTE = Address(socket.AF_INET6, ("fe80::1", 9, 0, 0))  # link-local, without saying on which link
-NO_FAMILY = Address(cast("socket.AddressFamily", 9999), ("", 0))
+NO_ROUTE = HostAddress(socket.AF_INET6, ("fe80::1", 9, 0, 0))  # link-local, without a link
+NO_FAMILY = HostAddress(cast("socket.AddressFamily", 9999), ("", 0))
 
 
 @pytest.fixture
 def server() -> Iterator[socket.socket]:
-    """A listening port of 127.0.0.1."""
+    """Provide a listening port of 127.0.0.1."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server
 
 
-def address(host: str, port: int) -> Address:
-    """An address of the fourth version."""
-    return Address(socket.AF_INET, (host, port))
+def address(host: str, port: int) -> HostAddress:
+    """Return an IPv4 address."""
+    return HostAddress(socket.AF_INET, (host, port))
 
 
-def of(server: socket.socket) -> Address:
-    """Where it listens."""
+def address_of(server: socket.socket) -> HostAddress:
+    """Return the address of `server`."""
     return address(*server.getsockname())
 
 
-def closed() -> Address:
-    """A port at which nobody listens."""
+def closed() -> HostAddress:
+    """Return an address of this machine that refuses connections."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
-        return of(bound)
+        return address_of(bound)
 
 
 def within(seconds: float) -> float:
-    """A deadline."""
+    """Return the deadline `seconds` from now."""
     return time.monotonic() + seconds
 
 
-def test_one_good_address_is_connected_to(server: socket.socket) -> None:
-    """That is all there is to it, usually."""
-    with Race([of(server)]).run(within(5)) as connected:
+def test_a_single_address_is_connected_to(server: socket.socket) -> None:
+    """A single address that accepts is connected to."""
+    with ConnectionAttempts([address_of(server)]).connect(within(5)) as connected:
         assert connected.getpeername() == server.getsockname()
 
 
-def test_a_silent_address_gives_way_after_a_quarter_of_a_second() -> None:
-    """The next one is tried beside it (RFC 8305 section 5)."""
+def test_the_next_address_is_tried_after_a_quarter_of_a_second() -> None:
+    """The next attempt starts while the first still waits (RFC 8305 section 5)."""
     with SilentAddress("127.0.0.2") as silent, socket.create_server(("127.0.0.1", 0)) as server:
         began = time.monotonic()
-        with Race([address(silent.host, silent.port), of(server)]).run(within(5)) as connected:
-            assert STAGGER <= time.monotonic() - began < STAGGER + 0.25
+        with ConnectionAttempts([address(silent.host, silent.port), address_of(server)]).connect(
+            within(5)
+        ) as connected:
+            assert CONNECTION_ATTEMPT_DELAY <= time.monotonic() - began < CONNECTION_ATTEMPT_DELAY + 0.25
             assert connected.getpeername() == server.getsockname()
 
 
-def test_a_refusal_gives_way_at_once(server: socket.socket) -> None:
-    """It is an answer: nobody waits for another."""
+def test_the_next_address_is_tried_at_once_after_a_refusal(server: socket.socket) -> None:
+    """The next attempt starts as soon as the first is refused."""
     began = time.monotonic()
-    with Race([closed(), of(server)]).run(within(5)) as connected:
-        assert time.monotonic() - began < STAGGER
+    with ConnectionAttempts([closed(), address_of(server)]).connect(within(5)) as connected:
+        assert time.monotonic() - began < CONNECTION_ATTEMPT_DELAY
         assert connected.getpeername() == server.getsockname()
 
 
-def test_a_refusal_beside_a_silent_address_gives_way_at_once() -> None:
-    """The third address begins when the second is refused, not a quarter of a second later."""
+def test_a_refusal_after_a_silent_address_starts_the_next_attempt() -> None:
+    """The third attempt starts when the second is refused, not a quarter of a second later."""
     with SilentAddress("127.0.0.2") as silent, socket.create_server(("127.0.0.1", 0)) as server:
         began = time.monotonic()
-        with Race([address(silent.host, silent.port), closed(), of(server)]).run(within(5)) as connected:
-            assert STAGGER <= time.monotonic() - began < 2 * STAGGER
+        with ConnectionAttempts([address(silent.host, silent.port), closed(), address_of(server)]).connect(
+            within(5)
+        ) as connected:
+            assert CONNECTION_ATTEMPT_DELAY <= time.monotonic() - began < 2 * CONNECTION_ATTEMPT_DELAY
             assert connected.getpeername() == server.getsockname()
 
 
-@pytest.mark.parametrize("lost", [NO_ROUTE, NO_FAMILY])
-def test_an_address_that_this_machine_cannot_reach_gives_way_at_once(server: socket.socket, lost: Address) -> None:
-    """No route and no such family are answers too, of the machine's own."""
+@pytest.mark.parametrize("unreachable", [NO_ROUTE, NO_FAMILY])
+def test_an_unreachable_address_costs_no_delay(server: socket.socket, unreachable: HostAddress) -> None:
+    """An attempt without a route or an address family fails at once, and the next one starts."""
     began = time.monotonic()
-    with Race([lost, of(server)]).run(within(5)) as connected:
-        assert time.monotonic() - began < STAGGER
+    with ConnectionAttempts([unreachable, address_of(server)]).connect(within(5)) as connected:
+        assert time.monotonic() - began < CONNECTION_ATTEMPT_DELAY
         assert connected.getpeername() == server.getsockname()
 
 
-def test_all_silent_ends_at_the_deadline() -> None:
-    """Three silent addresses share it; they do not have one each."""
+def test_silent_addresses_end_at_the_deadline() -> None:
+    """Three silent addresses share one deadline."""
     with SilentAddress("127.0.0.2") as one, SilentAddress("127.0.0.3") as two, SilentAddress("127.0.0.4") as three:
         began = time.monotonic()
         with pytest.raises(TimeoutError):
-            Race([address(silent.host, silent.port) for silent in (one, two, three)]).run(within(0.4))
+            ConnectionAttempts([address(silent.host, silent.port) for silent in (one, two, three)]).connect(within(0.4))
         assert 0.4 <= time.monotonic() - began < 0.65
 
 
-def test_all_refused_tells_the_first_refusal() -> None:
-    """The address that the system prefers says what is wrong."""
+def test_the_error_of_the_preferred_address_is_raised() -> None:
+    """The error is that of the address which the system prefers."""
     with pytest.raises(ConnectionRefusedError):
-        Race([closed(), NO_FAMILY]).run(within(5))
+        ConnectionAttempts([closed(), NO_FAMILY]).connect(within(5))
     with pytest.raises(OSError, match="family"):
-        Race([NO_FAMILY, closed()]).run(within(5))
+        ConnectionAttempts([NO_FAMILY, closed()]).connect(within(5))
 
 
-def test_no_address_is_said_so() -> None:
-    """A look-up that succeeded with nothing is not a fault of ours."""
+def test_no_address_is_an_error() -> None:
+    """An empty list of addresses is an `OSError`, which is not an internal fault."""
     with pytest.raises(OSError, match="no address") as raised:
-        Race([]).run(within(5))
+        ConnectionAttempts([]).connect(within(5))
     assert raised.value.errno == errno.EADDRNOTAVAIL
 
 
-def test_no_time_is_said_so(server: socket.socket) -> None:
-    """A deadline that has passed is not stretched by a good address."""
+def test_a_deadline_that_has_passed_is_a_timeout(server: socket.socket) -> None:
+    """A deadline that has passed is a timeout although the address would accept."""
     with pytest.raises(TimeoutError):
-        Race([of(server)]).run(within(0))
+        ConnectionAttempts([address_of(server)]).connect(within(0))
 
 
-def test_the_families_take_turns() -> None:
-    """With a dead route in one family, the second attempt is in the other (RFC 8305 section 4)."""
-    six = [Address(socket.AF_INET6, ("::1", port, 0, 0)) for port in (1, 2, 3)]
-    four = [address("127.0.0.1", 4), address("127.0.0.1", 5)]
-    assert list(_interleaved([*six, *four])) == [six[0], four[0], six[1], four[1], six[2]]
-    assert list(_interleaved([*four, *six])) == [four[0], six[0], four[1], six[1], six[2]]
+def test_the_address_families_alternate() -> None:
+    """If one family has no route, the second attempt is in the other family (RFC 8305 section 4)."""
+    ipv6 = [HostAddress(socket.AF_INET6, ("::1", port, 0, 0)) for port in (1, 2, 3)]
+    ipv4 = [address("127.0.0.1", 4), address("127.0.0.1", 5)]
+    assert list(_interleaved([*ipv6, *ipv4])) == [ipv6[0], ipv4[0], ipv6[1], ipv4[1], ipv6[2]]
+    assert list(_interleaved([*ipv4, *ipv6])) == [ipv4[0], ipv6[0], ipv4[1], ipv6[1], ipv6[2]]
 
 
-@pytest.mark.parametrize("outcome", ["won", "lost"])
-def test_no_socket_of_a_race_is_left_open(server: socket.socket, outcome: str) -> None:
-    """The attempts that did not win are closed, whoever wins (an open one is a warning, and so an error)."""
+@pytest.mark.parametrize("outcome", ["connected", "timeout"])
+def test_no_socket_of_an_attempt_is_left_open(server: socket.socket, outcome: str) -> None:
+    """The sockets of all other attempts are closed (an open one is a warning, and so an error)."""
     with SilentAddress("127.0.0.2") as silent:
-        racing = [address(silent.host, silent.port), closed()]
-        if outcome == "won":
-            Race([*racing, of(server)]).run(within(5)).close()
+        others = [address(silent.host, silent.port), closed()]
+        if outcome == "connected":
+            ConnectionAttempts([*others, address_of(server)]).connect(within(5)).close()
         else:
             with pytest.raises(TimeoutError):
-                Race(racing).run(within(0.05))
+                ConnectionAttempts(others).connect(within(0.05))
         gc.collect()

@@ -1,4 +1,4 @@
-"""Name look-ups end at each caller's deadline, and a dead resolver holds one thread per host, no more."""
+"""Lookups end at each caller's deadline, and a dead DNS server blocks at most one thread per host."""
 
 from __future__ import annotations
 
@@ -13,73 +13,73 @@ import pytest
 
 from monitor.http.resolver import LookupFailedError, Resolver
 
-ANSWER: list[tuple[Any, ...]] = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 443))]
+ENTRIES: list[tuple[Any, ...]] = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 443))]
 
 
 class HangingLookup:
-    """A resolver of the system that answers when it is told to."""
+    """A `getaddrinfo` that returns when a test releases it."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
-        self.asked = threading.Semaphore(0)
-        self.answer = threading.Event()
+        self.called = threading.Semaphore(0)
+        self.released = threading.Event()
         self.error: Exception | None = None
 
     def __call__(self, host: str, __port: int, **_: object) -> list[tuple[Any, ...]]:
-        """Wait, then answer as `getaddrinfo` does."""
+        """Wait for the release, then return or raise as `getaddrinfo` does."""
         self.calls.append(host)
-        self.asked.release()
-        assert self.answer.wait(10)
+        self.called.release()
+        assert self.released.wait(10)
         if self.error:
             raise self.error
-        return ANSWER
+        return ENTRIES
 
 
 @pytest.fixture
 def lookup() -> Iterator[HangingLookup]:
-    """One that hangs; it is let go at the end."""
+    """Provide a lookup that hangs until the end of the test."""
     lookup = HangingLookup()
     yield lookup
-    lookup.answer.set()
+    lookup.released.set()
 
 
-def test_a_name_resolves_to_what_the_system_says() -> None:
-    """With the addresses in the system's order, ready to connect to."""
+def test_a_name_resolves_as_the_system_resolves_it() -> None:
+    """The addresses of the system are returned with the port."""
     addresses, _ = Resolver().resolve("localhost", 443, 5)
     assert ("127.0.0.1", 443) in [address.sockaddr[:2] for address in addresses]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_an_address_needs_no_look_up(host: str, lookup: HangingLookup) -> None:
-    """So nothing can keep it from being connected to."""
-    (found,), took = Resolver(lookup).resolve(host, 443, 0.0)
-    assert found.sockaddr[:2] == (host, 443)
+def test_a_literal_address_needs_no_lookup(host: str, lookup: HangingLookup) -> None:
+    """A literal address is returned without a lookup, even when no time is left."""
+    (address,), took = Resolver(lookup).resolve(host, 443, 0.0)
+    assert address.sockaddr[:2] == (host, 443)
     assert took == 0
     assert lookup.calls == []
 
 
-def test_a_name_that_is_not_there_is_told_in_words() -> None:
-    """`.invalid` never is (RFC 6761 section 6.4)."""
+def test_an_unknown_name_has_a_message() -> None:
+    """The message has at least two words; `.invalid` never resolves (RFC 6761 section 6.4)."""
     with pytest.raises(LookupFailedError, match=r"\w+ \w+"):
         Resolver().resolve("nowhere.invalid", 443, 5)
 
 
-def test_a_name_that_cannot_be_encoded_is_no_name() -> None:
-    """A label of more than 63 characters never reaches the resolver."""
+def test_a_name_that_cannot_be_encoded_is_a_failed_lookup() -> None:
+    """A label of more than 63 characters is a failed lookup."""
     with pytest.raises(LookupFailedError, match="cannot be looked up"):
         Resolver().resolve("ä" * 64 + ".test", 443, 5)
 
 
-def test_a_look_up_that_hangs_is_left_at_the_deadline(lookup: HangingLookup) -> None:
-    """To the caller's own, however long the system takes."""
+def test_a_lookup_that_hangs_is_a_timeout_at_the_deadline(lookup: HangingLookup) -> None:
+    """The caller gets a timeout at its deadline while the lookup still hangs."""
     began = time.monotonic()
     with pytest.raises(TimeoutError):
         Resolver(lookup).resolve("dead.test", 443, 0.1)
     assert 0.1 <= time.monotonic() - began < 0.35
 
 
-def test_a_dead_resolver_holds_one_thread_per_host(lookup: HangingLookup) -> None:
-    """Later turns wait for the look-up that is under way; another host has its own."""
+def test_a_dead_dns_server_blocks_one_thread_per_host(lookup: HangingLookup) -> None:
+    """Later callers wait for the pending lookup of their host, and another host has a lookup of its own."""
     resolver = Resolver(lookup)
     for host in ("one.test", "one.test", "one.test", "two.test", "two.test"):
         with pytest.raises(TimeoutError):
@@ -88,23 +88,23 @@ def test_a_dead_resolver_holds_one_thread_per_host(lookup: HangingLookup) -> Non
     assert all(thread.daemon for thread in threading.enumerate() if thread.name == "worker")
 
 
-def test_who_waits_for_the_same_look_up_gets_its_answer(lookup: HangingLookup) -> None:
-    """One answer for all, and for nobody who left."""
+def test_callers_share_a_pending_lookup(lookup: HangingLookup) -> None:
+    """Three callers get the result of one lookup."""
     resolver = Resolver(lookup)
-    got: list[object] = []
-    waiting = [threading.Thread(target=lambda: got.append(resolver.resolve("one.test", 443, 10))) for _ in range(3)]
+    results: list[object] = []
+    waiting = [threading.Thread(target=lambda: results.append(resolver.resolve("one.test", 443, 10))) for _ in range(3)]
     for thread in waiting:
         thread.start()
-    assert lookup.asked.acquire(timeout=5)
-    lookup.answer.set()
+    assert lookup.called.acquire(timeout=5)
+    lookup.released.set()
     for thread in waiting:
         thread.join(5)
-    assert len(got) == 3
+    assert len(results) == 3
 
 
-def test_the_time_is_that_of_the_look_up() -> None:
-    """Not that of a thread which is slow to start."""
-    resolver = Resolver(lambda *_, **__: [(threading.Event().wait(0.05), *ANSWER[0])[1:]])
+def test_the_seconds_are_those_of_the_lookup() -> None:
+    """The seconds leave out the time that the thread takes to start."""
+    resolver = Resolver(lambda *_, **__: [(threading.Event().wait(0.05), *ENTRIES[0])[1:]])
     start = resolver._workers.start
 
     def start_late(task: Callable[[], None]) -> None:
@@ -115,20 +115,20 @@ def test_the_time_is_that_of_the_look_up() -> None:
     assert 0.05 <= took < 0.2
 
 
-def test_who_joins_late_has_waited_for_less(lookup: HangingLookup) -> None:
-    """Its exchange began when it asked."""
+def test_a_caller_that_joins_late_has_fewer_seconds(lookup: HangingLookup) -> None:
+    """A caller that joins a pending lookup gets the seconds since its own call."""
     resolver = Resolver(lookup)
     with pytest.raises(TimeoutError):
         resolver.resolve("one.test", 443, 0.3)
-    threading.Timer(0.05, lookup.answer.set).start()
+    threading.Timer(0.05, lookup.released.set).start()
     _, took = resolver.resolve("one.test", 443, 5)
     assert 0.03 < took < 0.3
 
 
-def test_an_answer_is_not_kept(lookup: HangingLookup) -> None:
-    """Resolution is part of what is watched: the next turn asks anew, after a failure too."""
+def test_a_result_is_not_cached(lookup: HangingLookup) -> None:
+    """Each call starts a new lookup, also after a failure, because name resolution is monitored too."""
     resolver = Resolver(lookup)
-    lookup.answer.set()
+    lookup.released.set()
     for error in (None, OSError(), None):
         lookup.error = error
         with contextlib.suppress(LookupFailedError):
@@ -136,10 +136,10 @@ def test_an_answer_is_not_kept(lookup: HangingLookup) -> None:
     assert lookup.calls == ["one.test"] * 3
 
 
-def test_a_thread_that_cannot_start_leaves_nothing_behind(
+def test_a_thread_that_cannot_start_leaves_no_pending_lookup(
     lookup: HangingLookup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The next caller starts its own look-up, instead of waiting for one that never was."""
+    """The next call starts a lookup of its own instead of waiting for one that never ran."""
     resolver = Resolver(lookup)
 
     def refuse(self: threading.Thread) -> None:
@@ -149,5 +149,5 @@ def test_a_thread_that_cannot_start_leaves_nothing_behind(
         patched.setattr(threading.Thread, "start", refuse)
         with pytest.raises(RuntimeError):
             resolver.resolve("one.test", 443, 5)
-    lookup.answer.set()
+    lookup.released.set()
     assert resolver.resolve("one.test", 443, 5)

@@ -52,9 +52,9 @@ def test_a_failed_second_request_delays_the_first_grant_by_minutes(
 ) -> None:
     """Right credentials are logged in within ten minutes, and are not reported as rejected."""
     harness = VirtualServerHarness(server)
-    harness.wire.login_overrides = [None, failure]
+    harness.http_client.login_overrides = [None, failure]
     harness.run(10 * MINUTE)
-    assert not harness.wire.login_overrides
+    assert not harness.http_client.login_overrides
     assert harness.environment.token is not None
     assert not any(result.credentials_rejected for result in harness.results)
     assert harness.names()[-1] is FieldNames.RFC6749
@@ -64,7 +64,7 @@ def test_a_failed_second_request_delays_the_first_grant_by_minutes(
 def test_two_lost_requests_after_a_refusal_stop_logins_until_an_operator_acts(loss: Loss) -> None:
     """The server may have counted all three requests, so right credentials too wait for a reload, and then log in."""
     harness = VirtualServerHarness(KEYCLOAK)
-    harness.wire.login_overrides = [None, loss, loss]
+    harness.http_client.login_overrides = [None, loss, loss]
     harness.run(HOUR)
     assert len(harness.logins()) == 3
     assert harness.environment.backoff(Endpoint.TOKEN) == math.inf

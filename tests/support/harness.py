@@ -11,7 +11,7 @@ from pathlib import Path
 
 from monitor.clock import Clock
 from monitor.config.settings import EnvironmentSettings, load
-from monitor.http.client import Wire
+from monitor.http.client import HttpClient
 from monitor.http.resolver import Resolver
 from monitor.http.tls import verifying_context
 from monitor.model import Endpoint, HostCheck, Result
@@ -20,7 +20,7 @@ from monitor.monitoring.state import State
 from monitor.reporting.event_log import EventLog
 from monitor.reporting.metrics import Metrics
 from monitor.simulator import Simulator
-from monitor.tigr.client import Api
+from monitor.tigr.client import TigrClient
 
 _LABEL = re.compile(r'(\w+)="([^"]*)"')  # no label value contains a quotation mark
 
@@ -67,8 +67,8 @@ class EnvironmentHarness:
         self.results: list[Result] = []
         self.metrics = Metrics()
         self._event_log = EventLog()
-        self.wire = Wire(_context(simulator.ca_file), resolver, self.time.clock)
-        self.api = Api(self.settings, self.wire, self.time.clock)
+        self.wire = HttpClient(_context(simulator.ca_file), resolver, self.time.clock)
+        self.api = TigrClient(self.settings, self.wire, self.time.clock)
         self.state = State(state_dir)
         self.environment = MonitoredEnvironment(self.settings, self.api, self, self.state, self.time.clock)
         self.metrics.add(self.settings, self.environment)

@@ -1,4 +1,4 @@
-"""Harness of the monitor's `Api` and the simulator's `Registry` on virtual time, without sockets."""
+"""Harness of the monitor's `TigrClient` and the simulator's `Registry` on virtual time, without sockets."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from typing import cast
 from urllib.parse import urlsplit
 
 from monitor.config.settings import EnvironmentCredentials, EnvironmentSettings
-from monitor.http.client import MAX_REASON_PHRASE, ConnectionCheck, Exchange, Fault, Request, Wire
+from monitor.http.client import HttpClient
+from monitor.http.errors import ExchangeFault
+from monitor.http.exchange import ConnectionCheck, Exchange, HttpRequest
+from monitor.http.stream import MAX_REASON_PHRASE
 from monitor.model import Endpoint, FieldNames, HostCheck, Phase, Result
 from monitor.simulator import message, registry
 from monitor.simulator.message import SimulatedResponse
 from monitor.simulator.personality import Personality
-from monitor.tigr.client import Api
+from monitor.tigr.client import TigrClient
 from tests.reporting.test_metrics import SETTINGS
 from tests.support.virtual_time import HOUR, VirtualTimeHarness
 
@@ -35,8 +38,8 @@ class Loss(Enum):
     NO_CONNECTION = auto()
 
 
-class VirtualWire:
-    """A `Wire` whose only server is a `Registry`. It advances the clock with `elapse` (seconds)."""
+class VirtualHttpClient:
+    """A `HttpClient` whose only server is a `Registry`. It advances the clock with `elapse` (seconds)."""
 
     def __init__(
         self, server: registry.Registry, token_url: str, elapse: Callable[[float], None], wall: Callable[[], float]
@@ -49,7 +52,7 @@ class VirtualWire:
         self._elapse = elapse
         self._wall = wall
 
-    def exchange(self, request: Request) -> Exchange:
+    def exchange(self, request: HttpRequest) -> Exchange:
         """Send `request` to the registry, unless the next override replaces its response."""
         started_at = self._wall()
         is_login = urlsplit(request.url).hostname == self._token_host
@@ -77,7 +80,7 @@ class VirtualWire:
     def certificate_expiry(self, *_: object) -> float | None:
         """Return None, because no certificate fails verification here."""
 
-    def _response(self, request: Request) -> SimulatedResponse:
+    def _response(self, request: HttpRequest) -> SimulatedResponse:
         """Return the registry's response to the bytes of the monitor's request."""
         url = urlsplit(request.url)
         target = url.path + (f"?{url.query}" if url.query else "")
@@ -85,12 +88,12 @@ class VirtualWire:
         received = message.ReceivedRequest(request.method, target, headers, b"", request.content)
         return self.registry.token(received) if url.hostname == self._token_host else self.registry.api(received)
 
-    def _lost(self, loss: Loss, request: Request, started_at: float) -> Exchange:
+    def _lost(self, loss: Loss, request: HttpRequest, started_at: float) -> Exchange:
         if loss is Loss.NO_CONNECTION:
-            fault, phases = Fault.CONNECT, self._phases(Phase.RESOLVE, Phase.CONNECT)
+            fault, phases = ExchangeFault.CONNECT, self._phases(Phase.RESOLVE, Phase.CONNECT)
         else:
             self._response(request)
-            fault = Fault.TIMEOUT if loss is Loss.TIMED_OUT else Fault.DISCONNECT
+            fault = ExchangeFault.TIMEOUT if loss is Loss.TIMED_OUT else ExchangeFault.DISCONNECT
             phases = self._phases(Phase.RESOLVE, Phase.CONNECT, Phase.TLS, Phase.PROCESSING)
             if loss is Loss.TIMED_OUT:
                 self._elapse(request.timeout)
@@ -102,7 +105,7 @@ class VirtualWire:
 
 
 class VirtualServerHarness(VirtualTimeHarness):
-    """A virtual-time harness with the real `Api` and the `Registry` of a personality."""
+    """A virtual-time harness with the real `TigrClient` and the `Registry` of a personality."""
 
     def __init__(
         self,
@@ -116,7 +119,7 @@ class VirtualServerHarness(VirtualTimeHarness):
         self.registry = registry.Registry(self.unix_time)
         self.registry.credentials = registry.SimulatedCredentials(*astuple(server_credentials))
         self.registry.personality = personality
-        self.wire = VirtualWire(self.registry, settings.token_url, self._elapse, self.unix_time)
+        self.http_client = VirtualHttpClient(self.registry, settings.token_url, self._elapse, self.unix_time)
         super().__init__(
             login=lambda _harness, names: self.api.log_in(names),
             ping_response=lambda _harness, token: self.api.ping(token),
@@ -126,7 +129,7 @@ class VirtualServerHarness(VirtualTimeHarness):
 
     def begin(self) -> None:
         """Start the process of the monitor, also after a restart."""
-        self.api = Api(self.settings, cast("Wire", self.wire), self.clock)
+        self.api = TigrClient(self.settings, cast("HttpClient", self.http_client), self.clock)
         super().begin()
 
     def unix_time(self) -> float:
@@ -165,7 +168,7 @@ class VirtualServerHarness(VirtualTimeHarness):
 
     def right_password_is_granted(self) -> bool:
         """Return whether the server grants a login with the right credentials and one pair of field names."""
-        direct = Api(replace(self.settings, credentials=RIGHT), cast("Wire", self.wire), self.clock)
+        direct = TigrClient(replace(self.settings, credentials=RIGHT), cast("HttpClient", self.http_client), self.clock)
         return any(direct.log_in(names).success for names in FieldNames)
 
     def _elapse(self, seconds: float) -> None:

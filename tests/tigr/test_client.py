@@ -1,4 +1,4 @@
-"""The two requests and what becomes of their answers: one Result each, whatever happens, and no secret in any."""
+"""The client of TIGR: each request ends in one Result, whatever the response is, and no Result holds a secret."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ import pytest
 
 from monitor.clock import Clock
 from monitor.config.settings import EnvironmentCredentials, EnvironmentSettings
-from monitor.http.client import Exchange, Fault, Request, Wire
+from monitor.http.client import HttpClient
+from monitor.http.errors import ExchangeFault
+from monitor.http.exchange import Exchange, HttpRequest
 from monitor.http.tls import unverifying_context, verifying_context
 from monitor.model import ClientAuth, Endpoint, FieldNames, Phase, Reason, Result, Token
 from monitor.simulator import CertificateVariant, Host, SimulatedCredentials, SimulatedEnvironment, Simulator
 from monitor.simulator.faults import Certificate, Content, Status
-from monitor.tigr.client import USER_AGENT, Api
+from monitor.tigr.client import USER_AGENT, TigrClient
 from tests.support.canaries import CANARIES, leaks, values
 from tests.support.raw_server import RawServer
 from tests.support.raw_server import http_response as answer
@@ -37,7 +39,7 @@ AWKWARD = SimulatedCredentials(
 
 @pytest.fixture(scope="module")
 def simulator() -> Iterator[Simulator]:
-    """One environment without TLS and latency."""
+    """Provide one environment without TLS and latency."""
     with Simulator(["prod"], tls=False) as running:
         running.environment("prod").latency = 0.0
         yield running
@@ -45,7 +47,7 @@ def simulator() -> Iterator[Simulator]:
 
 @pytest.fixture
 def environment(simulator: Simulator) -> Iterator[SimulatedEnvironment]:
-    """Its `prod`, which is well again afterwards."""
+    """Provide `prod` of the simulator, and clear its faults afterwards."""
     environment = simulator.environment("prod")
     environment.credentials = CANARIES
     yield environment
@@ -54,13 +56,13 @@ def environment(simulator: Simulator) -> Iterator[SimulatedEnvironment]:
 
 
 @pytest.fixture
-def wire() -> Wire:
-    """One that never comes to speak TLS."""
-    return Wire(unverifying_context())
+def http_client() -> HttpClient:
+    """Provide an HTTP client for plain HTTP."""
+    return HttpClient(unverifying_context())
 
 
 def settings_for(token_url: str, api_url: str, accepted: SimulatedCredentials = CANARIES) -> EnvironmentSettings:
-    """Settings of `prod`, there."""
+    """Return settings of `prod` for these URLs."""
     return EnvironmentSettings(
         name="prod",
         token_url=token_url,
@@ -84,13 +86,13 @@ def settings_for(token_url: str, api_url: str, accepted: SimulatedCredentials = 
 
 
 @pytest.fixture
-def api(environment: SimulatedEnvironment, wire: Wire) -> Api:
-    """For the simulator's `prod`."""
-    return Api(settings_for(environment.token_url, environment.api_url), wire)
+def api(environment: SimulatedEnvironment, http_client: HttpClient) -> TigrClient:
+    """Provide a client of the simulator's `prod`."""
+    return TigrClient(settings_for(environment.token_url, environment.api_url), http_client)
 
 
 def token(value: str) -> Token:
-    """One that was granted at another time."""
+    """Return a token with this value."""
     return Token(value=value, lifetime=60.0, expires=60.0, expires_at=60.0)
 
 
@@ -104,10 +106,14 @@ def token(value: str) -> Token:
         (FieldNames.RFC6749, ("username", "password", "grant_type")),
     ],
 )
-def test_a_login_is_sent_as_the_page_says(
-    api: Api, environment: SimulatedEnvironment, simulator: Simulator, field_names: FieldNames, fields: tuple[str, ...]
+def test_a_login_has_the_documented_form(
+    api: TigrClient,
+    environment: SimulatedEnvironment,
+    simulator: Simulator,
+    field_names: FieldNames,
+    fields: tuple[str, ...],
 ) -> None:
-    """A form with Basic credentials, in one field_names, on a connection of its own, and who is asking."""
+    """The form has one pair of field names; the headers have Basic credentials and the user agent."""
     environment.field_names = "either"
     assert api.log_in(field_names).field_names is field_names
     record = simulator.log.records("prod", Host.TOKEN)[-1]
@@ -117,8 +123,10 @@ def test_a_login_is_sent_as_the_page_says(
     assert (record.user_agent, record.headers["connection"], record.fresh) == (USER_AGENT, "close", True)
 
 
-def test_a_ping_is_sent_as_the_page_says(api: Api, environment: SimulatedEnvironment, simulator: Simulator) -> None:
-    """With the token, or, as a question, with nothing."""
+def test_a_ping_has_the_documented_form(
+    api: TigrClient, environment: SimulatedEnvironment, simulator: Simulator
+) -> None:
+    """A ping carries the token; the unauthenticated probe carries none."""
     assert api.ping(token(environment.issue_token())).success
     assert api.ping(None).reason is Reason.UNAUTHORIZED
     with_token, without = simulator.log.records("prod", Host.API)[-2:]
@@ -128,29 +136,35 @@ def test_a_ping_is_sent_as_the_page_says(api: Api, environment: SimulatedEnviron
     assert with_token.headers["accept-encoding"] == "identity"
 
 
-def test_any_credentials_log_in(environment: SimulatedEnvironment, wire: Wire) -> None:
-    """Colons, percent signs, plus, ampersands, quotes, blanks and umlauts arrive as they are."""
+def test_any_credentials_log_in(environment: SimulatedEnvironment, http_client: HttpClient) -> None:
+    """Colons, percent signs, plus signs, ampersands, quotes, blanks and umlauts arrive unchanged."""
     environment.credentials = AWKWARD
-    result = Api(settings_for(environment.token_url, environment.api_url, AWKWARD), wire).log_in(FieldNames.DOCUMENTED)
+    result = TigrClient(settings_for(environment.token_url, environment.api_url, AWKWARD), http_client).log_in(
+        FieldNames.DOCUMENTED
+    )
     assert result.success, result.detail
 
 
-# What becomes of the answers.
+# The responses.
 
 
-def test_a_granted_token_counts_from_before_it_was_asked_for(environment: SimulatedEnvironment, wire: Wire) -> None:
-    """It is never believed longer than it lasts: on the monotonic clock, and as Unix time."""
+def test_a_lifetime_counts_from_the_start_of_the_login(
+    environment: SimulatedEnvironment, http_client: HttpClient
+) -> None:
+    """The lifetime counts from before the request, on the monotonic clock and as Unix time."""
     ticks = iter(range(1000))
     clock = Clock(now=lambda: 100.0 + next(ticks), wall=lambda: 5000.0)
-    result = Api(settings_for(environment.token_url, environment.api_url), wire, clock).log_in(FieldNames.DOCUMENTED)
+    result = TigrClient(settings_for(environment.token_url, environment.api_url), http_client, clock).log_in(
+        FieldNames.DOCUMENTED
+    )
     assert result.token is not None
     assert (result.token.lifetime, result.token.expires) == (3600.0, 3700.0)
     assert 8590.0 < result.token.expires_at < 8600.0
     assert result.token.value not in repr(result)
 
 
-def test_a_pong_tells_how_far_the_clocks_are_apart(api: Api, environment: SimulatedEnvironment) -> None:
-    """Held against the middle of the request: good to half of it."""
+def test_a_pong_shows_the_clock_offset(api: TigrClient, environment: SimulatedEnvironment) -> None:
+    """The offset is accurate to half of the processing phase."""
     environment.clock_offset = 90.0
     try:
         result = api.ping(token(environment.issue_token()))
@@ -159,20 +173,20 @@ def test_a_pong_tells_how_far_the_clocks_are_apart(api: Api, environment: Simula
     assert result.clock_offset == pytest.approx(90.0, abs=0.5)
 
 
-def test_the_middle_is_that_of_the_server_s_own_time(api: Api) -> None:
-    """A slow look-up or handshake shifts nothing."""
+def test_the_clock_offset_refers_to_the_middle_of_processing(api: TigrClient) -> None:
+    """A slow lookup, handshake or transfer does not change the offset."""
     moment = 1_730_000_000.0
     phases = {Phase.RESOLVE: 3.0, Phase.CONNECT: 2.0, Phase.TLS: 1.0, Phase.PROCESSING: 0.5, Phase.TRANSFER: 4.0}
     written = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment + 10)) + ".250Z"
 
-    class Answered(Wire):
+    class SlowClient(HttpClient):
         def __init__(self) -> None:
             pass
 
-        def exchange(self, request: Request) -> Exchange:  # noqa: ARG002
+        def exchange(self, request: HttpRequest) -> Exchange:  # noqa: ARG002
             return Exchange(moment, 10.5, phases, status=200, body=json.dumps({"pong": written}).encode())
 
-    result = Api(settings_for("http://127.0.0.1:1", "http://127.0.0.1:1"), Answered()).ping(None)
+    result = TigrClient(settings_for("http://127.0.0.1:1", "http://127.0.0.1:1"), SlowClient()).ping(None)
     assert result.clock_offset == pytest.approx(10.25 - 6.25)
 
 
@@ -197,9 +211,16 @@ def test_the_middle_is_that_of_the_server_s_own_time(api: Api) -> None:
     ],
 )
 def test_a_refused_login_is_recognised(
-    api: Api, environment: SimulatedEnvironment, status: int, body: Content, error: str, *, refused: bool, named: bool
+    api: TigrClient,
+    environment: SimulatedEnvironment,
+    status: int,
+    body: Content,
+    error: str,
+    *,
+    refused: bool,
+    named: bool,
 ) -> None:
-    """Three statuses refuse a login, and any status does with a code that names credentials; no ping is one."""
+    """Three statuses refuse a login, and so does any status with a code that names credentials; no ping is a login."""
     environment.token_faults.set(Status(status, body, error=error))
     environment.api_faults.set(Status(status, body, error=error))
     result = api.log_in(FieldNames.DOCUMENTED)
@@ -207,8 +228,8 @@ def test_a_refused_login_is_recognised(
     assert not api.ping(None).refused
 
 
-def test_what_a_server_asks_for_is_passed_on(api: Api, environment: SimulatedEnvironment) -> None:
-    """How long to wait, and the number that the vendor's support asks for."""
+def test_a_result_holds_retry_after_and_the_submission_id(api: TigrClient, environment: SimulatedEnvironment) -> None:
+    """Retry-After, the code and the submissionId are in the Result."""
     environment.api_faults.set(Status(429, headers={"Retry-After": "120"}))
     result = api.ping(None)
     assert (result.reason, result.retry_after, result.error_code) == (Reason.RATE_LIMITED, 120.0, "Simulated429")
@@ -218,13 +239,15 @@ def test_what_a_server_asks_for_is_passed_on(api: Api, environment: SimulatedEnv
 
 
 @pytest.mark.parametrize("status", [401, 404, 500])
-def test_a_refusal_without_a_word_is_told_in_words(api: Api, environment: SimulatedEnvironment, status: int) -> None:
-    """The operator is never left with nothing."""
+def test_a_response_without_a_message_has_a_detail(
+    api: TigrClient, environment: SimulatedEnvironment, status: int
+) -> None:
+    """The detail has the status if the response has no message."""
     environment.api_faults.set(Status(status, Content.EMPTY))
     assert str(status) in api.ping(None).detail
 
 
-@pytest.mark.parametrize("fault", Fault)
+@pytest.mark.parametrize("fault", ExchangeFault)
 @pytest.mark.parametrize(
     "status,reason",
     [
@@ -241,56 +264,60 @@ def test_a_refusal_without_a_word_is_told_in_words(api: Api, environment: Simula
         (None, None),
     ],
 )
-def test_a_status_decides_before_anything_behind_it(fault: Fault, status: int | None, reason: Reason | None) -> None:
-    """With 200, or none, it is the fault that has its name; with any other, the status."""
+def test_a_status_takes_precedence_over_a_fault(
+    fault: ExchangeFault, status: int | None, reason: Reason | None
+) -> None:
+    """The fault is the reason with status 200 or without a status; any other status decides alone."""
 
-    class Broken(Wire):
+    class FaultyClient(HttpClient):
         def __init__(self) -> None:
             pass
 
-        def exchange(self, request: Request) -> Exchange:  # noqa: ARG002
+        def exchange(self, request: HttpRequest) -> Exchange:  # noqa: ARG002
             return Exchange(1.0, 2.0, {Phase.RESOLVE: 2.0}, fault=fault, fault_detail="it broke", status=status)
 
-    api = Api(settings_for("http://127.0.0.1:1", "http://127.0.0.1:1"), Broken())
+    api = TigrClient(settings_for("http://127.0.0.1:1", "http://127.0.0.1:1"), FaultyClient())
     for result in (api.log_in(FieldNames.DOCUMENTED), api.ping(None)):
         assert result.reason is (reason or Reason(fault.value))
         assert (result.failed_phase, result.reached) == (Phase.RESOLVE, status is not None)
 
 
-def test_a_fault_of_ours_is_a_result_without_a_quotation() -> None:
-    """An exception's message may hold a secret: where it was raised must do."""
+def test_an_internal_fault_is_a_result_without_the_exception_s_message() -> None:
+    """The detail is the exception's type and origin, because its message may contain a secret."""
 
-    class Faulty(Wire):
+    class RaisingClient(HttpClient):
         def __init__(self) -> None:
             pass
 
-        def exchange(self, request: Request) -> Exchange:
+        def exchange(self, request: HttpRequest) -> Exchange:
             raise RuntimeError(f"cannot send {request.headers} {request.content!r}")
 
-    api = Api(settings_for("http://127.0.0.1:1", "http://127.0.0.1:1"), Faulty())
+    api = TigrClient(settings_for("http://127.0.0.1:1", "http://127.0.0.1:1"), RaisingClient())
     for result in (api.log_in(FieldNames.DOCUMENTED), api.ping(token(OPAQUE))):
         assert result.reason is Reason.INTERNAL
-        assert result.detail.startswith("RuntimeError at test_api.py:")
+        assert result.detail.startswith("RuntimeError at test_client.py:")
         assert not leaks(repr(result), SECRETS)
 
 
-def test_a_certificate_that_fails_is_looked_at_on_the_host_that_is_meant() -> None:
-    """Each endpoint has a host of its own."""
+def test_a_certificate_expiry_is_read_from_the_endpoint_s_host() -> None:
+    """The expiry is that of the endpoint's own host, and no request is sent."""
     with Simulator(["prod"]) as simulator:
         environment = simulator.environment("prod")
         environment.token_faults.set(Certificate(CertificateVariant.EXPIRED))
-        api = Api(settings_for(environment.token_url, environment.api_url), Wire(verifying_context(simulator.ca_file)))
+        api = TigrClient(
+            settings_for(environment.token_url, environment.api_url), HttpClient(verifying_context(simulator.ca_file))
+        )
         assert api.log_in(FieldNames.DOCUMENTED).reason is Reason.CERTIFICATE
         assert api.certificate_expiry(Endpoint.TOKEN) == simulator.certificate_expiry(CertificateVariant.EXPIRED)
         assert api.certificate_expiry(Endpoint.PING) == simulator.certificate_expiry()
         assert simulator.log.requests() == 0
 
 
-# What a server echoes.
+# Echoes of secrets.
 
 
-def _unpacked(request: bytes) -> str:
-    """What was sent, taken out of its encodings."""
+def _decoded(request: bytes) -> str:
+    """Return the credentials or the token, and the form, decoded."""
     head, _, body = request.decode("latin-1").partition("\r\n\r\n")
     scheme, _, value = next(line for line in head.split("\r\n") if line.startswith("Authorization")).split(" ", 2)
     del scheme
@@ -299,77 +326,77 @@ def _unpacked(request: bytes) -> str:
 
 
 ECHOES: dict[str, Callable[[bytes], str]] = {
-    "as it came": lambda request: request.decode("latin-1"),
-    "unpacked": _unpacked,
-    "URL-encoded": lambda request: quote(_unpacked(request), safe=""),
-    "URL-encoded as it came": lambda request: quote(request, safe=""),
+    "raw": lambda request: request.decode("latin-1"),
+    "decoded": _decoded,
+    "URL-encoded": lambda request: quote(_decoded(request), safe=""),
+    "URL-encoded, raw": lambda request: quote(request, safe=""),
     "in base64": lambda request: base64.b64encode(request).decode(),
-    "unpacked in base64": lambda request: base64.b64encode(_unpacked(request).encode()).decode(),
-    "in upper case": lambda request: _unpacked(request).upper(),
-    "as HTML": lambda request: html.escape(_unpacked(request)),
-    "in JSON in JSON": lambda request: json.dumps(_unpacked(request)),
-    "in short lines": lambda request: _split(_unpacked(request)),
+    "decoded, in base64": lambda request: base64.b64encode(_decoded(request).encode()).decode(),
+    "in upper case": lambda request: _decoded(request).upper(),
+    "as HTML": lambda request: html.escape(_decoded(request)),
+    "in JSON in JSON": lambda request: json.dumps(_decoded(request)),
+    "in short lines": lambda request: _split(_decoded(request)),
     "only its end": lambda request: request.decode("latin-1")[-60:],
 }
 
 
 def _split(text: str) -> str:
-    """The text in lines of twenty characters."""
+    """Return the text in lines of twenty characters."""
     return "\r\n".join(text[at : at + 20] for at in range(0, len(text), 20))
 
 
-def _everywhere(words: str) -> bytes:
-    """An error that has the words in each of its fields, and in its headers."""
-    error = {"code": words, "message": words, "field": words}
-    body = json.dumps({"submissionId": words, "errors": [error] * 3}).encode()
-    line = " ".join(words.encode("ascii", "replace").decode().split())[:6000]
+def _everywhere(text: str) -> bytes:
+    """Return an error response that has `text` in each field and in headers."""
+    error = {"code": text, "message": text, "field": text}
+    body = json.dumps({"submissionId": text, "errors": [error] * 3}).encode()
+    line = " ".join(text.encode("ascii", "replace").decode().split())[:6000]
     return answer(body, f"X-Echo: {line}", f"Retry-After: {line}", f"Location: {line}", status=400)
 
 
-def _as_page(words: str) -> bytes:
-    return answer(f"<html><h1>{words}</h1></html>".encode(), "Content-Type: text/html", status=502)
+def _as_page(text: str) -> bytes:
+    return answer(f"<html><h1>{text}</h1></html>".encode(), "Content-Type: text/html", status=502)
 
 
-def _as_oauth(words: str) -> bytes:
-    return answer(json.dumps({"error": words, "error_description": words}).encode(), status=401)
+def _as_oauth(text: str) -> bytes:
+    return answer(json.dumps({"error": text, "error_description": text}).encode(), status=401)
 
 
-def _as_token(words: str) -> bytes:
-    return answer(json.dumps({"access_token": words, "token_type": words, "expires_in": words, "pong": words}).encode())
+def _as_token(text: str) -> bytes:
+    return answer(json.dumps({"access_token": text, "token_type": text, "expires_in": text, "pong": text}).encode())
 
 
 @pytest.mark.parametrize("form", [_everywhere, _as_page, _as_oauth, _as_token])
 @pytest.mark.parametrize("echo", ECHOES)
-def test_what_a_server_echoes_is_never_told(
-    echo: str, form: Callable[[str], bytes], wire: Wire, caplog: pytest.LogCaptureFixture
+def test_an_echoed_secret_is_never_shown(
+    echo: str, form: Callable[[str], bytes], http_client: HttpClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """In no field of a Result and no log line of ours or a library's, in whatever dress it comes back."""
+    """No field of a Result and no log line, of the monitor or of a library, contains a secret in any encoding."""
     for name in ("httpx", "httpcore", "httpcore.http11", None):
         caplog.set_level(logging.DEBUG, logger=name)
     with RawServer(lambda request: form(ECHOES[echo](request))) as server:
-        api = Api(settings_for(server.url, server.url), wire)
+        api = TigrClient(settings_for(server.url, server.url), http_client)
         results = [api.log_in(FieldNames.DOCUMENTED), api.ping(token(OPAQUE)), api.log_in(FieldNames.RFC6749)]
         assert len(server.requests) == 3
     assert all(result.reason not in (None, Reason.INTERNAL) for result in results), results
-    _assert_silent(results, caplog)
+    _assert_no_leak(results, caplog)
 
 
-def test_a_token_of_before_a_reload_is_known_to_the_redactor(wire: Wire, caplog: pytest.LogCaptureFixture) -> None:
-    """Another Api was granted it: this one sends it, and so must know what not to repeat."""
+def test_a_token_from_before_a_reload_is_masked(http_client: HttpClient, caplog: pytest.LogCaptureFixture) -> None:
+    """A token that another TigrClient was granted is masked once this one has sent it."""
     with RawServer(lambda _: _as_oauth(f"no such token: {OPAQUE}")) as server:
-        result = Api(settings_for(server.url, server.url), wire).ping(token(OPAQUE))
+        result = TigrClient(settings_for(server.url, server.url), http_client).ping(token(OPAQUE))
     assert result.detail.startswith("no such token")
-    _assert_silent([result], caplog)
+    _assert_no_leak([result], caplog)
 
 
-def _assert_silent(results: list[Result], caplog: pytest.LogCaptureFixture) -> None:
+def _assert_no_leak(results: list[Result], caplog: pytest.LogCaptureFixture) -> None:
     seen = repr(results) + caplog.text + repr([vars(record) for record in caplog.records])
     for secrets in (SECRETS, [secret.upper() for secret in SECRETS], [secret.lower() for secret in SECRETS]):
         assert not leaks(seen, secrets)
 
 
-def test_nothing_public_shows_a_secret(api: Api, wire: Wire) -> None:
-    """Neither the settings nor what is made from them."""
+def test_no_repr_shows_a_secret(api: TigrClient, http_client: HttpClient) -> None:
+    """No `repr` of the settings, the clients or a token contains a secret."""
     settings = settings_for("http://127.0.0.1:1", "http://127.0.0.1:1")
-    seen = repr((settings, replace(settings, name="uat"), api, wire, vars(wire), token(OPAQUE)))
+    seen = repr((settings, replace(settings, name="uat"), api, http_client, vars(http_client), token(OPAQUE)))
     assert not leaks(seen, SECRETS)

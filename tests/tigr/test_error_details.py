@@ -139,7 +139,7 @@ def test_a_code_is_recognized_wherever_a_server_puts_it(code: str) -> None:
             assert error.names_credentials is ((code, status) != ("access_denied", 403))
 
 
-def test_another_code_beside_access_denied_counts() -> None:
+def test_another_code_with_access_denied_counts() -> None:
     """Only `access_denied` itself is ignored with status 403."""
     errors = [{"code": "access_denied"}, {"code": "invalid_grant"}]
     assert parse_error(403, body({"errors": errors})).names_credentials
@@ -172,7 +172,7 @@ def test_a_code_in_another_place_is_not_recognized(value: object) -> None:
     ],
 )
 def test_the_sentence_is_recognized_in_any_body(data: bytes) -> None:
-    """Case, blanks, markup, entities and JSON escapes do not hide the vendor's sentence."""
+    """The vendor's sentence is recognized despite case, blanks, markup, entities and JSON escapes."""
     assert parse_error(503, data).names_credentials
 
 

@@ -142,5 +142,5 @@ def test_the_number_for_the_support_is_kept() -> None:
 
 @pytest.mark.parametrize("name", [name for name in SERVERS if name.endswith(", token")])
 def test_a_rejected_token_is_named_by_spring_alone(name: str) -> None:
-    """Of the resource servers only Spring sends `invalid_token`."""
+    """Spring is the only one of the resource servers that sends `invalid_token`."""
     assert parse(SERVERS[name]).rejects_token is (name == "Spring, token")

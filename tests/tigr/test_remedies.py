@@ -1,4 +1,4 @@
-"""Explanations of refused logins, and what is said about the next one."""
+"""Explanations of refused logins, and the text about the next login."""
 
 from __future__ import annotations
 
@@ -33,33 +33,33 @@ REJECTED = Result(
     ],
 )
 def test_the_code_of_a_rejection_names_which_values_to_compare(code: str | None, named: str, compared: str) -> None:
-    """Without such a code all four may be wrong."""
+    """Without such a code the operator compares all four values."""
     explanation = explain(replace(REJECTED, error_code=code))
     assert named in explanation.means
     assert f"Compare {compared} with" in explanation.next_step
 
 
 @pytest.mark.parametrize("reason", [Reason.REJECTED_REQUEST, Reason.MALFORMED, Reason.SERVER_ERROR, Reason.FORBIDDEN])
-def test_a_rejection_is_explained_as_one_whatever_its_reason(reason: Reason) -> None:
+def test_every_reason_of_a_rejection_is_explained_as_one(reason: Reason) -> None:
     """A 400, a 200 with an error object, a 500 and a 403 can reject credentials."""
     assert "rejected" in explain(replace(REJECTED, reason=reason)).means
 
 
-def test_a_refusal_that_settles_nothing_yet_sends_nobody_to_the_vendor() -> None:
-    """The other field names come next."""
+def test_a_single_refusal_is_not_explained_as_a_rejection() -> None:
+    """A refusal that does not reject the credentials is explained by the field names."""
     explanation = explain(replace(REJECTED, credentials_rejected=False))
     assert "field names" in explanation.means
 
 
-def test_http_basic_is_mentioned_only_where_its_two_forms_differ() -> None:
-    """With the setting that sends the other form."""
+def test_http_basic_is_mentioned_only_if_its_two_forms_differ() -> None:
+    """The next step has the setting of the other form, if the two forms differ."""
     hint = "TIGR_ENVIRONMENTS__PROD__CLIENT_AUTH=form_encoded"
     assert hint in explain(replace(REJECTED, other_client_auth=ClientAuth.FORM_ENCODED)).next_step
     assert "CLIENT_AUTH" not in explain(REJECTED).next_step
 
 
-def test_the_next_login_is_a_time_or_an_operator() -> None:
-    """Nothing is said where nothing delays it."""
+def test_the_next_login_has_a_time_or_waits_for_an_operator() -> None:
+    """The text has the time and the attempts left, or the operator's options; it is empty if nothing delays a login."""
     assert next_login(REJECTED) == ""
     paused = next_login(replace(REJECTED, suppressed_until=1200.0, attempts_left=1))
     assert "no login before 1970-01-01T00:20:00.000Z, and 1 more request with these credentials" in paused

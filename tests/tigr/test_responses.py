@@ -1,4 +1,4 @@
-"""What the bodies and headers of answers say: whatever they are, only what is declared comes of them."""
+"""Parsing of responses: any bytes become the documented value or the documented exception."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from monitor.tigr.responses import (
-    LONGEST_LIFETIME,
-    LONGEST_RETRY_AFTER,
-    MalformedAnswerError,
+    MAX_LIFETIME,
+    MAX_RETRY_AFTER,
+    MalformedResponseError,
     parse_grant,
     parse_pong,
     parse_retry_after,
@@ -25,7 +25,7 @@ from monitor.tigr.responses import (
 
 NOW = 1_730_000_000.0  # Unix seconds
 
-# Whatever JSON can say, and what Python's reader takes besides: NaN, infinities, halves of characters.
+# Any JSON, and the values that Python's parser accepts in addition: NaN, infinities, lone surrogates.
 TEXTS = st.text(st.characters(codec=None), max_size=40)
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | TEXTS
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3))
@@ -33,17 +33,17 @@ TOKENS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size
 
 
 def body(value: object) -> bytes:
-    """The value as JSON."""
+    """Return the value as JSON."""
     return json.dumps(value).encode()
 
 
 def granted(**changes: object) -> dict[str, object]:
-    """The answer that the vendor's page promises, with some of it changed."""
+    """Return the documented response of a login with these changes."""
     return {"access_token": "0paque", "token_type": "bearer", "expires_in": 3600, "scope": "access"} | changes
 
 
 def jwt(**claims: object) -> str:
-    """A token of three parts that says so of itself, signed by nobody."""
+    """Return an unsigned JWT with these claims."""
     head, middle = (base64.urlsafe_b64encode(body(part)).decode().rstrip("=") for part in ({"alg": "none"}, claims))
     return f"{head}.{middle}.c2ln"
 
@@ -51,20 +51,20 @@ def jwt(**claims: object) -> str:
 # The token.
 
 
-def test_the_promised_answer_is_a_token() -> None:
-    """What the page promises is taken without a warning."""
+def test_the_documented_response_is_a_token() -> None:
+    """The documented response is accepted without a warning."""
     grant = parse_grant(body(granted()))
     assert (grant.value, grant.lifetime, grant.warnings) == ("0paque", 3600.0, ())
 
 
-def test_a_grant_shows_no_token() -> None:
-    """Its repr has the lifetime, never the value."""
+def test_the_repr_of_a_grant_shows_no_token() -> None:
+    """The `repr` of a grant does not contain the token."""
     assert "0paque" not in repr(parse_grant(body(granted())))
 
 
-@pytest.mark.parametrize("text,lifetime", [("60", 60.0), ("0.5", 0.5), ("31622400", LONGEST_LIFETIME)])
+@pytest.mark.parametrize("text,lifetime", [("60", 60.0), ("0.5", 0.5), ("31622400", MAX_LIFETIME)])
 def test_a_lifetime_may_be_a_numeric_string(text: str, lifetime: float) -> None:
-    """Some servers quote their numbers."""
+    """A number in quotes is accepted, because some servers send it so."""
     assert parse_grant(body(granted(expires_in=text))).lifetime == lifetime
 
 
@@ -92,28 +92,28 @@ def test_a_lifetime_may_be_a_numeric_string(text: str, lifetime: float) -> None:
     ],
 )
 def test_a_lifetime_is_a_positive_number_of_at_most_366_days(value: object) -> None:
-    """Anything else is no usable token."""
-    with pytest.raises(MalformedAnswerError, match="expires_in"):
+    """Any other lifetime is malformed."""
+    with pytest.raises(MalformedResponseError, match="expires_in"):
         parse_grant(body(granted(expires_in=value)))
 
 
 @pytest.mark.parametrize("value", [None, 7, True, "", [], "to ken", "to\r\nken", "töken", "t\0ken", "t\x7f", "\ud800"])
 def test_a_token_is_a_string_that_a_header_can_carry(value: object) -> None:
-    """It will be sent in one."""
-    with pytest.raises(MalformedAnswerError, match="access_token"):
+    """A token that is not a string, or has other characters, is malformed."""
+    with pytest.raises(MalformedResponseError, match="access_token"):
         parse_grant(body(granted(access_token=value)))
 
 
 def test_a_token_is_at_most_16_kib_long() -> None:
-    """No server takes a longer one back in a header."""
+    """A longer token is malformed, because no server accepts it in a header."""
     assert parse_grant(body(granted(access_token="x" * 16 * 1024))).value
-    with pytest.raises(MalformedAnswerError, match="longer than 16384 characters"):
+    with pytest.raises(MalformedResponseError, match="longer than 16384 characters"):
         parse_grant(body(granted(access_token="x" * (16 * 1024 + 1))))
 
 
 @pytest.mark.parametrize("expires_in,lifetime", [(3600, 60.0), (30, 30.0)])
 def test_the_shorter_of_two_lifetimes_counts(expires_in: int, lifetime: float) -> None:
-    """The answer's or the token's own, `exp` minus `iat`, whatever the clocks say."""
+    """The lifetime is the smaller of `expires_in` and the token's `exp` minus `iat`, on any clock."""
     assert parse_grant(body(granted(access_token=jwt(iat=1000, exp=1060), expires_in=expires_in))).lifetime == lifetime
 
 
@@ -121,40 +121,40 @@ def test_the_shorter_of_two_lifetimes_counts(expires_in: int, lifetime: float) -
     "token",
     [jwt(exp=1060), jwt(iat=1000), jwt(iat=2000, exp=1000), jwt(iat="a", exp="b"), "a.b.c", "a.!!!.c", "a.bnVsbA.c"],
 )
-def test_a_token_that_says_nothing_of_itself_lasts_as_granted(token: str) -> None:
-    """It is opaque, or lacks what would be needed."""
+def test_a_token_without_claims_has_the_granted_lifetime(token: str) -> None:
+    """An opaque token, or one without usable claims, has the lifetime of `expires_in`."""
     assert parse_grant(body(granted(access_token=token))).lifetime == 3600.0
 
 
 def test_a_missing_lifetime_is_read_from_the_token_with_a_warning() -> None:
-    """The vendor promises expires_in, the token has it too."""
-    answer = granted(access_token=jwt(iat=1000, exp=1060), expires_in=None)
-    grant = parse_grant(body(answer))
+    """Without `expires_in` the lifetime is the token's own, with a warning."""
+    response = granted(access_token=jwt(iat=1000, exp=1060), expires_in=None)
+    grant = parse_grant(body(response))
     assert grant.lifetime == 60.0
     assert any("expires_in" in warning for warning in grant.warnings)
 
 
-def test_a_missing_lifetime_is_not_read_from_a_token_that_lasts_for_years() -> None:
-    """More than 366 days is no short-lived token, wherever it is said."""
-    with pytest.raises(MalformedAnswerError, match="expires_in"):
-        parse_grant(body(granted(access_token=jwt(iat=1, exp=LONGEST_LIFETIME + 2), expires_in=None)))
+def test_a_missing_lifetime_is_not_read_from_a_long_lived_token() -> None:
+    """A lifetime of more than 366 days is malformed, also if it is the token's own."""
+    with pytest.raises(MalformedResponseError, match="expires_in"):
+        parse_grant(body(granted(access_token=jwt(iat=1, exp=MAX_LIFETIME + 2), expires_in=None)))
 
 
 @pytest.mark.parametrize("name,value", [("token_type", "mac"), ("token_type", None), ("scope", 7), ("scope", None)])
-def test_a_promise_not_kept_is_a_warning(name: str, value: object) -> None:
-    """The token works all the same."""
+def test_a_difference_from_the_documented_response_is_a_warning(name: str, value: object) -> None:
+    """A token with another type or scope is accepted with a warning that names the field."""
     warnings = parse_grant(body(granted(**{name: value}))).warnings
     assert len(warnings) == 1
     assert name in warnings[0]
 
 
 def test_the_type_may_be_written_in_any_case() -> None:
-    """RFC 6749 section 5.1: it is case insensitive."""
+    """RFC 6749 section 5.1: the token type is case-insensitive."""
     assert parse_grant(body(granted(token_type="Bearer"))).warnings == ()
 
 
 @pytest.mark.parametrize(
-    "data,words",
+    "data,problem",
     [
         (b"", "empty"),
         (b" \r\n", "empty"),
@@ -166,43 +166,43 @@ def test_the_type_may_be_written_in_any_case() -> None:
         (b"null", "not a JSON object"),
     ],
 )
-def test_a_body_that_is_no_json_object_is_named_so(data: bytes, words: str) -> None:
-    """The message says what is wrong with it and quotes nothing."""
+def test_a_body_that_is_no_json_object_is_malformed(data: bytes, problem: str) -> None:
+    """The message names the defect and quotes nothing."""
     for parse in (parse_grant, parse_pong):
-        with pytest.raises(MalformedAnswerError, match=words):
+        with pytest.raises(MalformedResponseError, match=problem):
             parse(data)
 
 
-def test_a_byte_order_mark_does_no_harm() -> None:
-    """Servers of a certain make begin with one."""
+def test_a_byte_order_mark_is_ignored() -> None:
+    """A body with a byte order mark is parsed, because some servers send one."""
     assert parse_grant(b"\xef\xbb\xbf" + body(granted())).value == "0paque"
 
 
 @given(st.binary(max_size=200) | VALUES.map(body))
 def test_any_bytes_are_a_token_or_malformed(data: bytes) -> None:
-    """Nothing else comes of them."""
+    """Any bytes are a grant or raise `MalformedResponseError`."""
     try:
         grant = parse_grant(data)
-    except MalformedAnswerError:
+    except MalformedResponseError:
         return
     assert grant.value.isascii()
 
 
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys(granted(), VALUES) | {"access_token": TOKENS | VALUES}))
-def test_any_fields_are_a_usable_token_or_malformed(answer: dict[str, Any]) -> None:
-    """A token that is granted can be sent, and its lifetime is one."""
+def test_any_fields_are_a_usable_token_or_malformed(response: dict[str, Any]) -> None:
+    """A grant has a token that a header can carry, and a lifetime within the limit."""
     try:
-        grant = parse_grant(body(answer))
-    except MalformedAnswerError:
+        grant = parse_grant(body(response))
+    except MalformedResponseError:
         return
     assert grant.value.isprintable()
     assert " " not in grant.value
-    assert 0 < grant.lifetime <= LONGEST_LIFETIME
+    assert 0 < grant.lifetime <= MAX_LIFETIME
 
 
 @given(VALUES, VALUES)
 def test_any_claims_leave_a_lifetime(issued: object, expires: object) -> None:
-    """A token's own words can shorten what was granted, and do no other harm."""
+    """The claims of a token can shorten the granted lifetime, and have no other effect."""
     token = jwt(iat=issued, exp=expires)
     assert 0 < parse_grant(body(granted(access_token=token))).lifetime <= 3600
 
@@ -222,8 +222,8 @@ def test_any_claims_leave_a_lifetime(issued: object, expires: object) -> None:
         ("2016-12-31T23:59:60Z", 1483228799.0),
     ],
 )
-def test_a_pong_is_a_moment(text: str, moment: float) -> None:
-    """RFC 3339 with any offset, any number of digits, a leap second."""
+def test_a_pong_is_a_time(text: str, moment: float) -> None:
+    """RFC 3339 permits any offset, any number of digits and a leap second."""
     assert parse_pong(body({"pong": text})) == pytest.approx(moment, abs=1e-6)
 
 
@@ -235,15 +235,15 @@ def test_a_pong_is_a_moment(text: str, moment: float) -> None:
         "0000-10-31T17:58:38Z",
     ],
 )  # fmt: skip
-def test_a_pong_that_is_no_moment_is_malformed(value: object) -> None:
-    """What does not exist, or leaves its offset open, says nothing about the server's clock."""
-    with pytest.raises(MalformedAnswerError, match="pong"):
+def test_a_pong_that_is_no_time_is_malformed(value: object) -> None:
+    """A time that does not exist, or has no offset, is malformed."""
+    with pytest.raises(MalformedResponseError, match="pong"):
         parse_pong(body({"pong": value}))
 
 
 @given(st.datetimes(timezones=st.timezones() | st.just(UTC)), st.sampled_from("Tt "))
-def test_any_moment_comes_back(moment: datetime, between: str) -> None:
-    """Written as RFC 3339 has it, every moment is read as itself."""
+def test_any_time_is_parsed_without_loss(moment: datetime, between: str) -> None:
+    """Every time in the form of RFC 3339 is parsed without loss."""
     offset = moment.utcoffset()
     if offset is None or offset % timedelta(minutes=1):
         return  # RFC 3339 has no seconds in an offset
@@ -255,8 +255,8 @@ def test_any_moment_comes_back(moment: datetime, between: str) -> None:
 @example(body({"pong": "9999-12-31T23:59:59-23:59"}))
 @example(body({"pong": "0001-01-01T00:00:00+23:59"}))
 def test_any_bytes_are_a_pong_or_malformed(data: bytes) -> None:
-    """Nothing else comes of them."""
-    with contextlib.suppress(MalformedAnswerError):
+    """Any bytes are a finite time or raise `MalformedResponseError`."""
+    with contextlib.suppress(MalformedResponseError):
         assert math.isfinite(parse_pong(data))
 
 
@@ -271,17 +271,17 @@ def test_any_bytes_are_a_pong_or_malformed(data: bytes) -> None:
         ("120", 120.0),
         (" 7 ", 7.0),
         ("0", 0.0),
-        ("99999999999999999999", LONGEST_RETRY_AFTER),
+        ("99999999999999999999", MAX_RETRY_AFTER),
         ("-5", None),
         ("1.5", None),
         ("soon", None),
         (format_datetime(datetime.fromtimestamp(NOW + 90, UTC), usegmt=True), 90.0),
         (format_datetime(datetime.fromtimestamp(NOW - 90, UTC), usegmt=True), 0.0),
-        (format_datetime(datetime.fromtimestamp(NOW + 86400, UTC), usegmt=True), LONGEST_RETRY_AFTER),
+        (format_datetime(datetime.fromtimestamp(NOW + 86400, UTC), usegmt=True), MAX_RETRY_AFTER),
     ],
 )
 def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | None) -> None:
-    """RFC 9110 section 10.2.3; never more than a quarter of an hour, never less than nothing."""
+    """RFC 9110 section 10.2.3; the result is between 0 and 15 minutes."""
     assert parse_retry_after(value, NOW) == seconds
 
 
@@ -291,6 +291,6 @@ def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | No
 @example("Fri, 31 Oct 0001 00:00:00 -0000")
 @example("Fri, 31 Oct 9999 23:59:59 -0000")
 def test_any_header_is_a_pause_or_none(value: str) -> None:
-    """Nothing else comes of it."""
+    """Any header has a pause within the limits, or none."""
     seconds = parse_retry_after(value, NOW)
-    assert seconds is None or 0 <= seconds <= LONGEST_RETRY_AFTER
+    assert seconds is None or 0 <= seconds <= MAX_RETRY_AFTER

@@ -1,1 +1,1 @@
-"""Every fault that is known, and what the monitor makes of it."""
+"""Every known fault, and the result that the monitor derives from it."""

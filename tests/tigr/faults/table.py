@@ -1,4 +1,4 @@
-"""The table: each fault, and what it is called at either endpoint."""
+"""The table of faults, with the expected reason at each endpoint."""
 
 from __future__ import annotations
 
@@ -45,21 +45,21 @@ _BOTH = tuple(Endpoint)
 _TOKEN = (Endpoint.TOKEN,)
 _PING = (Endpoint.PING,)
 _NESTED = b"[" * 10_000 + b"]" * 10_000
-# A JWT that nobody signed: {"alg":"none"} and {"iat":1000,"exp":1060}.
+# An unsigned JWT: {"alg":"none"} and {"iat":1000,"exp":1060}.
 _JWT_OF_A_MINUTE = "eyJhbGciOiJub25lIn0.eyJpYXQiOjEwMDAsImV4cCI6MTA2MH0."
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One fault. A reason of None means that the exchange does its job all the same."""
+    """One fault and its expected result. A reason of None means that the exchange succeeds despite the fault."""
 
     name: str
     fault: HostFault
     reason: Reason | None
     endpoints: tuple[Endpoint, ...] = _BOTH
-    phase: Phase | None = None  # where it hangs or breaks, for those that the phase tells apart
-    lifetime: float | None = None  # of the token that is granted all the same
-    or_else: Reason | None = None  # where it is a matter of microseconds what comes first
+    phase: Phase | None = None  # expected phase of the failure, if it is certain
+    lifetime: float | None = None  # seconds; expected lifetime of the token
+    or_else: Reason | None = None  # also accepted, if microseconds decide which event comes first
 
 
 def _anything(*values: object) -> tuple[object, ...]:
@@ -82,7 +82,7 @@ _NETWORK = (
     Row("a byte per second in the handshake", Drip(1, Moment.HANDSHAKE), Reason.TIMEOUT, phase=Phase.TLS),
     Row("a byte per second in the headers", Drip(1, Moment.HEADERS), Reason.TIMEOUT),
     Row("a byte per second in the body", Drip(1, Moment.BODY), Reason.TIMEOUT, phase=Phase.TRANSFER),
-    Row("reset when accepted", Reset(Moment.ACCEPT), Reason.TLS, or_else=Reason.CONNECT),  # whichever it comes before
+    Row("reset when accepted", Reset(Moment.ACCEPT), Reason.TLS, or_else=Reason.CONNECT),
     Row("reset in the handshake", Reset(Moment.HANDSHAKE), Reason.TLS, phase=Phase.TLS),
     Row("reset after the request", Reset(Moment.REQUEST), Reason.DISCONNECT),
     Row("reset in the headers", Reset(Moment.HEADERS), Reason.DISCONNECT),
@@ -102,16 +102,16 @@ _HTTP = (
     Row("not HTTP at all", NotHttp(), Reason.DISCONNECT),
     Row("HTTP/1.0", Http10(), None),
     Row("101", SwitchingProtocols(), Reason.UNEXPECTED_STATUS),
-    Row("103 before the answer", EarlyHints(), None),
+    Row("103 before the response", EarlyHints(), None),
     Row("truncated body", TruncatedBody(), Reason.DISCONNECT),
     Row("Content-Length too large", WrongContentLength(10), Reason.DISCONNECT),
     Row("Content-Length too small", WrongContentLength(-10), Reason.MALFORMED),
     Row("chunked", Chunked(), None),
     Row("chunked and broken off", ChunkedBroken(), Reason.DISCONNECT),
     Row("a body of 2 GB", HugeBody(), Reason.MALFORMED),
-    Row("gzip though nobody asked for it", Gzipped(), None),
+    Row("gzip that was not requested", Gzipped(), None),
     Row("a gzip bomb", GzipBomb(), Reason.MALFORMED),
-    Row("no answer, hung up", Raw(b""), Reason.DISCONNECT),
+    Row("closed without a response", Raw(b""), Reason.DISCONNECT),
     Row("a header without an end", Raw(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000), Reason.MALFORMED),
 )
 _STATUSES = tuple(

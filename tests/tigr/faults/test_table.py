@@ -1,4 +1,4 @@
-"""Every fault has its name, ends in time, leaves no secret, and is over when it is over."""
+"""Every fault has its reason, ends in time, leaks no secret, and leaves no trace after it ends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from monitor.http.client import ANSWER_LIMIT, _Stream
+from monitor.http.stream import MAX_RESPONSE_SIZE, ConnectionStream
 from monitor.model import Endpoint, Reason
 from monitor.simulator import Host, Simulator
 from monitor.simulator.fault_switch import FaultSwitch
@@ -20,7 +20,7 @@ from tests.support.harness import EnvironmentHarness, value
 from tests.tigr.faults.table import REDIRECTS, TABLE, Row
 
 TIMEOUT = 0.4  # seconds
-GRACE = 0.25  # seconds beyond it that an exchange may take
+GRACE = 0.25  # seconds above TIMEOUT that an exchange may take
 _JOB = {Endpoint.TOKEN: "login", Endpoint.PING: "ping"}
 _HOST = {Endpoint.TOKEN: Host.TOKEN, Endpoint.PING: Host.API}
 CASES = [(row, endpoint) for row in TABLE for endpoint in row.endpoints]
@@ -28,23 +28,23 @@ CASES = [(row, endpoint) for row in TABLE for endpoint in row.endpoints]
 
 @pytest.fixture(scope="module")
 def simulator() -> Iterator[Simulator]:
-    """Both environments, with secrets that can be found again."""
+    """Provide both environments, with secrets that `leaks` recognizes."""
     with simulator_with_canaries() as running:
         yield running
 
 
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many bytes each call took from a socket."""
+    """Provide the list of the bytes that each read of a socket returned."""
     sizes: list[int] = []
-    original = _Stream.read
+    original = ConnectionStream.read
 
-    def counted(self: _Stream, max_bytes: int, timeout: float | None = None) -> bytes:
+    def counted(self: ConnectionStream, max_bytes: int, timeout: float | None = None) -> bytes:
         data = original(self, max_bytes, timeout)
         sizes.append(len(data))
         return data
 
-    monkeypatch.setattr(_Stream, "read", counted)
+    monkeypatch.setattr(ConnectionStream, "read", counted)
     return sizes
 
 
@@ -102,7 +102,7 @@ def test_a_fault_has_its_name(
     read: list[int],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The reason, the counters, the gauges, the time, the log, the recovery; and nothing leaks or goes elsewhere."""
+    """A fault shows in reason, metrics and log, ends in time, leaks nothing, and leaves no trace after it ends."""
     faults, other = faults_of(simulator, endpoint), simulator.log.connections("uat")
     before = totals(harness, endpoint)
     faults.set(row.fault)
@@ -118,9 +118,9 @@ def test_a_fault_has_its_name(
     assert result.endpoint is endpoint
     exchanges = [told for told in harness.results[2:] if told.phases]
     assert elapsed < len(exchanges) * (TIMEOUT + GRACE)
-    assert all(told.duration < TIMEOUT + GRACE for told in exchanges)
-    assert all(abs(sum(told.phases.values()) - told.duration) < 0.001 for told in exchanges)
-    assert sum(read) <= len(exchanges) * ANSWER_LIMIT
+    assert all(result.duration < TIMEOUT + GRACE for result in exchanges)
+    assert all(abs(sum(result.phases.values()) - result.duration) < 0.001 for result in exchanges)
+    assert sum(read) <= len(exchanges) * MAX_RESPONSE_SIZE
     assert simulator.log.connections("uat") == other
     if row.phase is not None:
         assert result.failed_phase is row.phase
@@ -164,9 +164,9 @@ def _assert_told(row: Row, endpoint: Endpoint, caplog: pytest.LogCaptureFixture)
         return
     assert len(lines) == 1
     assert lines[0].message.startswith(f"prod: {_JOB[endpoint]} failed: {row.reason}")
-    told: dict[str, Any] = vars(lines[0])["monitor_fields"]
-    assert told["means"]
-    assert told["next"]
+    logged: dict[str, Any] = vars(lines[0])["monitor_fields"]
+    assert logged["means"]
+    assert logged["next"]
 
 
 @pytest.mark.parametrize("endpoint", Endpoint)

@@ -1,4 +1,4 @@
-"""What is wrong on the way to the host: names, addresses, proxies."""
+"""Faults between the monitor and the host: names, addresses, proxies."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ Addresses = list[tuple[Any, ...]]
 
 @pytest.fixture(scope="module")
 def simulator() -> Iterator[Simulator]:
-    """Both environments, with secrets that can be found again."""
+    """Provide both environments, with secrets that `leaks` recognizes."""
     with simulator_with_canaries() as running:
         yield running
 
 
 def ipv4(host: str, port: int) -> tuple[Any, ...]:
-    """One address as getaddrinfo gives it."""
+    """Return one entry of getaddrinfo."""
     return (socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port))
 
 
@@ -45,8 +45,8 @@ def run(harness: EnvironmentHarness, endpoint: Endpoint) -> tuple[Reason | None,
 
 
 @pytest.mark.parametrize("endpoint", Endpoint)
-def test_an_unknown_host_is_dns(endpoint: Endpoint, simulator: Simulator) -> None:
-    """In the phase of the look-up."""
+def test_an_unknown_host_is_a_dns_failure(endpoint: Endpoint, simulator: Simulator) -> None:
+    """A name that does not resolve is a DNS failure in the phase of the lookup."""
 
     def unknown(*_: object, **__: object) -> Addresses:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -56,8 +56,8 @@ def test_an_unknown_host_is_dns(endpoint: Endpoint, simulator: Simulator) -> Non
 
 
 @pytest.mark.parametrize("endpoint", Endpoint)
-def test_a_resolver_that_never_answers_is_a_timeout(endpoint: Endpoint, simulator: Simulator) -> None:
-    """At the deadline; later turns wait for the same look-up instead of piling up more."""
+def test_a_lookup_that_never_ends_is_a_timeout(endpoint: Endpoint, simulator: Simulator) -> None:
+    """A lookup that hangs is a timeout at the deadline, and later runs start no further lookup."""
     release, lookups = threading.Event(), []
 
     def silent(host: str, port: int, **_: object) -> Addresses:
@@ -86,7 +86,7 @@ def test_no_route_is_connect(endpoint: Endpoint, simulator: Simulator) -> None:
 
 @pytest.fixture
 def silent_address() -> Iterator[tuple[str, int]]:
-    """An address whose queue is full: the kernel drops what asks to connect, as a dead host would."""
+    """Provide an address whose accept queue is full, so that the kernel drops every attempt to connect."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.2", 0))
         listener.listen(0)
@@ -101,10 +101,10 @@ def silent_address() -> Iterator[tuple[str, int]]:
 
 
 @pytest.mark.parametrize("endpoint", Endpoint)
-def test_a_silent_first_address_is_no_outage(
+def test_a_silent_first_address_is_no_failure(
     endpoint: Endpoint, simulator: Simulator, silent_address: tuple[str, int]
 ) -> None:
-    """The next one is tried a quarter of a second later (RFC 8305)."""
+    """The next address is tried a quarter of a second later (RFC 8305)."""
     found = Resolver(lambda _, port, **__: [ipv4(*silent_address), ipv4("127.0.0.1", port)])
     harness = EnvironmentHarness(simulator, resolver=found, timeout=1.0)
     reason, _, elapsed = run(harness, endpoint)
@@ -126,8 +126,8 @@ def test_silent_addresses_alone_are_a_timeout(
 
 
 @pytest.mark.parametrize("endpoint", Endpoint)
-def test_through_a_proxy(endpoint: Endpoint, simulator: Simulator) -> None:
-    """All is well, also with one that wants a password."""
+def test_requests_pass_through_a_proxy(endpoint: Endpoint, simulator: Simulator) -> None:
+    """Requests pass through a proxy that requires a password."""
     wanted = "Basic " + base64.b64encode(b"me:proxy-password").decode()
     with TunnelProxy(authorization=wanted) as proxy:
         url = proxy.url.replace("//", "//me:proxy-password@")
@@ -138,8 +138,8 @@ def test_through_a_proxy(endpoint: Endpoint, simulator: Simulator) -> None:
 
 @pytest.mark.parametrize("endpoint", Endpoint)
 @pytest.mark.parametrize("status", [None, 401, 403, 502, 503])
-def test_a_proxy_that_refuses_is_the_proxys_fault(status: int | None, endpoint: Endpoint, simulator: Simulator) -> None:
-    """Whatever status it refuses with (without one: 407), never a rejected login; nothing reaches the host."""
+def test_a_proxy_that_refuses_is_a_proxy_failure(status: int | None, endpoint: Endpoint, simulator: Simulator) -> None:
+    """Any status of a refusal (None: 407) is a proxy failure, no rejected login, and nothing reaches the host."""
     before = simulator.log.connections()
     with TunnelProxy(authorization="Basic bm90aGluZzp3aWxsLWRv", refuse=status) as proxy:
         harness = EnvironmentHarness(simulator, changes={"TIGR_PROXY": proxy.url}, timeout=TIMEOUT)
@@ -165,8 +165,8 @@ def test_a_silent_proxy_is_a_timeout(endpoint: Endpoint, simulator: Simulator) -
     assert elapsed < TIMEOUT + GRACE
 
 
-def test_the_proxys_password_is_no_less_secret(simulator: Simulator, caplog: pytest.LogCaptureFixture) -> None:
-    """It is in no result, log line or metric."""
+def test_the_proxys_password_is_secret(simulator: Simulator, caplog: pytest.LogCaptureFixture) -> None:
+    """The password of the proxy is in no result, log line or metric."""
     caplog.set_level(logging.DEBUG)
     with TunnelProxy(authorization="Basic bm90aGluZzp3aWxsLWRv") as proxy:
         url = proxy.url.replace("//", "//someone:Qy5-proxy-canary@")

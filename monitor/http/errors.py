@@ -1,0 +1,35 @@
+"""Faults of an exchange, and the exception that carries a fault inside this package."""
+
+from __future__ import annotations
+
+import ssl
+from enum import StrEnum
+
+
+class ExchangeFault(StrEnum):
+    """Faults that end an exchange before the meaning of its response matters."""
+
+    TIMEOUT = "timeout"
+    PROXY = "proxy"
+    DNS = "dns"
+    CONNECT = "connect"
+    CERTIFICATE = "certificate"
+    TLS = "tls"
+    DISCONNECT = "disconnect"
+    MALFORMED = "malformed"
+
+
+class ExchangeError(Exception):
+    """Ends an exchange. The HTTP client turns it into the `fault` of an `Exchange`, so it never leaves this package."""
+
+    def __init__(self, fault: ExchangeFault, detail: str) -> None:
+        super().__init__(detail)
+        self.fault = fault
+        self.detail = detail
+
+
+def describe_os_error(error: OSError | ValueError) -> str:
+    """Return the message of the operating system or of OpenSSL, without the numbers and file names around it."""
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return error.reason.replace("_", " ").lower()
+    return (getattr(error, "strerror", None) or type(error).__name__).lower()
