@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmarks import accuracy, cost, growth
 from benchmarks.accuracy import Accuracy, Compared
-from benchmarks.cost import Running, Scraped
+from benchmarks.cost import Running, ScrapeCosts
 from benchmarks.figures import Figure, Spread, at_most, at_most_times, machine, table
 from benchmarks.growth import Point
 from benchmarks.target import MODULE, NGINX
@@ -144,7 +144,7 @@ def _within(name: str, ours: Spread, theirs: Spread, limit: float) -> Figure:
     return Figure(name, "ms", ours.median, theirs.median, ours.samples, bound, abs(ours.median) <= limit)
 
 
-def _cost(firsts: list[float], starts: list[float], running: Running, scraped: Scraped) -> list[Figure]:
+def _cost(firsts: list[float], starts: list[float], running: Running, scraped: ScrapeCosts) -> list[Figure]:
     """What it takes from the machine."""
     ours, theirs = (Spread.of([each * _MS for each in of.durations]) for of in (scraped.ours, scraped.theirs))
     alone, beside = (Spread.of([each * _MS for each in of.durations]) for of in (scraped.alone, scraped.beside_silent))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.capture import Seen, capturing, exchanges
+from benchmarks.capture import WireExchange, capturing, exchanges
 from benchmarks.processes import QUICK, Exporter, Reported, exporter, monitor, name_of, reported
 from benchmarks.scraping import storming
 from benchmarks.target import Port, serving
@@ -48,7 +48,7 @@ class Accuracy:
     nginx: str
 
 
-def compare(told: Sequence[Reported], seen: Sequence[Seen]) -> list[Compared]:
+def compare(told: Sequence[Reported], seen: Sequence[WireExchange]) -> list[Compared]:
     """Pair what was told with the first that was seen after it began. Only the end of a capture may lack a pair."""
     pairs, waiting = [], deque(seen)
     for each in told:

@@ -37,7 +37,7 @@ class Packet:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class WireExchange:
     """One exchange, as it was on the wire. Moments are Unix seconds."""
 
     began: float  # the first packet
@@ -95,7 +95,7 @@ def _flush(port: int, file: Path) -> None:
     wait_for(written, "the capture is complete")
 
 
-def exchanges(file: Path, port: int) -> list[Seen]:
+def exchanges(file: Path, port: int) -> list[WireExchange]:
     """The complete exchanges with a server's port, in their order."""
     connections: dict[int, list[list[Packet]]] = defaultdict(list)
     for packet in _packets(file):
@@ -152,7 +152,7 @@ def _records(packets: Iterable[Packet]) -> Iterator[_Record]:
             begun = packet.time
 
 
-def _exchange(packets: list[Packet], port: int) -> Seen | None:
+def _exchange(packets: list[Packet], port: int) -> WireExchange | None:
     """What a connection was, or None where it is no whole exchange (the capture ended in its middle)."""
     sent = list(_records(packet for packet in packets if packet.destination == port))
     received = list(_records(packet for packet in packets if packet.source == port))
@@ -174,4 +174,4 @@ def _exchange(packets: list[Packet], port: int) -> Seen | None:
     ]
     order = [side for side, _ in sorted(waits, key=lambda wait: wait[1])]
     turns = sum(pair == ("client", "server") for pair in itertools.pairwise(order))
-    return Seen(packets[0].time, request[-1].ended, answer[0].begun, answer[-1].ended, turns)
+    return WireExchange(packets[0].time, request[-1].ended, answer[0].begun, answer[-1].ended, turns)

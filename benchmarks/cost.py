@@ -41,7 +41,7 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True)
-class Scraped:
+class ScrapeCosts:
     """Scrapes of both."""
 
     ours: Scrapes
@@ -133,7 +133,7 @@ def first_exchanges(directory: Path) -> list[float]:
     return found
 
 
-def scraped(directory: Path) -> Scraped:
+def scraped(directory: Path) -> ScrapeCosts:
     """Fifty at once, of both in turns; then one after the other, without and with two hundred who say nothing."""
     with serving([DELAY, DELAY], directory) as target:
         token, ping = target.ports
@@ -146,7 +146,7 @@ def scraped(directory: Path) -> Scraped:
             alone = storm(daemon.port, 1, ALONE)
             with silent(daemon.port, SILENT):
                 beside = storm(daemon.port, 1, ALONE)
-            return Scraped(_together(ours), _together(theirs), alone, beside)
+            return ScrapeCosts(_together(ours), _together(theirs), alone, beside)
 
 
 def _together(storms: list[Scrapes]) -> Scrapes:

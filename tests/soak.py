@@ -60,7 +60,7 @@ MOST_GROWTH = 1024 * 1024  # bytes of resident memory
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class ResourceSample:
     """What the process holds at a moment at which little is under way."""
 
     exchanges: int
@@ -75,8 +75,8 @@ class Figures:
 
     exchanges: int
     seconds: float
-    settled: Sample
-    end: Sample
+    settled: ResourceSample
+    end: ResourceSample
     turns_due: int  # of pings
     turns_told: int  # made, or counted as missed
 
@@ -133,7 +133,7 @@ def _run_until(exchanges: int, simulator: Simulator, chance: random.Random) -> N
         environment.api_faults.clear()
 
 
-def _sample(simulator: Simulator, monitor: Monitor) -> Sample:
+def _sample(simulator: Simulator, monitor: Monitor) -> ResourceSample:
     """The least of files and threads, and the median of memory, over three seconds without a fault."""
     pause, process = threading.Event(), Path(f"/proc/{monitor.process.pid}")
     resident, files, threads = [], [], []
@@ -143,7 +143,7 @@ def _sample(simulator: Simulator, monitor: Monitor) -> Sample:
         resident.append(int(held["VmRSS"].split()[0]) * 1024)
         threads.append(int(held["Threads"]))
         files.append(len(list(process.joinpath("fd").iterdir())))
-    return Sample(simulator.log.requests(), int(statistics.median(resident)), min(files), min(threads))
+    return ResourceSample(simulator.log.requests(), int(statistics.median(resident)), min(files), min(threads))
 
 
 def main() -> int:

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import __main__ as command
 from benchmarks.accuracy import compare
-from benchmarks.capture import Packet, Seen, _exchange, capturing, exchanges
+from benchmarks.capture import Packet, WireExchange, _exchange, capturing, exchanges
 from benchmarks.figures import Figure, Spread, at_most, at_most_times, table
 from benchmarks.processes import QUICK, Cost, Reported, exporter, monitor, reported
 from benchmarks.scraping import silent, storm, storming
@@ -99,7 +99,7 @@ CONNECTION = [
     packet(0.8, ANSWER[100:], from_client=False),
     packet(0.9, ALERT, flags=0x11, from_client=False),
 ]
-WHOLE = Seen(began=0.0, requested=0.5, answered=0.7, ended=0.8, round_trips=3)
+WHOLE = WireExchange(began=0.0, requested=0.5, answered=0.7, ended=0.8, round_trips=3)
 
 
 def test_an_exchange_is_read_off_its_packets() -> None:

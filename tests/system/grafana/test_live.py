@@ -16,7 +16,7 @@ from monitor.simulator import Simulator
 from tests.grafana import dashboards
 from tests.support.process import Monitor, clean, command, free_port, wait_for
 from tests.system.prometheus import rulefiles
-from tests.system.prometheus.server import Prometheus, Sample, running
+from tests.system.prometheus.server import PrometheusServer, SeriesSample, running
 
 _ROUND = 240.0  # seconds within which the demo has shown everything once
 _LONGEST = 0.1  # seconds that one query may take
@@ -31,14 +31,14 @@ pytestmark = [pytest.mark.system, pytest.mark.needs("prometheus"), pytest.mark.t
 
 
 @dataclass(frozen=True, slots=True)
-class Scraped:
+class ScrapedMonitors:
     """A Prometheus, and the two monitors that it scraped."""
 
-    prometheus: Prometheus
+    prometheus: PrometheusServer
     demo: str
     calm: str
 
-    def answer(self, query: dashboards.Query, environments: list[str], instances: list[str]) -> list[Sample]:
+    def answer(self, query: dashboards.Query, environments: list[str], instances: list[str]) -> list[SeriesSample]:
         """What a panel gets, with the variables so chosen."""
         expr = query.filled(_VIEW, {"environment": environments, "instance": instances})
         if query.instant:
@@ -61,7 +61,7 @@ scrape_configs:
 
 
 @pytest.fixture(scope="module")
-def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
+def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScrapedMonitors]:
     """Both, when the demo has been through its programme once."""
     directory = tmp_path_factory.mktemp("live")
     intervals = {"TIGR_PING_INTERVAL": "2s", "TIGR_AUTH_INTERVAL": "10s"}
@@ -77,11 +77,11 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
         prometheus = resources.enter_context(running(directory, _config(demo, calm_at)))
         wait_for(lambda: process.poll() is not None or "It begins anew" in told.read_text(), "the demo's round", _ROUND)
         assert process.poll() is None, told.read_text()
-        yield Scraped(prometheus, demo, calm_at)
+        yield ScrapedMonitors(prometheus, demo, calm_at)
 
 
 @pytest.mark.parametrize("query", _OF_PANELS, ids=str)
-def test_no_panel_is_empty(query: dashboards.Query, scraped: Scraped) -> None:
+def test_no_panel_is_empty(query: dashboards.Query, scraped: ScrapedMonitors) -> None:
     """Every query has an answer for everything that can be chosen, on a quiet day as well as on a bad one."""
     chosen = [
         (["prod", "uat"], [scraped.demo, scraped.calm]),
@@ -98,7 +98,7 @@ def test_no_panel_is_empty(query: dashboards.Query, scraped: Scraped) -> None:
 
 
 @pytest.mark.parametrize("query", _QUERIES, ids=str)
-def test_every_query_is_quick(query: dashboards.Query, scraped: Scraped) -> None:
+def test_every_query_is_quick(query: dashboards.Query, scraped: ScrapedMonitors) -> None:
     """The dashboard asks all of them every half minute: none may take longer than 100 ms (the best of three tries)."""
     took = []
     for _ in range(3):
@@ -108,7 +108,7 @@ def test_every_query_is_quick(query: dashboards.Query, scraped: Scraped) -> None
     assert min(took) < _LONGEST
 
 
-def test_series_of_a_panel_have_names_of_their_own(scraped: Scraped) -> None:
+def test_series_of_a_panel_have_names_of_their_own(scraped: ScrapedMonitors) -> None:
     """The labels of an answer are those that its legend tells apart, and no more."""
     for query in _OF_PANELS:
         answer = scraped.answer(query, ["prod", "uat"], [scraped.demo, scraped.calm])
@@ -125,7 +125,7 @@ def _named(legend: str, labels: dict[str, str]) -> str:
     return legend
 
 
-def test_the_timeline_shows_the_reasons_of_the_demo(scraped: Scraped) -> None:
+def test_the_timeline_shows_the_reasons_of_the_demo(scraped: ScrapedMonitors) -> None:
     """Each incident is seen by its own name."""
     (timeline,) = (panel for panel in dashboards.panels() if panel["title"] == "Outcome by reason")
     (mapping,) = timeline["fieldConfig"]["defaults"]["mappings"]
@@ -141,7 +141,7 @@ def test_the_timeline_shows_the_reasons_of_the_demo(scraped: Scraped) -> None:
     assert {"ok", "no_token", "unauthorized", "server_error", "proxy"} <= seen
 
 
-def test_a_quiet_day_is_green(scraped: Scraped) -> None:
+def test_a_quiet_day_is_green(scraped: ScrapedMonitors) -> None:
     """Where nothing fails, the states say so."""
     for query in _QUERIES:
         if query.panel in ("Ping", "Login"):
@@ -152,7 +152,7 @@ def test_a_quiet_day_is_green(scraped: Scraped) -> None:
             ]
 
 
-def test_the_variables_offer_what_is_there(scraped: Scraped) -> None:
+def test_the_variables_offer_what_is_there(scraped: ScrapedMonitors) -> None:
     """Both environments, and both monitors."""
     prometheus = scraped.prometheus
     assert prometheus.label_values("tigr_environment_info", "environment") == ["prod", "uat"]

@@ -28,24 +28,26 @@ class _Series(TypedDict, total=False):
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class SeriesSample:
     """One series of an answer: its labels and its values, in their order."""
 
     labels: dict[str, str]
     values: list[float]
 
 
-class Prometheus:
+class PrometheusServer:
     """What it can be asked."""
 
     def __init__(self, url: str) -> None:
         self.url = url
 
-    def now(self, expr: str) -> list[Sample]:
+    def now(self, expr: str) -> list[SeriesSample]:
         """Answer an instant query."""
-        return [Sample(series["metric"], [float(series["value"][1])]) for series in self._result("query", query=expr)]
+        return [
+            SeriesSample(series["metric"], [float(series["value"][1])]) for series in self._result("query", query=expr)
+        ]
 
-    def over(self, expr: str, seconds: float, step: float) -> list[Sample]:
+    def over(self, expr: str, seconds: float, step: float) -> list[SeriesSample]:
         """Answer a range query over the newest so many seconds, at multiples of the step, as Grafana asks.
 
         Grafana ends at the multiple before now; this at the next one, or a step of minutes would see nothing yet.
@@ -53,7 +55,7 @@ class Prometheus:
         now = time.time()
         begin, end = (now - seconds) // step * step, (now // step + 1) * step
         result = self._result("query_range", query=expr, start=begin, end=end, step=step)
-        return [Sample(series["metric"], [float(value) for _, value in series["values"]]) for series in result]
+        return [SeriesSample(series["metric"], [float(value) for _, value in series["values"]]) for series in result]
 
     def label_values(self, metric: str, label: str) -> list[str]:
         """What Grafana makes of `label_values(metric, label)`."""
@@ -82,11 +84,11 @@ class Prometheus:
 
 
 @contextmanager
-def running(directory: Path, config: str) -> Iterator[Prometheus]:
+def running(directory: Path, config: str) -> Iterator[PrometheusServer]:
     """Start one with this configuration, and end it."""
     (directory / "prometheus.yml").write_text(config)
     address = f"127.0.0.1:{free_port()}"
-    prometheus = Prometheus(f"http://{address}")
+    prometheus = PrometheusServer(f"http://{address}")
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen(
             [

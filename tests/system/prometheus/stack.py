@@ -19,7 +19,7 @@ import yaml
 from monitor.durations import parse, text
 from tests.support.process import free_port, wait_for
 from tests.system.prometheus import rulefiles
-from tests.system.prometheus.server import Prometheus, running
+from tests.system.prometheus.server import PrometheusServer, running
 
 _PATIENCE = 30.0  # seconds
 _DURATION = re.compile(r"\[(\w+)(?::(\w+))?\]")
@@ -166,7 +166,7 @@ def _answers(url: str) -> bool:
 @contextlib.contextmanager
 def stack(
     directory: Path, targets: Mapping[str, int], rules: Mapping[str, Any], routes: Mapping[str, Any], scrape: float
-) -> Iterator[Prometheus]:
+) -> Iterator[PrometheusServer]:
     """Run both on these rules and routes; `targets` are ports by instance, looked at every `scrape` seconds.
 
     Yields the Prometheus, which knows what fires even where nobody is told.

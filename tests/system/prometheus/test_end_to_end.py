@@ -17,7 +17,7 @@ import pytest
 from monitor.simulator import Environment, Simulator
 from monitor.simulator.faults import Certificate, Hang, Refuse, Status
 from tests.support.process import Monitor, wait_for
-from tests.system.prometheus.server import Prometheus
+from tests.system.prometheus.server import PrometheusServer
 from tests.system.prometheus.stack import Receivers, faster_routes, faster_rules, stack
 
 pytestmark = [
@@ -40,7 +40,7 @@ PAGER, CHAT = "pager", "chat"
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class FaultCase:
     """What goes wrong with one environment, what has to be told of it, and in which words."""
 
     begin: Callable[[Environment], None]
@@ -61,25 +61,25 @@ def _told(*alerts: tuple[str, str]) -> frozenset[tuple[str, str]]:
 
 
 # The uat of this table is one that gets tickets.
-FAULTS: Mapping[str, Fault] = {
-    "wrong_password": Fault(
+FAULTS: Mapping[str, FaultCase] = {
+    "wrong_password": FaultCase(
         _login(Status(401)), _told((PAGER, "TigrCredentialsRejected")), "TIGR rejected our credentials; next attempt at"
     ),
-    "ping_500": Fault(_api(Status(500)), _told((PAGER, "TigrPingFailing")), "reason: server_error"),
-    "ping_hangs": Fault(_api(Hang()), _told((PAGER, "TigrPingFailing")), "reason: timeout"),
-    "ping_403": Fault(_api(Status(403)), _told((PAGER, "TigrForbidden")), "Is our address still on the list"),
-    "ping_429": Fault(
+    "ping_500": FaultCase(_api(Status(500)), _told((PAGER, "TigrPingFailing")), "reason: server_error"),
+    "ping_hangs": FaultCase(_api(Hang()), _told((PAGER, "TigrPingFailing")), "reason: timeout"),
+    "ping_403": FaultCase(_api(Status(403)), _told((PAGER, "TigrForbidden")), "Is our address still on the list"),
+    "ping_429": FaultCase(
         _api(Status(429, headers={"Retry-After": "20"})), _told((CHAT, "TigrRateLimited")), "429, too many requests"
     ),
-    "api_refused": Fault(_api(Refuse()), _told((PAGER, "TigrPingFailing")), "reason: connect"),
-    "login_refused": Fault(
+    "api_refused": FaultCase(_api(Refuse()), _told((PAGER, "TigrPingFailing")), "reason: connect"),
+    "login_refused": FaultCase(
         _login(Refuse()), _told((PAGER, "TigrLoginFailing"), (PAGER, "TigrTokenHeadroomLow")), "reason: connect"
     ),
-    "certificate": Fault(
+    "certificate": FaultCase(
         _api(Certificate()), _told((PAGER, "TigrCertificateFailing")), "the certificate of the ping host"
     ),
-    "uat": Fault(_api(Status(500)), _told((CHAT, "TigrPingFailing")), "reason: server_error"),
-    "restarted": Fault(_api(Status(500)), _told((PAGER, "TigrPingFailing")), "reason: server_error"),
+    "uat": FaultCase(_api(Status(500)), _told((CHAT, "TigrPingFailing")), "reason: server_error"),
+    "restarted": FaultCase(_api(Status(500)), _told((PAGER, "TigrPingFailing")), "reason: server_error"),
 }
 REVOKED = "revoked"
 GONE = ("gone", "gone_too")  # both environments of a monitor, one of which pages
@@ -95,13 +95,13 @@ INSTANCES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class Deployment:
     """Everything that runs."""
 
     simulator: Simulator
     monitors: Mapping[str, Monitor]
     receivers: Receivers
-    prometheus: Prometheus
+    prometheus: PrometheusServer
 
 
 def _settings(simulator: Simulator, names: list[str]) -> dict[str, str]:
@@ -111,7 +111,7 @@ def _settings(simulator: Simulator, names: list[str]) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """All of it, healthy and scraped."""
     directory = tmp_path_factory.mktemp("stack")
     paging = [name for names in INSTANCES.values() for name in names if name not in ("uat", GONE[1])]
@@ -129,10 +129,10 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         ports = {instance: monitor.port for instance, monitor in monitors.items()}
         rules, routes = faster_rules(paging, FACTOR), faster_routes(receivers.url, FACTOR)
         prometheus = running.enter_context(stack(directory, ports, rules, routes, SCRAPE))
-        yield Scene(simulator, monitors, receivers, prometheus)
+        yield Deployment(simulator, monitors, receivers, prometheus)
 
 
-def _revoke_twice(scene: Scene) -> None:
+def _revoke_twice(scene: Deployment) -> None:
     """End two tokens before their time, each one after the login that the monitor has in between."""
     monitor, environment = scene.monitors["most"], scene.simulator.environment(REVOKED)
     for count in (1, 2):
@@ -149,7 +149,7 @@ def _logged_in_since(monitor: Monitor, before: float) -> bool:
     return _scheduled(monitor) > before
 
 
-def _burning(prometheus: Prometheus) -> set[str]:
+def _burning(prometheus: PrometheusServer) -> set[str]:
     """The environments whose budget burns fast, whoever is told of it."""
     firing = prometheus.now('ALERTS{alertname="TigrErrorBudgetBurnFast", alertstate="firing"}')
     return {sample.labels["environment"] for sample in firing}
@@ -168,7 +168,7 @@ def _await_all(receivers: Receivers, expected: Mapping[str, frozenset[tuple[str,
         pytest.fail(f"{status}, not told: { {name: told for name, told in missing.items() if told} }")
 
 
-def test_each_fault_sends_its_own_message_and_its_end(scene: Scene) -> None:
+def test_each_fault_sends_its_own_message_and_its_end(scene: Deployment) -> None:
     """One cause, one message, to the right receiver, in words that name it; and nothing else, from first to last."""
     simulator, receivers, monitors = scene.simulator, scene.receivers, scene.monitors
     for name, fault in FAULTS.items():
@@ -220,7 +220,7 @@ def test_each_fault_sends_its_own_message_and_its_end(scene: Scene) -> None:
         assert all(summary.startswith(f"{name}: ") for summary in summaries)
 
 
-def test_messages_hold_no_secret(scene: Scene) -> None:
+def test_messages_hold_no_secret(scene: Deployment) -> None:
     """What goes to a chat is read by many."""
     secrets = {
         value for environment in scene.simulator.environments.values() for value in environment.secrets().values()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Account:
+class ServerAccount:
     """One client with one user, the port to listen on (0: any free one) and the lifetime of tokens in seconds."""
 
     client_id: str
@@ -19,9 +19,9 @@ class Account:
     lifetime: int = 300
 
 
-def read_account() -> Account:
+def read_account() -> ServerAccount:
     """Return the account from the JSON line on stdin, where neither the process list nor the environment shows it."""
-    return Account(**json.loads(sys.stdin.readline()))
+    return ServerAccount(**json.loads(sys.stdin.readline()))
 
 
 def report_port(port: int) -> None:

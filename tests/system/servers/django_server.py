@@ -5,7 +5,7 @@ from __future__ import annotations
 import django
 from django.conf import settings
 
-from tests.system.servers.account import Account, read_account, report_port
+from tests.system.servers.account import ServerAccount, read_account, report_port
 from tests.system.servers.control import Control, controlled
 
 _APPS = ("contenttypes", "auth", "oauth2_provider")
@@ -27,7 +27,7 @@ def configure(lifetime: int) -> None:
     django.setup()
 
 
-def create(account: Account) -> None:
+def create(account: ServerAccount) -> None:
     """Create the tables, the user and the client."""
     from django.contrib.auth.models import User
     from django.core.management import call_command

@@ -10,7 +10,7 @@ import uvicorn
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.security import OAuth2PasswordBearer, OAuth2PasswordRequestForm
 
-from tests.system.servers.account import Account, read_account, report_port
+from tests.system.servers.account import ServerAccount, read_account, report_port
 from tests.system.servers.control import PING_PATH, TOKEN_PATH, Control, pong
 
 # FastAPI resolves these names in the module, so they cannot be local to a function.
@@ -22,7 +22,7 @@ _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 class Endpoints:
     """The two endpoints and the tokens between them."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: ServerAccount) -> None:
         self._account = account
         self._expiry: dict[str, float] = {}  # monotonic clock, by token
         self.control = Control(self._expiry.clear, self._expire)

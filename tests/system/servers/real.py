@@ -18,10 +18,10 @@ import httpx
 
 from tests.support.checkout import ROOT
 from tests.support.process import PATIENCE, clean
-from tests.system.servers.account import Account
+from tests.system.servers.account import ServerAccount
 
 # The password and the client secret share no eight characters with a message of a server: the monitor would drop it.
-ACCOUNT = Account("monitor-client", "Vt5-harbour-mosaic", "monitor-user", "Rk7-dolphin-orbit")
+ACCOUNT = ServerAccount("monitor-client", "Vt5-harbour-mosaic", "monitor-user", "Rk7-dolphin-orbit")
 WRONG = "Wq3-lantern-cedar"
 
 PYTHON_SERVERS = ("django", "authlib", "fastapi")
@@ -53,7 +53,7 @@ def _run(command: list[str], directory: Path) -> None:
 
 
 @dataclass(frozen=True)
-class Request:
+class ReceivedRequest:
     """A request that a server received: its path, the names of its form fields, and the status of the response."""
 
     path: str
@@ -66,7 +66,7 @@ class Request:
         return self.path == "/oauth/token"
 
 
-class Server:
+class OAuthServer:
     """One server, from `start` to `stop`, as often as wanted; it keeps its port."""
 
     def __init__(self, name: str, command: list[str], directory: Path, log_directory: Path) -> None:
@@ -168,10 +168,11 @@ class Server:
         """Return the number of attempts that the library's check of the password refused."""
         return int(self._read("failures")["wrong_passwords"])
 
-    def requests(self) -> list[Request]:
+    def requests(self) -> list[ReceivedRequest]:
         """Return the token requests and pings that were received since the start, oldest first."""
         return [
-            Request(request["path"], tuple(request["fields"]), request["status"]) for request in self._read("requests")
+            ReceivedRequest(request["path"], tuple(request["fields"]), request["status"])
+            for request in self._read("requests")
         ]
 
     def _read(self, page: str) -> Any:  # noqa: ANN401 - JSON
@@ -183,11 +184,11 @@ def _client() -> httpx.Client:
     return httpx.Client(trust_env=False, timeout=PATIENCE)
 
 
-def python_server(name: str, python: Path, log_directory: Path) -> Server:
+def python_server(name: str, python: Path, log_directory: Path) -> OAuthServer:
     """Return a server that runs on the Python that has the libraries."""
-    return Server(name, [str(python), "-m", f"tests.system.servers.{name}_server"], ROOT, log_directory)
+    return OAuthServer(name, [str(python), "-m", f"tests.system.servers.{name}_server"], ROOT, log_directory)
 
 
-def node_server(name: str, directory: Path, log_directory: Path) -> Server:
+def node_server(name: str, directory: Path, log_directory: Path) -> OAuthServer:
     """Return a server that runs where its packages are installed."""
-    return Server(name, ["node", f"{name}_server.mjs"], directory, log_directory)
+    return OAuthServer(name, ["node", f"{name}_server.mjs"], directory, log_directory)

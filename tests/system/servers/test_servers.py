@@ -15,7 +15,7 @@ import pytest
 from monitor.reporting.metrics import OUTCOMES
 from tests.support.process import Monitor, run, wait_for
 from tests.support.rig import value
-from tests.system.servers.real import ACCOUNT, NODE_SERVERS, PYTHON_SERVERS, WRONG, Request, Server
+from tests.system.servers.real import ACCOUNT, NODE_SERVERS, PYTHON_SERVERS, WRONG, OAuthServer, ReceivedRequest
 
 # The timeout is for the tests alone: the fixtures, which install and wait, have limits of their own.
 pytestmark = [pytest.mark.system, pytest.mark.timeout(60, func_only=True)]
@@ -81,12 +81,12 @@ _FACTS = {
 }
 
 
-def facts(server: Server) -> Facts:
+def facts(server: OAuthServer) -> Facts:
     """Return the facts about a server."""
     return _FACTS[server.name]
 
 
-def settings(servers: Iterable[Server], **changes: str) -> dict[str, str]:
+def settings(servers: Iterable[OAuthServer], **changes: str) -> dict[str, str]:
     """Return the settings for an environment per server, with the same changes of credentials in each."""
     found = {f"TIGR_ENVIRONMENTS__{name}__ENABLED": "false" for name in ("PROD", "UAT")}
     for server in servers:
@@ -108,7 +108,7 @@ def settings(servers: Iterable[Server], **changes: str) -> dict[str, str]:
     ],
     ids=["documented", "wrong password", "wrong secret"],
 )
-def test_the_server_responds_as_documented(fact: str, form: dict[str, str], secret: str, server: Server) -> None:
+def test_the_server_responds_as_documented(fact: str, form: dict[str, str], secret: str, server: OAuthServer) -> None:
     """The status, the code and the text of a refusal are those of the table; only a wrong password counts as one."""
     expected: Response = getattr(facts(server), fact)
     before = server.wrong_passwords()
@@ -121,7 +121,7 @@ def test_the_server_responds_as_documented(fact: str, form: dict[str, str], secr
 
 @each_server
 @pytest.mark.parametrize("change", ["revoke", "expire"])
-def test_the_server_refuses_a_token_that_ended(change: str, server: Server) -> None:
+def test_the_server_refuses_a_token_that_ended(change: str, server: OAuthServer) -> None:
     """A ping with it is accepted before, and refused after it was revoked or has expired."""
     token = server.log_in(_RIGHT).json()["access_token"]
     response = server.ping(token)
@@ -136,7 +136,7 @@ def test_the_server_refuses_a_token_that_ended(change: str, server: Server) -> N
 # One login and one ping.
 
 
-def check(server: Server, status: int, **changes: str) -> list[dict[str, Any]]:
+def check(server: OAuthServer, status: int, **changes: str) -> list[dict[str, Any]]:
     """Run `check --json` and return the exchanges that it prints."""
     ended = run(["check", "--json"], settings([server], **changes))
     assert ended.returncode == status, ended.stdout + ended.stderr
@@ -150,7 +150,7 @@ def decisive(exchanges: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 @each_server
-def test_right_credentials_log_in(server: Server) -> None:
+def test_right_credentials_log_in(server: OAuthServer) -> None:
     """The refused `Username` is followed by `username` in the same run, and the granted token is good for a ping."""
     before = len(server.requests())
     *_, ping = check(server, 0)
@@ -162,7 +162,7 @@ def test_right_credentials_log_in(server: Server) -> None:
 
 
 @each_server
-def test_a_wrong_password_is_reported(server: Server) -> None:
+def test_a_wrong_password_is_reported(server: OAuthServer) -> None:
     """`check` fails with the text that the server has for a wrong password, and sends it once under each name."""
     before = server.wrong_passwords()
     login = decisive(check(server, 1, password=WRONG))
@@ -172,7 +172,7 @@ def test_a_wrong_password_is_reported(server: Server) -> None:
 
 
 @each_server
-def test_a_wrong_client_secret_is_reported(server: Server) -> None:
+def test_a_wrong_client_secret_is_reported(server: OAuthServer) -> None:
     """`check` fails with the text that the server has for it, except where the server does not check the client."""
     expected = facts(server).wrong_secret
     before = server.wrong_passwords()
@@ -199,11 +199,11 @@ class Outcome:
 
     metrics: str
     wrong_passwords: Mapping[str, int]
-    received: Mapping[str, list[Request]]
+    received: Mapping[str, list[ReceivedRequest]]
 
 
 @pytest.fixture(scope="module")
-def rejected(servers: dict[str, Server], tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+def rejected(servers: dict[str, OAuthServer], tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     """Let the daemon run with a wrong password everywhere, for many pings and several intervals between logins."""
     directory = tmp_path_factory.mktemp("rejected")
     (directory / "state").mkdir()
@@ -221,7 +221,7 @@ def rejected(servers: dict[str, Server], tmp_path_factory: pytest.TempPathFactor
 
 
 @each_server
-def test_a_wrong_password_is_sent_at_most_three_times(server: Server, rejected: Outcome) -> None:
+def test_a_wrong_password_is_sent_at_most_three_times(server: OAuthServer, rejected: Outcome) -> None:
     """The daemon pings on, but the server receives few logins under either name, and the metric shows the rejection."""
     assert 1 <= rejected.wrong_passwords[server.name] <= 3
     assert sum(request.is_login for request in rejected.received[server.name]) <= 3
@@ -229,11 +229,11 @@ def test_a_wrong_password_is_sent_at_most_three_times(server: Server, rejected: 
     assert value(rejected.metrics, "tigr_up", environment=server.name, endpoint="token") == 0
 
 
-def wait_for_each(servers: Iterable[Server], met: Callable[[Server], object]) -> list[Server]:
+def wait_for_each(servers: Iterable[OAuthServer], met: Callable[[OAuthServer], object]) -> list[OAuthServer]:
     """Wait until every server meets a condition, with a limit but without an error; return those that met it."""
     deadline = time.monotonic() + _RECOVERY_TIMEOUT
     pause = threading.Event()
-    missing, done = list(servers), list[Server]()
+    missing, done = list(servers), list[OAuthServer]()
     while missing and time.monotonic() < deadline:
         done += [server for server in missing if met(server)]
         missing = [server for server in missing if server not in done]
@@ -241,19 +241,19 @@ def wait_for_each(servers: Iterable[Server], met: Callable[[Server], object]) ->
     return done
 
 
-def groups(received: list[Request]) -> list[tuple[str, int]]:
+def groups(received: list[ReceivedRequest]) -> list[tuple[str, int]]:
     """Return kind and status of requests, equal neighbours once, from the first that is no accepted ping."""
     kinds = [("login" if request.is_login else "ping", request.status) for request in received]
     return [kind for kind, _ in groupby(dropwhile(("ping", 200).__eq__, kinds))]
 
 
-def is_well(received: list[Request]) -> bool:
+def is_well(received: list[ReceivedRequest]) -> bool:
     """Return True if a login was granted and the most recent ping was accepted; a newer login changes nothing."""
     found = groups(received)
     return ("login", 200) in found and [kind for kind in found if kind[0] == "ping"][-1:] == [("ping", 200)]
 
 
-def end_tokens(server: Server, how: str) -> int:
+def end_tokens(server: OAuthServer, how: str) -> int:
     """Let every token of a server end, and return how many requests it had received before."""
     if how == "restart":  # on the same port; the server keeps tokens and requests in memory alone
         server.stop()
@@ -266,7 +266,7 @@ def end_tokens(server: Server, how: str) -> int:
 
 @pytest.fixture(scope="module", params=["revoke", "expire", "restart"])
 def recovered(
-    request: pytest.FixtureRequest, servers: dict[str, Server], tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, servers: dict[str, OAuthServer], tmp_path_factory: pytest.TempPathFactory
 ) -> Outcome:
     """Let every token end under a daemon that is well, and wait until it is well again."""
     environ = settings(servers.values()) | _INTERVALS
@@ -274,10 +274,10 @@ def recovered(
     environ |= {"TIGR_AUTH_INTERVAL": "5m", "TIGR_ENVIRONMENTS__DJANGO__AUTH_INTERVAL": "10s"}
     marks = {name: len(server.requests()) for name, server in servers.items()}
 
-    def received(server: Server) -> list[Request]:
+    def received(server: OAuthServer) -> list[ReceivedRequest]:
         return server.requests()[marks[server.name] :]
 
-    def ended(server: Server) -> bool:
+    def ended(server: OAuthServer) -> bool:
         """End the tokens as soon as the daemon is well, long before the next scheduled login."""
         if well := is_well(received(server)):
             marks[server.name] = end_tokens(server, request.param)
@@ -291,7 +291,7 @@ def recovered(
 
 @each_server
 @pytest.mark.parametrize("recovered", ["revoke", "expire"], indirect=True)
-def test_the_daemon_replaces_a_token_that_ended(server: Server, recovered: Outcome) -> None:
+def test_the_daemon_replaces_a_token_that_ended(server: OAuthServer, recovered: Outcome) -> None:
     """Pings are refused, one login follows, and pings are accepted again; a bare 403 waits for the scheduled login."""
     received = recovered.received[server.name]
     assert groups(received)[:3] == [("ping", facts(server).revoked_status), ("login", 200), ("ping", 200)]
@@ -308,7 +308,7 @@ def test_the_daemon_replaces_a_token_that_ended(server: Server, recovered: Outco
 
 @each_server
 @pytest.mark.parametrize("recovered", ["restart"], indirect=True)
-def test_the_daemon_survives_a_restart_of_the_server(server: Server, recovered: Outcome) -> None:
+def test_the_daemon_survives_a_restart_of_the_server(server: OAuthServer, recovered: Outcome) -> None:
     """A server that comes back on its port without its tokens is logged in to and pinged again."""
     assert is_well(recovered.received[server.name])
     assert value(recovered.metrics, "tigr_up", environment=server.name, endpoint="ping") == 1

@@ -18,7 +18,7 @@ from tests.support.canaries import CANARIES, leaks, simulator_with_canaries, val
 from tests.support.checkout import ROOT, copy_to
 from tests.support.process import get, wait_for
 from tests.support.rig import value
-from tests.system.prometheus.server import Prometheus
+from tests.system.prometheus.server import PrometheusServer
 from tests.system.systemd.machine import Machine, booted, install
 
 pytestmark = [
@@ -331,7 +331,7 @@ def test_prometheus_scrapes_it_and_alertmanager_hears_of_it(service: Service) ->
     service.write_settings(ping_interval="2s")
     service.start()
     service.machine.run(f"cd /root/tigr-monitor\n{block('prometheus-alertmanager')}")
-    prometheus = Prometheus("http://127.0.0.1:9090")
+    prometheus = PrometheusServer("http://127.0.0.1:9090")
     wait_for(prometheus.ready, "Prometheus is ready", PATIENCE)
     wait_for(lambda: prometheus.now('up{job="tigr-monitor"} == 1'), "it is scraped", PATIENCE)
     pid = service.machine.property("MainPID", "prometheus")
