@@ -67,7 +67,7 @@ FAULTS: Mapping[str, FaultCase] = {
     ),
     "ping_500": FaultCase(_api(Status(500)), _told((PAGER, "TigrPingFailing")), "reason: server_error"),
     "ping_hangs": FaultCase(_api(Hang()), _told((PAGER, "TigrPingFailing")), "reason: timeout"),
-    "ping_403": FaultCase(_api(Status(403)), _told((PAGER, "TigrForbidden")), "Is our address still on the list"),
+    "ping_403": FaultCase(_api(Status(403)), _told((PAGER, "TigrForbidden")), "is on the IP allowlist of TIGR"),
     "ping_429": FaultCase(
         _api(Status(429, headers={"Retry-After": "20"})), _told((CHAT, "TigrRateLimited")), "429, too many requests"
     ),
