@@ -1,4 +1,4 @@
-"""The plot of what becomes of cost and accuracy as the work grows."""
+"""The plot of cost and accuracy over the number of environments."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _COLOUR = "#1f5f8b"
 _PANELS: dict[str, Callable[[Point], float]] = {
     "processor, % of one core": lambda point: point.cpu * 100,
     "resident memory, MB": lambda point: point.resident / 1e6,
-    "delay of turns, p99, ms": lambda point: point.delay.p99 * 1000,
+    "delay of runs, p99, ms": lambda point: point.delay.p99 * 1000,
     "error, median, ms": lambda point: point.error.median * 1000,
 }
 
 
 def draw(points: Sequence[Point], file: Path) -> None:
-    """Draw one panel per figure over the number of environments, as SVG: the same bytes for the same points."""
+    """Draw one panel per figure over the number of environments as SVG; equal points give equal bytes."""
     with mpl.rc_context({"svg.hashsalt": "tigr-monitor", "svg.fonttype": "none", "font.size": 9}):
         figure = Figure(figsize=(9, 2.8), layout="constrained")
         for axes, (title, value) in zip(figure.subplots(1, len(_PANELS)), _PANELS.items(), strict=True):
