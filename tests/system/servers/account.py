@@ -1,4 +1,4 @@
-"""The account that a server grants tokens to, as its program reads it from stdin."""
+"""The account to which a server grants tokens; the server reads it from stdin."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ServerAccount:
 
 
 def read_account() -> ServerAccount:
-    """Return the account from the JSON line on stdin, where neither the process list nor the environment shows it."""
+    """Return the account from the JSON line on stdin, because the process list and the environment must not show it."""
     return ServerAccount(**json.loads(sys.stdin.readline()))
 
 

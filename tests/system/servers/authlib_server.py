@@ -71,7 +71,7 @@ class Tokens:
             token.revoked = True
 
     def expire(self) -> None:
-        """Let every token end now."""
+        """Let every token expire now."""
         for token in self.granted.values():
             token.expires_at = time.monotonic()
 

@@ -1,4 +1,4 @@
-"""The servers of a test session: installed once, started once."""
+"""The servers of a test session, which installs and starts each once."""
 
 from __future__ import annotations
 

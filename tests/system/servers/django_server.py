@@ -12,14 +12,14 @@ _APPS = ("contenttypes", "auth", "oauth2_provider")
 
 
 def configure(lifetime: int) -> None:
-    """Set up Django; everything that is not named here is the default of Django and of the toolkit."""
+    """Set up Django; all other settings are the defaults of Django and of the toolkit."""
     settings.configure(
         ALLOWED_HOSTS=["127.0.0.1"],
         DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
         INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth", "oauth2_provider"],
-        MIGRATION_MODULES=dict.fromkeys(_APPS),  # tables at once: 2 s of migrations prove nothing here
+        MIGRATION_MODULES=dict.fromkeys(_APPS),  # create tables directly: migrations take 2 s and are not tested here
         OAUTH2_PROVIDER={"ACCESS_TOKEN_EXPIRE_SECONDS": lifetime},
-        PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],  # fast: the default takes 0.3 s of CPU
+        PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],  # the default takes 0.3 s of CPU time
         ROOT_URLCONF="tests.system.servers.django_urls",
         SECRET_KEY="for one run on loopback",
         USE_TZ=True,
@@ -53,7 +53,7 @@ def revoke() -> None:
 
 
 def expire() -> None:
-    """Let every token end now."""
+    """Let every token expire now."""
     from django.utils import timezone
     from oauth2_provider.models import AccessToken
 

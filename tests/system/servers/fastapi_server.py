@@ -31,7 +31,7 @@ class Endpoints:
         self._expiry.update(dict.fromkeys(self._expiry, time.monotonic()))
 
     def token(self, form: Form) -> dict[str, object]:
-        """Grant a token. The tutorial does not check the client, so neither does this."""
+        """Grant a token without a check of the client, as the tutorial does."""
         if (form.username, form.password) != (self._account.username, self._account.password):
             self.control.count_wrong_password()
             raise HTTPException(401, "Incorrect username or password", _CHALLENGE)
@@ -46,7 +46,7 @@ class Endpoints:
         return pong()
 
     async def controlled(self, request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        """Serve the control paths, record, and pass everything else on."""
+        """Serve the control paths, record requests, and pass all other requests to the application."""
         page = self.control.respond(request.method, request.url.path)
         if page is not None:
             return Response(page, media_type="application/json")

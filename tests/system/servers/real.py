@@ -20,7 +20,7 @@ from tests.support.checkout import ROOT
 from tests.support.process import PATIENCE, clean
 from tests.system.servers.account import ServerAccount
 
-# The password and the client secret share no eight characters with a message of a server: the monitor would drop it.
+# Password and client secret share no eight characters with a message of a server: the monitor would drop the message.
 ACCOUNT = ServerAccount("monitor-client", "Vt5-harbour-mosaic", "monitor-user", "Rk7-dolphin-orbit")
 WRONG = "Wq3-lantern-cedar"
 
@@ -32,7 +32,7 @@ _HERE = Path(__file__).parent
 
 
 def install_python(directory: Path) -> Path:
-    """Install the Python servers, by hash, and return the Python that has them."""
+    """Install the Python servers with pinned hashes; return the path of their Python."""
     python = directory / "bin" / "python"
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", str(python), "install", "--quiet"]
     _run([sys.executable, "-m", "venv", "--without-pip", str(directory)], ROOT)
@@ -41,7 +41,7 @@ def install_python(directory: Path) -> Path:
 
 
 def install_node(directory: Path) -> None:
-    """Install the Node.js servers exactly as the lock file says."""
+    """Install the Node.js servers in the versions of the lock file."""
     for file in (*_HERE.glob("*.json"), *_HERE.glob("*.mjs")):
         shutil.copy(file, directory)
     _run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], directory)
@@ -67,7 +67,7 @@ class ReceivedRequest:
 
 
 class OAuthServer:
-    """One server, from `start` to `stop`, as often as wanted; it keeps its port."""
+    """A server that can be started and stopped repeatedly; it keeps its port."""
 
     def __init__(self, name: str, command: list[str], directory: Path, log_directory: Path) -> None:
         self.name = name
@@ -109,7 +109,7 @@ class OAuthServer:
         return int(json.loads(line)["port"])
 
     def stop(self) -> None:
-        """End the program."""
+        """Stop the program."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -185,10 +185,10 @@ def _client() -> httpx.Client:
 
 
 def python_server(name: str, python: Path, log_directory: Path) -> OAuthServer:
-    """Return a server that runs on the Python that has the libraries."""
+    """Return a server that runs with the Python of the installed libraries."""
     return OAuthServer(name, [str(python), "-m", f"tests.system.servers.{name}_server"], ROOT, log_directory)
 
 
 def node_server(name: str, directory: Path, log_directory: Path) -> OAuthServer:
-    """Return a server that runs where its packages are installed."""
+    """Return a server that runs in the directory of its packages."""
     return OAuthServer(name, ["node", f"{name}_server.mjs"], directory, log_directory)
