@@ -107,12 +107,14 @@ def _in_python_comments(name: str, source: str) -> Iterator[Finding]:
 
 
 def _in_markdown(name: str, source: str) -> Iterator[Finding]:
-    in_code, begins = False, True
+    in_code, begins, in_glossary = False, True, False
     for number, line in enumerate(source.splitlines(), start=1):
         text = line.strip()
         if text.startswith(_CODE_FENCE):
             in_code = not in_code
-        elif in_code or text.startswith(("#", "    ")):
+        elif text.startswith("#") and not in_code:
+            in_glossary = text.lstrip("# ") == "Glossary"  # which names the words that it replaces
+        elif in_code or in_glossary or line.startswith("    "):
             pass
         else:
             for cell in re.split(r"(?<!\\)\|", text) if text.startswith("|") else [text]:
