@@ -262,11 +262,7 @@ def test_a_restart_does_not_send_rejected_credentials_again(service: Service) ->
     for restart in ("systemctl restart tigr-monitor", "systemctl kill --signal=KILL tigr-monitor"):
         pid = service.machine.property("MainPID")
         service.machine.run(restart)
-        wait_for(
-            lambda before=pid: service.machine.property("MainPID") not in ("0", before),
-            "the service runs again",
-            PATIENCE,
-        )  # type: ignore[misc]
+        wait_for(lambda before=pid: service.machine.property("MainPID") not in ("0", before), "a new process", PATIENCE)  # type: ignore[misc]
         service.wait_for(1, "tigr_credentials_rejected", environment="prod")
         service.wait_for(1, "tigr_up", environment="uat", endpoint="ping")
     assert service.simulator.log.requests("prod", "token") == 2
