@@ -120,8 +120,8 @@ def serving(delays: Sequence[float], directory: Path, host: str = "127.0.0.1") -
 
 def _free_ports(count: int) -> list[int]:
     """Return `count` different free ports of 127.0.0.1."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+    with ExitStack() as open_sockets:
+        sockets = [open_sockets.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
         return [sock.getsockname()[1] for sock in sockets]
 
 
