@@ -1,4 +1,4 @@
-"""The command `tigr-monitor`: parse, call, print, exit status."""
+"""The command line `tigr-monitor`: parse the arguments, run the command, return the exit status."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from monitor import __version__
 from monitor.config.settings import describe, load
 from monitor.errors import ConfigError, describe_exception
 
-WELL, NOT_WELL, WRONG_SETTINGS = 0, 1, 2
+EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 
-_DESCRIPTION = "Watch whether the TIGR Registry Client API can be logged in to and reached."
+_DESCRIPTION = "Monitor login to the TIGR Registry Client API and its reachability."
 _EPILOG = """\
 Settings are read from TIGR_CONFIG_FILE (TOML), then from files in TIGR_SECRETS_DIR, then from variables that begin
-with TIGR_; the later wins. The least there is to set, for each of PROD and UAT:
+with TIGR_; a later source overrides an earlier one. The required settings, for each of PROD and UAT:
 
   TIGR_ENVIRONMENTS__PROD__CLIENT_ID   TIGR_ENVIRONMENTS__PROD__CLIENT_SECRET
   TIGR_ENVIRONMENTS__PROD__USERNAME    TIGR_ENVIRONMENTS__PROD__PASSWORD
 
-or leave one out: TIGR_ENVIRONMENTS__UAT__ENABLED=false
+To disable an environment: TIGR_ENVIRONMENTS__UAT__ENABLED=false
 
 first steps:
-  tigr-monitor demo      see it work against a TIGR that runs on this machine
-  tigr-monitor config    see what is in force, and where each value came from
+  tigr-monitor demo      monitor a simulated TIGR on this machine
+  tigr-monitor config    print the effective settings and the source of each
   tigr-monitor check     log in and ping once
-  tigr-monitor run       go on doing so, and serve http://127.0.0.1:9844/metrics
+  tigr-monitor run       monitor continuously, and serve http://127.0.0.1:9844/metrics
 
-exit status: 0 all well, 1 something is not, 2 wrong settings or arguments
+exit status: 0 success, 1 failure, 2 invalid settings or arguments
 """
 
 
@@ -41,18 +41,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status = command(options)
         sys.stdout.flush()
     except ConfigError as error:
-        _complain(*_in_words(error))
-        return WRONG_SETTINGS
+        _print_error(*_error_lines(error))
+        return EXIT_USAGE
     except KeyboardInterrupt:
-        return NOT_WELL
-    except BrokenPipeError:  # whoever read the output has seen enough
+        return EXIT_FAILED
+    except BrokenPipeError:  # the reader of the output has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return NOT_WELL
-    except Exception as error:  # noqa: BLE001 - a traceback would quote what may be secret
-        _complain(
-            f"a fault of tigr-monitor itself: {describe_exception(error)}; please report it, this line holds no secret"
-        )
-        return NOT_WELL
+        return EXIT_FAILED
+    except Exception as error:  # noqa: BLE001 - a traceback may contain a secret
+        _print_error(f"internal error: {describe_exception(error)}; please report this line, it contains no secret")
+        return EXIT_FAILED
     return status
 
 
@@ -63,29 +61,34 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(
-        name: str, command: Callable[[argparse.Namespace], int], says: str, more: str = ""
+        name: str, command: Callable[[argparse.Namespace], int], summary: str, details: str = ""
     ) -> argparse.ArgumentParser:
-        text = f"{says[0].upper()}{says[1:]}. {more}".strip()
-        added = commands.add_parser(name, help=says, description=text, formatter_class=layout)
+        text = f"{summary[0].upper()}{summary[1:]}. {details}".strip()
+        added = commands.add_parser(name, help=summary, description=text, formatter_class=layout)
         added.set_defaults(command=command)
         return added
 
-    add("run", _run, "watch, and serve the metrics, until SIGTERM or SIGINT", "SIGHUP reads the settings again.")
+    add("run", _run, "monitor, and serve the metrics, until SIGTERM or SIGINT", "SIGHUP reloads the settings.")
     check = add(
         "check",
         _check,
-        "log in and ping once per environment, and say what was found",
-        "Credentials that a\nrunning monitor had rejected are not tried again before their time.",
+        "log in and ping once per environment, and report the results",
+        "While logins are\nsuppressed, for example after rejected credentials, no login is sent.",
     )
-    check.add_argument(
-        "names", nargs="*", metavar="NAME", help="an environment, such as prod; all of them if none is named"
-    )
+    check.add_argument("names", nargs="*", metavar="NAME", help="an environment, such as prod (default: all)")
     check.add_argument("--json", action="store_true", help="print an array with one object per exchange")
-    demo = add("demo", _demo, "watch a TIGR that runs on this machine, with small incidents; sends nothing elsewhere")
-    demo.add_argument("--listen", default="127.0.0.1:9844", metavar="ADDRESS", help="where to serve (%(default)s)")
-    demo.add_argument("--seconds", type=float, metavar="N", help="end after so long; else with Ctrl-C")
-    add("config", _config, "validate the settings and print what is in force, and where each value came from")
-    add("health", _health, "ask the monitor that runs here whether it is healthy, as a container's health check does")
+    demo = add(
+        "demo", _demo, "monitor a simulated TIGR on this machine, with small incidents; no request leaves the machine"
+    )
+    demo.add_argument(
+        "--listen",
+        default="127.0.0.1:9844",
+        metavar="ADDRESS",
+        help="address of the metrics and pages (default: %(default)s)",
+    )
+    demo.add_argument("--seconds", type=float, metavar="N", help="stop after N seconds (default: run until Ctrl-C)")
+    add("config", _config, "validate the settings, and print the effective values and the source of each")
+    add("health", _health, "request the health of the local monitor, for the health check of a container")
     return parser
 
 
@@ -97,13 +100,13 @@ def _run(_options: argparse.Namespace) -> int:
     try:
         Daemon(load(os.environ), os.environ, notifier).run()
     except ConfigError as error:
-        notifier.refused(" ".join(_in_words(error)))
+        notifier.refused(" ".join(_error_lines(error)))
         raise
     except CannotStartError as error:
         notifier.refused(str(error))
-        _complain(str(error))
-        return NOT_WELL
-    return WELL
+        _print_error(str(error))
+        return EXIT_FAILED
+    return EXIT_OK
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -114,23 +117,23 @@ def _check(options: argparse.Namespace) -> int:
     from monitor.service.trust import probing_context
 
     loaded = load(os.environ)
-    chosen = [own for own in loaded.settings.environments if not options.names or own.name in options.names]
-    known = [own.name for own in loaded.settings.environments]
+    environments = loaded.settings.environments
+    known = [settings.name for settings in environments]
     if unknown := [name for name in options.names if name not in known]:
-        _complain(f"check: there is no environment {', '.join(unknown)}; there are {', '.join(known)}")
-        return WRONG_SETTINGS
+        _print_error(f"check: unknown environment {', '.join(unknown)}; the environments are {', '.join(known)}")
+        return EXIT_USAGE
     log.configure("warning", "logfmt", journald=False)
     wire = Wire(probing_context(loaded.settings))
     state = State(loaded.settings.state_dir, shared=True)
     reports = []
-    for own in chosen:
-        report = check(own, wire, state)
+    for settings in (each for each in environments if not options.names or each.name in options.names):
+        report = check(settings, wire, state)
         reports.append(report)
         if not options.json:
-            _say(as_text(report))
+            print(as_text(report))
     if options.json:
-        _say(as_json(reports))
-    return WELL if all(report.well for report in reports) else NOT_WELL
+        print(as_json(reports))
+    return EXIT_OK if all(report.succeeded for report in reports) else EXIT_FAILED
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -141,8 +144,8 @@ def _demo(options: argparse.Namespace) -> int:
 
 def _config(_options: argparse.Namespace) -> int:
     for line in describe(load(os.environ)):
-        _say(line)
-    return WELL
+        print(line)
+    return EXIT_OK
 
 
 def _health(_options: argparse.Namespace) -> int:
@@ -154,22 +157,18 @@ def _health(_options: argparse.Namespace) -> int:
     healthy, text = health(
         settings.listen_host, settings.listen_port, tls=access.tls, authorization=access.authorization
     )
-    _say(text)
-    return WELL if healthy else NOT_WELL
+    print(text)
+    return EXIT_OK if healthy else EXIT_FAILED
 
 
-def _in_words(error: ConfigError) -> list[str]:
+def _error_lines(error: ConfigError) -> list[str]:
     count = len(error.problems)
     return [f"{count} settings are wrong:" if count > 1 else "a setting is wrong:", *error.problems]
 
 
-def _say(text: str) -> None:
-    print(text)
-
-
-def _complain(first: str, *more: str) -> None:
+def _print_error(first: str, *more: str) -> None:
     from monitor.log import is_journal
 
-    priority = "<3>" if is_journal(os.environ) else ""  # an error, of sd-daemon(3)
+    priority = "<3>" if is_journal(os.environ) else ""  # the priority of an error, by sd-daemon(3)
     for line in (f"tigr-monitor: {first}", *(f"  {line}" for line in more)):
         print(f"{priority}{line}", file=sys.stderr)

@@ -1,7 +1,7 @@
-"""The two clocks: one to decide by, one to show.
+"""The two clocks: one for decisions, one for display.
 
-Decisions use a clock that no operator, NTP daemon or leap second moves, and that goes on while the machine is
-suspended: a token ages while we sleep. Only what a person or another machine reads is told in wall time.
+Decisions use a clock that no operator, NTP daemon or leap second changes. It continues while the machine is suspended,
+because a token ages during that time. The wall clock is used only for times that a person or another machine reads.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ def _boot_time() -> float:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Where the time comes from; tests bring their own."""
+    """A source of time. Tests use clocks of their own."""
 
-    now: Callable[[], float]  # seconds since some fixed moment, never stepped
-    wall: Callable[[], float]  # Unix seconds, as this machine believes them
+    now: Callable[[], float]  # seconds since a fixed moment, never stepped
+    wall: Callable[[], float]  # Unix seconds, by the clock of this machine
 
 
-# CLOCK_BOOTTIME is Linux's; elsewhere the monotonic clock is the nearest there is.
+# Only Linux has CLOCK_BOOTTIME. The monotonic clock is the closest replacement: it may stop during suspension.
 SYSTEM_CLOCK = Clock(now=_boot_time if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic, wall=time.time)

@@ -9,7 +9,7 @@ _SOURCE = Path(__file__).parent
 
 
 class ConfigError(Exception):
-    """Settings or a web configuration that cannot be used. Each problem is a line for the operator, without secrets."""
+    """Invalid settings or an invalid web configuration. Each problem is one line for the operator, without secrets."""
 
     def __init__(self, problems: tuple[str, ...]) -> None:
         super().__init__("\n".join(problems))
@@ -17,7 +17,7 @@ class ConfigError(Exception):
 
 
 def describe_exception(error: BaseException) -> str:
-    """Return the type of `error` and the place that raised it; its text may hold what must not be shown.
+    """Return the type of `error` and the source line that raised it, without its text, which may contain a secret.
 
     A file of this program is named with its package (`http/client.py:88`), because names repeat across packages.
     """

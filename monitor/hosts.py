@@ -1,4 +1,4 @@
-"""Host names and addresses: loopback, the address that reaches a listener, the form before a port."""
+"""Host names and addresses: loopback, the local address of a listener, brackets before a port."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ipaddress
 
 
 def is_loopback(host: str) -> bool:
-    """Whether `host` is this machine by its very spelling: no name is looked up."""
+    """Return whether `host` is a loopback address or `localhost`. No name is looked up."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -14,11 +14,11 @@ def is_loopback(host: str) -> bool:
     return address.is_loopback and not getattr(address, "ipv4_mapped", None)
 
 
-def reachable(host: str) -> str:
-    """Return the address under which this very machine reaches a server that listens on `host`."""
+def reachable_address(host: str) -> str:
+    """Return the address at which a local client reaches a server that listens on `host`."""
     return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
 
 
 def bracketed(host: str) -> str:
-    """Return `host` as it stands before a port."""
+    """Return `host` in the form before a port: an IPv6 address in brackets."""
     return f"[{host}]" if ":" in host else host

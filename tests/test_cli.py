@@ -1,4 +1,4 @@
-"""The command line: what it teaches, prints and returns."""
+"""The command line: its help, output and exit statuses."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from tests.support.process import clean, command, run
 COMMANDS = ("run", "check", "demo", "config", "health")
 
 
-def test_help_teaches_the_first_steps() -> None:
-    """Every command, the least there is to set, and the exit statuses."""
-    told = run(["--help"], {}).stdout
-    assert all(re.search(rf"tigr-monitor {name}|^    {name} ", told, re.MULTILINE) for name in COMMANDS)
-    assert "TIGR_ENVIRONMENTS__PROD__CLIENT_ID" in told
-    assert "exit status" in told
+def test_help_contains_the_first_steps() -> None:
+    """The help lists every command, the required settings and the exit statuses."""
+    text = run(["--help"], {}).stdout
+    assert all(re.search(rf"tigr-monitor {name}|^    {name} ", text, re.MULTILINE) for name in COMMANDS)
+    assert "TIGR_ENVIRONMENTS__PROD__CLIENT_ID" in text
+    assert "exit status" in text
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help(name: str) -> None:
-    """Of its own."""
+    """The help of a command begins with its usage."""
     ended = run([name, "--help"], {})
     assert ended.returncode == 0
     assert ended.stdout.startswith(f"usage: tigr-monitor {name}")
@@ -35,14 +35,14 @@ def test_every_command_has_help(name: str) -> None:
 
 @pytest.mark.parametrize("arguments", [[], ["jump"], ["check", "--jsn"], ["demo", "--seconds", "soon"]])
 def test_wrong_arguments_are_status_2(arguments: list[str]) -> None:
-    """With the usage."""
+    """Invalid arguments print the usage and exit with status 2."""
     ended = run(arguments, {})
     assert ended.returncode == 2
     assert "usage: tigr-monitor" in ended.stderr
 
 
-def test_config_prints_what_is_in_force(tmp_path: Path) -> None:
-    """Each value with where it came from, of a secret only that it is set."""
+def test_config_prints_the_effective_settings(tmp_path: Path) -> None:
+    """`config` prints each value with its source, and of a secret only that it is set."""
     with Simulator(("prod",)) as simulator:
         ended = run(["config"], simulator.settings() | {"TIGR_PING_INTERVAL": "45s"})
     assert ended.returncode == 0
@@ -54,8 +54,8 @@ def test_config_prints_what_is_in_force(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["run", "check", "config", "health"])
-def test_a_wrong_setting_is_one_message(name: str) -> None:
-    """Status 2, the setting's full name, no traceback, no value of a secret."""
+def test_invalid_settings_are_reported_in_one_message(name: str) -> None:
+    """The message has the full name of each setting, no traceback and no secret; the exit status is 2."""
     ended = run([name], {"TIGR_ENVIRONMENTS__PROD__CLIENT_ID": CANARIES.client_id + ":", "TIGR_TIMEOUT": "0"})
     assert ended.returncode == 2
     assert ended.stdout == ""
@@ -65,21 +65,23 @@ def test_a_wrong_setting_is_one_message(name: str) -> None:
     assert not leaks(ended.stderr, [CANARIES.client_id])
 
 
-def test_a_fault_of_our_own_shows_no_text(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """An exception's message may hold a secret: only its place is told."""
+def test_an_internal_error_is_reported_without_its_text(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only the type and the source line of an exception are printed, because its text may contain a secret."""
 
     def broken(*_: object, **__: object) -> object:
         raise RuntimeError(CANARIES.password)
 
     monkeypatch.setattr(cli, "load", broken)
     assert cli.main(["config"]) == 1
-    told = capsys.readouterr()
-    assert "RuntimeError at test_cli.py:" in told.err
-    assert not leaks(told.out + told.err, [CANARIES.password])
+    output = capsys.readouterr()
+    assert "RuntimeError at test_cli.py:" in output.err
+    assert not leaks(output.out + output.err, [CANARIES.password])
 
 
-def test_an_interrupt_ends_it_quietly(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Ctrl-C is no fault."""
+def test_an_interrupt_prints_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Ctrl-C ends a command with status 1 and prints no error."""
 
     def interrupted(*_: object, **__: object) -> object:
         raise KeyboardInterrupt
@@ -89,8 +91,8 @@ def test_an_interrupt_ends_it_quietly(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert capsys.readouterr().err == ""
 
 
-def test_a_reader_that_has_seen_enough_is_no_fault() -> None:
-    """`tigr-monitor config | head -1` says nothing on standard error."""
+def test_a_closed_pipe_prints_no_error() -> None:
+    """`tigr-monitor config | head -1` prints nothing on standard error."""
     with Simulator(("prod",)) as simulator:
         printing = subprocess.Popen(
             command("config"), env=clean(simulator.settings()), stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -104,7 +106,7 @@ def test_a_reader_that_has_seen_enough_is_no_fault() -> None:
 
 
 def test_health_without_a_daemon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Says that nobody answers; status 1."""
+    """Without a daemon, `health` reports that there is no response."""
     healthy, text = health.health("127.0.0.1", 1, tls=False)
     assert not healthy
-    assert "no answer from 127.0.0.1 port 1" in text
+    assert "no response from 127.0.0.1 port 1" in text

@@ -1,4 +1,4 @@
-"""Durations: what Prometheus' own settings accept is accepted, and nothing else does any harm."""
+"""Durations: the format of Prometheus and plain seconds are accepted, everything else is refused."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from monitor import durations
     ],
 )
 def test_accepts_units_and_plain_seconds(written: object, seconds: float) -> None:
-    """Whole numbers with units, or a number of seconds, give seconds."""
+    """Whole numbers with units, and plain numbers, are parsed to seconds."""
     assert durations.parse(written) == pytest.approx(seconds)
 
 
@@ -56,17 +56,17 @@ def test_accepts_units_and_plain_seconds(written: object, seconds: float) -> Non
         [],
     ],
 )
-def test_refuses_what_is_no_duration(written: object) -> None:
+def test_refuses_an_invalid_duration(written: object) -> None:
     """Blanks, signs, fractions of units, units out of order and other types are refused."""
     with pytest.raises(ValueError, match="must be a duration such as 90s"):
         durations.parse(written)
 
 
 @pytest.mark.parametrize("written", ["2d", "1w", "1y", 86401, 10**400, math.inf, math.nan, -1, "0.9", 0.999, "999ms"])
-def test_refuses_what_is_out_of_bounds(written: object) -> None:
-    """Less than the least, more than a day, and what is not finite are refused with the bounds."""
+def test_refuses_a_duration_out_of_bounds(written: object) -> None:
+    """A duration below the minimum, above a day or not finite is refused, and the message has the bounds."""
     with pytest.raises(ValueError, match="must be between 1s and 1d"):
-        durations.parse(written, least=1.0)
+        durations.parse(written, minimum=1.0)
 
 
 @pytest.mark.parametrize(
@@ -82,14 +82,14 @@ def test_refuses_what_is_out_of_bounds(written: object) -> None:
         (1.25, "1s250ms"),
     ],
 )
-def test_writes_what_prometheus_would(seconds: float, written: str) -> None:
+def test_writes_the_format_of_prometheus(seconds: float, written: str) -> None:
     """A number of seconds is written with the largest units that fit."""
     assert durations.text(seconds) == written
 
 
 @given(st.integers(0, 86_400_000))
 def test_reads_what_it_writes(milliseconds: int) -> None:
-    """What is written for a duration is read as the same duration."""
+    """The text of a duration is parsed to the same duration."""
     assert durations.parse(durations.text(milliseconds / 1000)) == pytest.approx(milliseconds / 1000)
 
 
@@ -97,12 +97,12 @@ _ALPHABET = st.text(alphabet="0123456789ywdhms. -", max_size=20)
 
 
 @given(st.one_of(_ALPHABET, st.text(), st.integers(), st.floats(), st.booleans(), st.none(), st.lists(st.integers())))
-def test_gives_seconds_or_a_complaint(written: object) -> None:
-    """Whatever is written, the outcome is seconds within the bounds, or a ValueError in our words."""
+def test_any_value_gives_seconds_or_a_value_error(written: object) -> None:
+    """Any value is either parsed to seconds within the bounds, or refused with a message of this module."""
     try:
-        seconds = durations.parse(written, least=1.0)
+        seconds = durations.parse(written, minimum=1.0)
     except ValueError as error:
-        assert str(error).startswith("must be ")  # noqa: PT017 - either outcome is right
+        assert str(error).startswith("must be ")  # noqa: PT017 - both outcomes are correct
     else:
         assert isinstance(seconds, float)
-        assert 1.0 <= seconds <= durations.MOST
+        assert 1.0 <= seconds <= durations.MAX_DURATION

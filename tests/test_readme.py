@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from monitor import durations
-from monitor.commands.check import Report, as_json
+from monitor.commands.check import CheckReport, as_json
 from monitor.config.schema import EnvironmentSchema, Schema
 from monitor.model import Endpoint, FieldNames, Phase, Reason, Result, Token
 from monitor.monitoring.negotiation import pause_after
@@ -77,7 +77,7 @@ def table(heading: str) -> list[list[str]]:
 
 def printed(*results: Result) -> list[dict[str, Any]]:
     """Return what `check --json` prints of these Results."""
-    objects: list[dict[str, Any]] = json.loads(as_json([Report(SETTINGS, results, why_volatile="")]))
+    objects: list[dict[str, Any]] = json.loads(as_json([CheckReport(SETTINGS, results, why_not_persisted="")]))
     return objects
 
 

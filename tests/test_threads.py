@@ -1,4 +1,4 @@
-"""Threads are used again, none waits for another, and a burst leaves few behind."""
+"""The thread pool: threads are reused, do not wait for each other, and few remain after a burst."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from monitor import threads as workers
+from monitor import threads
 from monitor.threads import Workers
 from tests.support.process import wait_for
 
@@ -17,25 +17,25 @@ PATIENCE = 10.0  # seconds
 
 
 def hang_until(event: threading.Event) -> None:
-    """Hang until the event."""
+    """Wait until the event is set."""
     assert event.wait(PATIENCE)
 
 
-def test_the_next_task_gets_the_thread_of_the_last() -> None:
-    """Starting one is what costs."""
+def test_the_next_task_reuses_the_thread() -> None:
+    """Successive tasks run in one thread, because starting a thread is expensive."""
     pool, ran = Workers(), queue.SimpleQueue[threading.Thread]()
-    threads = []
+    used = []
     for _ in range(5):
         pool.start(lambda: ran.put(threading.current_thread()))
-        threads.append(ran.get(timeout=PATIENCE))
-        wait_for(lambda: pool._idle == 1, "it waits for more")
-    assert len(set(threads)) == 1
-    assert threads[0].daemon
+        used.append(ran.get(timeout=PATIENCE))
+        wait_for(lambda: pool._idle == 1, "the thread is idle")
+    assert len(set(used)) == 1
+    assert used[0].daemon
 
 
 @pytest.mark.parametrize("count", [1, 20])
-def test_tasks_that_hang_hold_up_no_other(count: int) -> None:
-    """Each has a thread to itself, from the moment it is given."""
+def test_tasks_that_hang_delay_no_other(count: int) -> None:
+    """Each task starts immediately in a thread of its own."""
     pool, go_on, ran = Workers(), threading.Event(), queue.SimpleQueue[int]()
 
     def hang(number: int) -> Callable[[], None]:
@@ -54,25 +54,25 @@ def test_tasks_that_hang_hold_up_no_other(count: int) -> None:
         go_on.set()
 
 
-def test_a_burst_leaves_few_threads_behind() -> None:
-    """They hold memory, and the next burst may never come."""
+def test_few_threads_remain_after_a_burst() -> None:
+    """Threads above the limit of idle ones end, because each of them needs memory."""
     pool, go_on = Workers(), threading.Event()
     before = set(threading.enumerate())
-    for _ in range(3 * workers._MOST_IDLE):
+    for _ in range(3 * threads._MAX_IDLE):
         pool.start(functools.partial(hang_until, go_on))
-    assert len(set(threading.enumerate()) - before) == 3 * workers._MOST_IDLE
+    assert len(set(threading.enumerate()) - before) == 3 * threads._MAX_IDLE
     go_on.set()
-    wait_for(lambda: len(set(threading.enumerate()) - before) == workers._MOST_IDLE, "the others have ended")
+    wait_for(lambda: len(set(threading.enumerate()) - before) == threads._MAX_IDLE, "the others have ended")
     ran = threading.Event()
     pool.start(ran.set)
     assert ran.wait(PATIENCE)
 
 
-def test_what_a_task_holds_is_let_go() -> None:
-    """A thread that waits must not keep the last environment, or its token, alive."""
+def test_an_idle_thread_keeps_no_object_of_its_last_task() -> None:
+    """The objects of a finished task are freed, because they may be an old environment and its token."""
 
-    class Held:
-        """Something that can be seen to end."""
+    class Freed:
+        """An object that sets an event when it is freed."""
 
         def __init__(self, ended: threading.Event) -> None:
             self._ended = ended
@@ -84,5 +84,5 @@ def test_what_a_task_holds_is_let_go() -> None:
             """Do nothing."""
 
     pool, ended = Workers(), threading.Event()
-    pool.start(Held(ended).task)
+    pool.start(Freed(ended).task)
     assert ended.wait(PATIENCE)

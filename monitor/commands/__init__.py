@@ -1,1 +1,1 @@
-"""The commands that run once."""
+"""Commands that run once and exit."""

@@ -1,4 +1,4 @@
-"""One login and one ping per environment for a person, as text or as JSON."""
+"""The `check` command: one login and one ping per environment, reported as text or as JSON."""
 
 from __future__ import annotations
 
@@ -27,38 +27,38 @@ if TYPE_CHECKING:
 
 _INDENT = " " * 8
 _WIDTH = 100
-_SHOWN = {FieldNames.DOCUMENTED: "Username/Password", FieldNames.RFC6749: "username/password"}
+_FORM_FIELDS = {FieldNames.DOCUMENTED: "Username/Password", FieldNames.RFC6749: "username/password"}
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """Exchanges with one environment, in the order in which they were sent."""
+class CheckReport:
+    """The exchanges with one environment, in the order in which their requests were sent."""
 
     settings: EnvironmentSettings
     results: tuple[Result, ...]
-    why_volatile: str  # why refused logins are not remembered; empty if they are
+    why_not_persisted: str  # the reason why refused logins are not persisted; empty if they are
 
     @property
-    def well(self) -> bool:
-        """Whether the login and the ping succeeded in the end."""
+    def succeeded(self) -> bool:
+        """Whether the decisive login and the decisive ping succeeded."""
         return all(result.success for result in self.results if not result.retried and not result.unauthenticated)
 
     @property
     def password_sent(self) -> int:
         """Number of requests that carried the password without a grant."""
         logins = [result for result in self.results if result.endpoint is Endpoint.TOKEN]
-        if any(result.success for result in logins):  # a grant ends the count of the server too
+        if any(result.success for result in logins):  # a grant resets the failure count of the server too
             return 0
         return sum(result.sent for result in logins)
 
 
-def check(settings: EnvironmentSettings, wire: Wire, state: State) -> Report:
-    """Log in and ping once, as the daemon would.
+def check(settings: EnvironmentSettings, wire: Wire, state: State) -> CheckReport:
+    """Log in and ping once, by the rules of the daemon.
 
-    Suppressed logins stay suppressed: the login then is a Result with that reason, and nothing is sent. A ping that is
-    refused because its token is new is repeated until the token is ten seconds old.
+    If logins are suppressed, no login is sent, and its Result has that reason. A ping that is refused because its token
+    is new is repeated until the token is ten seconds old.
     """
-    exchanges = _Exchanges()
+    exchanges = _ResultCollector()
     environment = Environment(settings, Api(settings, wire), exchanges, state)
     if environment.logins.suppressed_for > 0:
         exchanges.record(_suppressed(environment))
@@ -68,13 +68,13 @@ def check(settings: EnvironmentSettings, wire: Wire, state: State) -> Report:
     while exchanges.results[-1].retried and (due := environment.next_ping()) is not None:
         time.sleep(min(max(0.0, due - SYSTEM_CLOCK.now()), YOUNG_TOKEN))
         environment.run_ping()
-    return Report(settings, tuple(exchanges.in_order()), state.why_volatile)
+    return CheckReport(settings, tuple(exchanges.in_order()), state.why_not_persisted)
 
 
-def as_json(reports: Iterable[Report]) -> str:
-    """Return an array with an object per exchange. Times are RFC 3339 and seconds."""
+def as_json(reports: Iterable[CheckReport]) -> str:
+    """Return a JSON array with one object per exchange. Times are in RFC 3339, durations in seconds."""
     exchanges = [
-        _object(report.settings, result)
+        _json_object(report.settings, result)
         for report in reports
         for result in report.results
         if not result.unauthenticated
@@ -82,21 +82,24 @@ def as_json(reports: Iterable[Report]) -> str:
     return json.dumps(exchanges, indent=2, ensure_ascii=False)
 
 
-def as_text(report: Report) -> str:
-    """Return a report for a person."""
-    lines = [line for result in report.results for line in _lines(result)]
-    if report.password_sent and report.why_volatile:
+def as_text(report: CheckReport) -> str:
+    """Return a report as text."""
+    lines: list[str] = []
+    for position, result in enumerate(report.results):
+        is_last = all(later.endpoint is not result.endpoint for later in report.results[position + 1 :])
+        lines += _lines(result, is_last=is_last)
+    if report.password_sent and report.why_not_persisted:
         times = "once" if report.password_sent == 1 else f"{report.password_sent} times"
         lines += _paragraph(
             "Note",
-            f"the password was sent {times} without a grant, and nothing remembers it: {report.why_volatile}. "
-            "Every further check sends it again, and may lock the account.",
+            f"the password was sent {times} without a grant, and this is not persisted: {report.why_not_persisted}. "
+            "Every further check sends the password again and may lock the account.",
         )
     return "\n".join(lines)
 
 
-class _Exchanges:
-    """Collects the Results of one environment."""
+class _ResultCollector:
+    """Collect the Results of one environment."""
 
     def __init__(self) -> None:
         self.results: list[Result] = []
@@ -105,13 +108,13 @@ class _Exchanges:
         self.results.append(result)
 
     def token_host_checked(self, check: HostCheck) -> None:
-        """Ignore it: no check of the host is part of a report."""
+        """Ignore the check of the token host: a report does not contain it."""
 
     def certificate_seen(self, environment: str, endpoint: Endpoint, expiry: float) -> None:
-        """Add it to the Result that it belongs to: the newest."""
-        newest = self.results[-1]
-        if (newest.environment, newest.endpoint) == (environment, endpoint):
-            self.results[-1] = replace(newest, certificate_expiry=expiry)
+        """Add the expiry to its Result: the most recent one."""
+        latest = self.results[-1]
+        if (latest.environment, latest.endpoint) == (environment, endpoint):
+            self.results[-1] = replace(latest, certificate_expiry=expiry)
 
     def in_order(self) -> list[Result]:
         """Return the Results in the order in which their requests were sent."""
@@ -120,23 +123,23 @@ class _Exchanges:
 
 def _suppressed(environment: Environment) -> Result:
     now, pause = SYSTEM_CLOCK.wall(), environment.logins.suppressed_for
-    rejected = environment.credentials_rejected
+    rejected = environment.logins.refused
     cause = "these credentials were rejected before" if rejected else "earlier logins got no response"
-    end = "logins have stopped" if math.isinf(pause) else f"logins are suppressed until {timestamp(now + pause)}"
+    pause_text = "logins have stopped" if math.isinf(pause) else f"logins are suppressed until {timestamp(now + pause)}"
     return Result(
         environment=environment.name,
         endpoint=Endpoint.TOKEN,
         started_at=now,
         duration=0.0,
         reason=Reason.UNAUTHORIZED,
-        detail=f"not sent: {cause}, and {end}, so that the account is not locked",
+        detail=f"not sent: {cause}, and {pause_text}, so that the account is not locked",
         credentials_rejected=rejected,
         attempts_left=environment.logins.attempts_left,
         suppressed_until=now + pause,
     )
 
 
-def _object(settings: EnvironmentSettings, result: Result) -> dict[str, Any]:
+def _json_object(settings: EnvironmentSettings, result: Result) -> dict[str, Any]:
     is_login = result.endpoint is Endpoint.TOKEN
     url = settings.token_url if is_login else settings.api_url + PING_PATH
     explanation = None if result.success or result.retried else explain(result)
@@ -169,24 +172,27 @@ def _object(settings: EnvironmentSettings, result: Result) -> dict[str, Any]:
     return exchange
 
 
-def _lines(result: Result) -> Iterator[str]:
-    head = f"{result.environment:<7} {'login' if result.endpoint is Endpoint.TOKEN else 'ping':<5} "
+def _lines(result: Result, *, is_last: bool) -> Iterator[str]:
+    prefix = f"{result.environment:<7} {'login' if result.endpoint is Endpoint.TOKEN else 'ping':<5} "
     if result.unauthenticated:
-        yield f"{head} unauthenticated probe: " + _api_state(result)
+        yield f"{prefix} unauthenticated probe: " + _api_state(result)
         return
     if result.success:
-        yield f"{head} ok, {result.duration:.3f} s" + _granted(result)
+        yield f"{prefix} ok, {result.duration:.3f} s" + _lifetime(result)
     elif result.retried:
-        yield f"{head} {result.reason}{_status(result)}{_sent_names(result)}, not decisive: a second request follows"
+        decisive = "the request before it" if is_last else "a later request"
+        yield f"{prefix} {result.reason}{_status(result)}{_sent_names(result)}, not decisive: {decisive} decides"
     else:
-        yield f"{head} FAILED: {result.reason}{_status(result)}" + _sent_names(result) + _spent(result)
+        yield f"{prefix} FAILED: {result.reason}{_status(result)}" + _sent_names(result) + _failure_time(result)
     if result.phases:
         yield _INDENT + "  ".join(f"{phase} {seconds * 1000:.1f} ms" for phase, seconds in result.phases.items())
     for warning in result.warnings:
         yield f"{_INDENT}Warning: {warning}"
     if result.field_names_settled and result.field_names:
         setting = f"TIGR_ENVIRONMENTS__{result.environment.upper()}__FORM_FIELDS={result.field_names}"
-        yield from _paragraph("Field names", f"the server takes {_SHOWN[result.field_names]}; {setting} pins them")
+        yield from _paragraph(
+            "Field names", f"the server accepts {_FORM_FIELDS[result.field_names]}; to pin them, set {setting}"
+        )
     if result.reason is not None:
         yield from _explained(result)
 
@@ -199,8 +205,8 @@ def _api_state(result: Result) -> str:
     return f"the Client API is reachable (status {result.status})"
 
 
-def _granted(result: Result) -> str:
-    return f", token good for {durations.text(round(result.token.lifetime))}" if result.token else ""
+def _lifetime(result: Result) -> str:
+    return f", token valid for {durations.text(round(result.token.lifetime))}" if result.token else ""
 
 
 def _status(result: Result) -> str:
@@ -208,10 +214,10 @@ def _status(result: Result) -> str:
 
 
 def _sent_names(result: Result) -> str:
-    return f", with {_SHOWN[result.field_names]}" if result.field_names and result.sent else ""
+    return f", with {_FORM_FIELDS[result.field_names]}" if result.field_names and result.sent else ""
 
 
-def _spent(result: Result) -> str:
+def _failure_time(result: Result) -> str:
     where = f", in phase {result.failed_phase}" if result.failed_phase and result.status is None else ""
     return f" after {result.duration:.3f} s{where}" if result.phases or result.duration else ""
 

@@ -1,1 +1,1 @@
-"""Settings: where they are written, what may be set, what is in force."""
+"""Settings: read the sources, validate the values, describe the result."""

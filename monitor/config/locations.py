@@ -1,4 +1,4 @@
-"""Where to look for settings, and in which order."""
+"""The sources of settings: which of them are read, and in which order."""
 
 from __future__ import annotations
 
@@ -7,38 +7,47 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from monitor.config import sources
 from monitor.config.effective import Origin
-from monitor.config.schema import CONFIG_FILE, KNOWN_ENVIRONMENTS, SECRETS_DIR, path
-from monitor.config.sources import Found, Key, Layer, variable, visible
+from monitor.config.schema import CONFIG_FILE, KNOWN_ENVIRONMENTS, SECRETS_DIR, Schema
+from monitor.config.sources import (
+    EnvironmentSource,
+    Key,
+    SecretFilesSource,
+    Source,
+    SourceValue,
+    TomlSource,
+    printable,
+    variable,
+)
+from monitor.config.values import path
 
-RUN_SECRETS = Path("/run/secrets")  # where Docker, Podman and many a Kubernetes manifest put them
+RUN_SECRETS = Path("/run/secrets")  # Docker and Podman mount secrets here, and so do many Kubernetes manifests
 
 
 @dataclass(frozen=True)
-class Written:
-    """All that is written down, the weakest layer first."""
+class SettingsSources:
+    """All sources that were read, in ascending order of precedence."""
 
-    layers: tuple[Layer, ...]
-    origins: tuple[Origin, ...]  # of the settings that say where the others are
-    load_credential: bool  # whether secret files were read from the directory that systemd's LoadCredential fills
+    sources: tuple[Source, ...]
+    origins: tuple[Origin, ...]  # of the settings that locate the other sources
+    load_credential: bool  # secret files were read from the directory that systemd's LoadCredential fills
 
 
-def read(environ: Mapping[str, str], run_secrets: Path) -> Written:
-    """Read defaults, what systemd offers, the TOML file, the secret files and the environment."""
-    environment = sources.from_environment(environ)
-    config = _located(environment, CONFIG_FILE)
-    directory = _located(environment, SECRETS_DIR) or _given_directory(environ, run_secrets)
+def read(environ: Mapping[str, str], run_secrets: Path) -> SettingsSources:
+    """Read the defaults, systemd's state directory, the TOML file, the secret files and the environment."""
+    environment = EnvironmentSource(Schema, environ)
+    config = _pop_path(environment, CONFIG_FILE)
+    directory = _pop_path(environment, SECRETS_DIR) or _default_secrets_dir(environ, run_secrets)
 
-    layers = [_defaults(), _offered(environ)]
+    sources: list[Source] = [_defaults(), _from_systemd(environ)]
     if config:
-        layers.append(sources.from_toml(str(config.value), config.where))
+        sources.append(TomlSource(Schema, str(config.value), config.name))
     if directory:
-        layers.append(sources.from_directory(str(directory.value), directory.where))
-    secrets = layers[-1].found if directory else {}
-    layers.append(environment)
-    return Written(
-        tuple(layers),
+        sources.append(SecretFilesSource(Schema, str(directory.value), directory.name))
+    secrets = sources[-1].values if directory else {}
+    sources.append(environment)
+    return SettingsSources(
+        tuple(sources),
         (_origin(CONFIG_FILE, config), _origin(SECRETS_DIR, directory)),
         load_credential=directory is not None
         and bool(secrets)
@@ -46,48 +55,48 @@ def read(environ: Mapping[str, str], run_secrets: Path) -> Written:
     )
 
 
-def _located(environment: Layer, key: Key) -> Found | None:
-    """Take the setting at `key` out of `environment`; None if it is not set, or cannot be a path."""
-    found = environment.found.pop(key, None)
-    if found is not None:
+def _pop_path(environment: Source, key: Key) -> SourceValue | None:
+    """Remove the setting at `key` from `environment` and return it; None if it is not set, or cannot be a path."""
+    value = environment.values.pop(key, None)
+    if value is not None:
         try:
-            path(found)
+            path(value.value)
         except ValueError as error:
-            environment.fail(found.where, str(error))
+            environment.fail(value.name, str(error))
             return None
-    return found
+    return value
 
 
-def _given_directory(environ: Mapping[str, str], run_secrets: Path) -> Found | None:
-    given = environ.get("CREDENTIALS_DIRECTORY")
-    if given:
-        return Found(SECRETS_DIR, "CREDENTIALS_DIRECTORY", "$CREDENTIALS_DIRECTORY", variable, given)
-    if os.path.isdir(run_secrets):  # noqa: PTH112 - Path.is_dir raises where it may not look
-        return Found(SECRETS_DIR, variable(SECRETS_DIR), "default", variable, str(run_secrets))
+def _default_secrets_dir(environ: Mapping[str, str], run_secrets: Path) -> SourceValue | None:
+    credentials = environ.get("CREDENTIALS_DIRECTORY")
+    if credentials:
+        return SourceValue(SECRETS_DIR, "CREDENTIALS_DIRECTORY", "$CREDENTIALS_DIRECTORY", variable, credentials)
+    if os.path.isdir(run_secrets):  # noqa: PTH112 - Path.is_dir raises without the permission to look
+        return SourceValue(SECRETS_DIR, variable(SECRETS_DIR), "default", variable, str(run_secrets))
     return None
 
 
-def _defaults() -> Layer:
-    layer = Layer("default", variable)
+def _defaults() -> Source:
+    source = Source(Schema, "default", variable)
     for name, urls in KNOWN_ENVIRONMENTS.items():
         for field, url in urls.items():
             key = ("environments", name, field)
-            layer.add(key, variable(key), url)
-    return layer
+            source.add(key, variable(key), url)
+    return source
 
 
-def _offered(environ: Mapping[str, str]) -> Layer:
-    """Return what systemd says where the operator says nothing: the first of its state directories."""
-    layer = Layer("$STATE_DIRECTORY", variable)
+def _from_systemd(environ: Mapping[str, str]) -> Source:
+    """Return the first of systemd's state directories as the default of `state_dir`."""
+    source = Source(Schema, "$STATE_DIRECTORY", variable)
     directory = environ.get("STATE_DIRECTORY", "").split(":")[0]
     if directory:
-        layer.add(("state_dir",), "STATE_DIRECTORY", directory)
-    return layer
+        source.add(("state_dir",), "STATE_DIRECTORY", directory)
+    return source
 
 
-def _origin(key: Key, found: Found | None) -> Origin:
+def _origin(key: Key, value: SourceValue | None) -> Origin:
     return (
-        Origin(variable(key), visible(str(found.value)), found.source)
-        if found
+        Origin(variable(key), printable(str(value.value)), value.source)
+        if value
         else Origin(variable(key), "none", "default")
     )

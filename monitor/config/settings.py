@@ -1,4 +1,4 @@
-"""What an operator can set: read from everywhere it may be written, checked as a whole, every problem told at once."""
+"""Settings of the monitor: load them from all sources, validate them, report every problem at once."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from monitor.config import locations as places
-from monitor.config import proxy as proxies
-from monitor.config import validation as complaints
-from monitor.config.effective import Origin, aligned, origins
-from monitor.config.proxy import Proxy
-from monitor.config.schema import KNOWN_ENVIRONMENTS, EnvironmentSchema, Schema, is_disabled
+from monitor.config import locations, validation
+from monitor.config.effective import Origin, as_columns, origins
+from monitor.config.proxy import ProxySettings, SharedProxy, shared_proxy
+from monitor.config.schema import KNOWN_ENVIRONMENTS, EnvironmentSchema, Schema
+from monitor.config.sources import merged
 from monitor.errors import ConfigError
 from monitor.model import ClientAuth, FieldNames
 
 __all__ = [
-    "Credentials",
+    "EnvironmentCredentials",
     "EnvironmentSettings",
-    "Loaded",
+    "LoadedSettings",
     "Origin",
-    "Proxy",
+    "ProxySettings",
     "Settings",
     "describe",
     "load",
@@ -29,8 +28,8 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
-    """What an environment's token is asked for with. Nothing of it is in its `repr`."""
+class EnvironmentCredentials:
+    """The client and the user of a token request. No `repr` contains them."""
 
     client_id: str = field(repr=False)
     client_secret: str = field(repr=False)
@@ -40,14 +39,14 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentSettings:
-    """One environment to watch. Intervals, timeout and margin are seconds."""
+    """One monitored environment. Intervals, timeout and margin are in seconds."""
 
     name: str
     token_url: str
-    api_url: str  # without a slash at its end
-    credentials: Credentials
+    api_url: str  # without a trailing slash
+    credentials: EnvironmentCredentials
     client_auth: ClientAuth
-    form_fields: FieldNames | None  # None: found out
+    form_fields: FieldNames | None  # None: detected
     ping_interval: float
     auth_interval: float
     confirm_interval: float
@@ -56,12 +55,12 @@ class EnvironmentSettings:
     rejected_logins: int  # requests that may carry rejected credentials before logins stop
     token_host_check: bool
     unauthenticated_interval: float | None  # None: off
-    token_proxy: Proxy | None
-    api_proxy: Proxy | None
+    token_proxy: ProxySettings | None
+    api_proxy: ProxySettings | None
 
     @property
     def identity(self) -> tuple[str, ...]:
-        """What a server tells one client and user from another by: the credentials, in the form they are sent in."""
+        """Credentials in the form in which they are sent: they identify one client and one user to the server."""
         values = self.credentials
         plain = (values.client_id, values.client_secret, values.username, values.password)
         return plain if self.client_auth is ClientAuth.RAW else (*plain, self.client_auth)
@@ -69,11 +68,11 @@ class EnvironmentSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that is in force."""
+    """The effective settings."""
 
     environments: tuple[EnvironmentSettings, ...]  # the enabled ones: prod, uat, then others by name
     listen_host: str  # '': every address
-    listen_port: int  # 0: any free one
+    listen_port: int  # 0: any free port
     ca_file: Path | None
     state_dir: Path | None
     log_level: str
@@ -82,58 +81,58 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """What `load` found."""
+class LoadedSettings:
+    """The result of `load`."""
 
     settings: Settings
     origins: tuple[Origin, ...]
     load_credential: bool  # secrets came from systemd's LoadCredential, which copies them when the service starts
 
 
-def load(environ: Mapping[str, str] = os.environ, *, run_secrets: Path = places.RUN_SECRETS) -> Loaded:
-    """Return the settings that the TOML file, the secret files and `environ` make up; the later wins, key by key.
+def load(environ: Mapping[str, str] = os.environ, *, run_secrets: Path = locations.RUN_SECRETS) -> LoadedSettings:
+    """Return the settings from the TOML file, the secret files and `environ`; for each key the later source wins.
 
-    An environment that is disabled may be half written: its values are not looked at.
-    Raises `ConfigError` with everything that is wrong.
+    The values of a disabled environment are not validated, so they may be incomplete.
+    Raises `ConfigError` with all problems.
     """
-    written = places.read(environ, run_secrets)
-    merged, problems = complaints.sort_out(written.layers)
-    disabled = {key[1] for key, found in merged.items() if key[2:] == ("enabled",) and is_disabled(found)}
-    in_force = {key: found for key, found in merged.items() if not disabled.intersection(key[1:2])}
-    schema, wrong = complaints.validate(in_force, [key for layer in written.layers for key in layer.unreadable])
-    ambient, unusable = (None, []) if ("proxy",) in merged else _ambient_proxy(environ)
-    problems += [*wrong, *unusable]
+    read = locations.read(environ, run_secrets)
+    problems = validation.remove_unknown(read.sources)
+    values = merged(read.sources)
+    validation.remove_disabled(read.sources)
+    schema, invalid = validation.validate(read.sources)
+    shared, invalid_proxy = (None, []) if ("proxy",) in values else _shared_proxy(environ)
+    problems += [*invalid, *invalid_proxy]
     if schema is None or problems:
         raise ConfigError(tuple(problems))
 
-    settings = _settings(schema, _Route(schema.proxy, ambient))
-    told = (*written.origins, *origins(schema, merged, ambient))
-    return Loaded(settings, told, load_credential=written.load_credential)
+    settings = _settings(schema, _Route(schema.proxy, shared))
+    rows = (*read.origins, *origins(schema, values, shared))
+    return LoadedSettings(settings, rows, load_credential=read.load_credential)
 
 
-def describe(loaded: Loaded) -> list[str]:
-    """Return what is in force and where it came from, as lines of text in columns."""
-    return aligned(loaded.origins)
+def describe(loaded: LoadedSettings) -> list[str]:
+    """Return the effective settings and their sources, as lines of text in columns."""
+    return as_columns(loaded.origins)
 
 
 @dataclass(frozen=True, slots=True)
 class _Route:
-    """Which proxy stands between us and a URL."""
+    """The choice of the proxy for a URL."""
 
-    chosen: Proxy | None
-    ambient: proxies.Ambient | None
+    chosen: ProxySettings | None
+    shared: SharedProxy | None
 
-    def to(self, url: str) -> Proxy | None:
-        if url.startswith("http:"):  # this very machine
+    def proxy_for(self, url: str) -> ProxySettings | None:
+        if url.startswith("http:"):  # a loopback address
             return None
-        if self.ambient is not None:
-            return self.ambient.proxy if self.ambient.covers(url) else None
+        if self.shared is not None:
+            return self.shared.proxy if self.shared.applies_to(url) else None
         return self.chosen
 
 
-def _ambient_proxy(environ: Mapping[str, str]) -> tuple[proxies.Ambient | None, list[str]]:
+def _shared_proxy(environ: Mapping[str, str]) -> tuple[SharedProxy | None, list[str]]:
     try:
-        return proxies.ambient(environ), []
+        return shared_proxy(environ), []
     except ValueError as error:
         return None, [str(error)]
 
@@ -154,22 +153,24 @@ def _settings(schema: Schema, route: _Route) -> Settings:
     )
 
 
-def _environment(name: str, own: EnvironmentSchema, common: Schema, route: _Route) -> EnvironmentSettings:
+def _environment(name: str, specific: EnvironmentSchema, common: Schema, route: _Route) -> EnvironmentSettings:
     return EnvironmentSettings(
         name=name,
-        token_url=own.token_url,
-        api_url=own.api_url,
-        credentials=Credentials(own.client_id, own.client_secret, own.username, own.password),
-        client_auth=own.client_auth,
-        form_fields=own.form_fields,
-        ping_interval=own.ping_interval or common.ping_interval,
-        auth_interval=own.auth_interval or common.auth_interval,
-        confirm_interval=own.confirm_interval or common.confirm_interval,
-        timeout=own.timeout or common.timeout,
+        token_url=specific.token_url,
+        api_url=specific.api_url,
+        credentials=EnvironmentCredentials(
+            specific.client_id, specific.client_secret, specific.username, specific.password
+        ),
+        client_auth=specific.client_auth,
+        form_fields=specific.form_fields,
+        ping_interval=specific.ping_interval or common.ping_interval,
+        auth_interval=specific.auth_interval or common.auth_interval,
+        confirm_interval=specific.confirm_interval or common.confirm_interval,
+        timeout=specific.timeout or common.timeout,
         renew_margin=common.renew_margin,
         rejected_logins=common.rejected_logins,
         token_host_check=common.token_host_check,
         unauthenticated_interval=common.unauthenticated_interval,
-        token_proxy=route.to(own.token_url),
-        api_proxy=route.to(own.api_url),
+        token_proxy=route.proxy_for(specific.token_url),
+        api_proxy=route.proxy_for(specific.api_url),
     )

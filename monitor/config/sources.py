@@ -1,58 +1,43 @@
-"""Where settings are written down: the environment, a TOML file, secret files. Read as found, not judged."""
+"""Sources of settings for pydantic-settings: the environment, a TOML file, secret files.
+
+The library's own sources ignore unknown variables, strip blanks from secrets, and fail on unrelated files in the
+directory of secrets.
+"""
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 PREFIX = "TIGR_"
 
-Key = tuple[str, ...]  # a setting's place in the tree, in lower case: ("environments", "prod", "password")
+Key = tuple[str, ...]  # the path of a setting in the tree, in lower case: ("environments", "prod", "password")
 
-_LARGEST_SECRET = 65536  # bytes
+_MAX_SECRET_FILE = 65536  # bytes
 
-# What Kubernetes tells every container about a Service whose name begins with `tigr`. The value matters, too: who
-# writes TIGR_LISTEN_PORT=9844 is a person.
+# The variables that Kubernetes sets in every container for a Service whose name begins with `tigr`. The pattern
+# includes the value, because TIGR_LISTEN_PORT=9844 is a mistake of the operator, not a variable from Kubernetes.
 _SERVICE_LINK = re.compile(
     rf"{PREFIX}(\w+_)?(SERVICE_HOST=.*|SERVICE_PORT(_\w+)?=\d+|PORT=\w+://.*|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?=.*)"
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A value as it was found. It may be a secret, and is in no `repr`."""
+class SourceValue:
+    """A value as its source contains it. It may be a secret, so it is in no `repr`."""
 
     key: Key
-    where: str  # its full name as the operator would type it in that source
-    source: str  # which source, for display
-    spell: Callable[[Key], str] = field(repr=False)  # what another setting is called there
+    name: str  # the full name of the setting, as the operator writes it in that source
+    source: str  # the source, for display
+    name_of: Callable[[Key], str] = field(repr=False)  # the name of any other setting in that source
     value: object = field(repr=False)
-
-
-@dataclass
-class Layer:
-    """What one source says, and what is wrong with the source itself."""
-
-    source: str
-    spell: Callable[[Key], str]  # what a setting is called there
-    found: dict[Key, Found] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
-    unreadable: list[Key] = field(default_factory=list)  # what stands there, but could not be read; (): everything
-
-    def add(self, key: Key, where: str, value: object, source: str = "") -> None:
-        """Keep `value`. A second one for the same key, in another case, is a problem: nobody knows which was meant."""
-        if key in self.found:
-            self.problems.append(f"{where}: is the same setting as {self.found[key].where}; keep one of them")
-        else:
-            self.found[key] = Found(key, where, source or self.source, self.spell, value)
-
-    def fail(self, where: str, why: str, key: Key = ()) -> None:
-        """Note that `where` could not be read."""
-        self.problems.append(f"{where}: {why}")
-        self.unreadable.append(key)
 
 
 def variable(key: Key) -> str:
@@ -75,84 +60,127 @@ def key_of(name: str) -> Key:
     return tuple(name[len(PREFIX) :].lower().split("__"))
 
 
-def visible(text: str) -> str:
-    """Return `text` fit for a message: what is not printable is escaped."""
+def printable(text: str) -> str:
+    """Return `text`, escaped if it contains a character that is not printable."""
     return text if text.isprintable() else ascii(text)[1:-1]
 
 
-def from_environment(environ: Mapping[str, str]) -> Layer:
-    """Read the variables that begin with the prefix, in either case."""
-    layer = Layer("environment", variable)
-    links = []
-    for name in sorted(environ):
-        if not name.upper().startswith(PREFIX):
-            continue
-        if "__" not in name and _SERVICE_LINK.fullmatch(f"{name}={environ[name]}"):
-            links.append(name)
+class Source(PydanticBaseSettingsSource):
+    """A source of settings: its values by key, and the problems of the source itself."""
+
+    def __init__(self, settings_cls: type[BaseSettings], label: str, name_of: Callable[[Key], str]) -> None:
+        super().__init__(settings_cls)
+        self.label = label
+        self.name_of = name_of  # returns the name of a setting in this source
+        self.values: dict[Key, SourceValue] = {}
+        self.problems: list[str] = []
+        self.unreadable: list[Key] = []  # keys whose values could not be read; (): all of them
+
+    def __call__(self) -> dict[str, Any]:
+        """Return the values as a tree, for the library to merge."""
+        return _tree(self.values.values())
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - the library's signature
+        """Return the value of a setting at the top of the tree, its name, and that it is not encoded as JSON."""
+        return self().get(field_name), field_name, False
+
+    def add(self, key: Key, name: str, value: object, label: str = "") -> None:
+        """Add a value. A second value for the same key is a problem: its name differs only by case."""
+        if key in self.values:
+            self.problems.append(f"{name}: is the same setting as {self.values[key].name}; keep one of them")
         else:
-            layer.add(key_of(name), visible(name), environ[name])
-    if links:
-        layer.problems.append(
-            f"{', '.join(links)}: set by Kubernetes for a Service of that name; "
-            "write `enableServiceLinks: false` into the pod's spec"
-        )
-    return layer
+            self.values[key] = SourceValue(key, name, label or self.label, self.name_of, value)
+
+    def fail(self, name: str, reason: str, key: Key = ()) -> None:
+        """Record that `name` could not be read."""
+        self.problems.append(f"{name}: {reason}")
+        self.unreadable.append(key)
+
+    def remove(self, keys: Collection[Key]) -> None:
+        """Remove the values at these keys, before the library merges the sources."""
+        self.values = {key: value for key, value in self.values.items() if key not in keys}
 
 
-def from_toml(path: str, setting: str) -> Layer:
-    """Read the TOML file at `path`, which `setting` named. No message repeats anything of its content."""
-    shown = visible(path)
-    layer = Layer(f"file {shown}", dotted)
-    try:
-        leaves = list(_leaves(tomllib.loads(Path(path).read_bytes().decode())))
-    except OSError as error:
-        layer.fail(setting, f"cannot read {shown}: {error.strerror}")
-    except UnicodeDecodeError:
-        layer.fail(shown, "is not UTF-8, which TOML must be")
-    except (ValueError, RecursionError) as error:  # a TOMLDecodeError, or a number too long, or tables too deep
-        place = re.search(r"\(at (.*)\)$", str(error))  # the rest of the message may quote the file
-        layer.fail(shown, f"is not valid TOML{f', see {place[1]}' if place else ''} (text needs quotes)")
-    else:
-        for names, value in leaves:
-            layer.add(tuple(name.lower() for name in names), f"{visible(dotted(names))} in {shown}", value)
-    return layer
+class EnvironmentSource(Source):
+    """The variables whose names begin with the prefix, in either case."""
+
+    def __init__(self, settings_cls: type[BaseSettings], environ: Mapping[str, str]) -> None:
+        super().__init__(settings_cls, "environment", variable)
+        links = []
+        for name in sorted(environ):
+            if not name.upper().startswith(PREFIX):
+                continue
+            if "__" not in name and _SERVICE_LINK.fullmatch(f"{name}={environ[name]}"):
+                links.append(name)
+            else:
+                self.add(key_of(name), printable(name), environ[name])
+        if links:
+            self.problems.append(
+                f"{', '.join(links)}: set by Kubernetes for a Service of that name; "
+                "write `enableServiceLinks: false` into the pod's spec"
+            )
 
 
-def from_directory(path: str, setting: str) -> Layer:
-    """Read the files in the directory at `path`, which `setting` named, whose names begin with the prefix.
+class TomlSource(Source):
+    """A TOML file. No message quotes the content of the file."""
 
-    Whatever else is in the directory is nobody's business. Exactly one line feed at a file's end is dropped.
-    """
-    layer = Layer("secret file", file_name)
-    try:
-        names = sorted(entry.name for entry in Path(path).iterdir())
-    except OSError as error:
-        layer.fail(setting, f"cannot read the directory {visible(path)}: {error.strerror}")
-        return layer
-    for name in names:
-        if name.upper().startswith(PREFIX):
-            _read_secret(layer, Path(path, name), key_of(name))
-    return layer
+    def __init__(self, settings_cls: type[BaseSettings], path: str, setting: str) -> None:
+        """Read the file at `path`, the value of `setting`."""
+        file = printable(path)
+        super().__init__(settings_cls, f"file {file}", dotted)
+        try:
+            leaves = list(_leaves(tomllib.loads(Path(path).read_bytes().decode())))
+        except OSError as error:
+            self.fail(setting, f"cannot read {file}: {error.strerror}")
+        except UnicodeDecodeError:
+            self.fail(file, "is not UTF-8, which TOML must be")
+        except (ValueError, RecursionError) as error:  # a TOMLDecodeError, a number too long, tables nested too deeply
+            position = re.search(r"\(at (.*)\)$", str(error))  # the rest of the message may quote the file
+            self.fail(file, f"is not valid TOML{f', see {position[1]}' if position else ''} (text needs quotes)")
+        else:
+            for names, value in leaves:
+                self.add(tuple(name.lower() for name in names), f"{printable(dotted(names))} in {file}", value)
 
 
-def _read_secret(layer: Layer, path: Path, key: Key) -> None:
-    where = visible(str(path))
-    try:
-        if not path.is_file():  # to open a pipe would wait for whoever writes into it
-            layer.fail(where, "is not a file", key)
+class SecretFilesSource(Source):
+    """The files in a directory whose names begin with the prefix. Other files are ignored."""
+
+    def __init__(self, settings_cls: type[BaseSettings], path: str, setting: str) -> None:
+        """Read the files in the directory at `path`, the value of `setting`."""
+        super().__init__(settings_cls, "secret file", file_name)
+        try:
+            names = sorted(entry.name for entry in Path(path).iterdir())
+        except OSError as error:
+            self.fail(setting, f"cannot read the directory {printable(path)}: {error.strerror}")
             return
-        with path.open("rb") as file:
-            content = file.read(_LARGEST_SECRET + 1)
-        text = content.decode().removesuffix("\n")
-    except OSError as error:
-        layer.fail(where, f"cannot be read: {error.strerror}", key)
-    except UnicodeDecodeError:
-        layer.fail(where, "is not UTF-8", key)
-    else:
-        if len(content) > _LARGEST_SECRET:
-            layer.fail(where, f"is larger than {_LARGEST_SECRET} bytes", key)
+        for name in names:
+            if name.upper().startswith(PREFIX):
+                self._read(Path(path, name), key_of(name))
+
+    def _read(self, path: Path, key: Key) -> None:
+        """Read one file. Exactly one line feed at its end is dropped."""
+        name = printable(str(path))
+        try:
+            if not path.is_file():  # opening a pipe would block until another process writes to it
+                self.fail(name, "is not a file", key)
+                return
+            with path.open("rb") as file:
+                content = file.read(_MAX_SECRET_FILE + 1)
+            text = content.decode().removesuffix("\n")
+        except OSError as error:
+            self.fail(name, f"cannot be read: {error.strerror}", key)
+        except UnicodeDecodeError:
+            self.fail(name, "is not UTF-8", key)
         else:
-            layer.add(key, where, text, f"secret file {where}")
+            if len(content) > _MAX_SECRET_FILE:
+                self.fail(name, f"is larger than {_MAX_SECRET_FILE} bytes", key)
+            else:
+                self.add(key, name, text, f"secret file {name}")
+
+
+def merged(sources: Iterable[Source]) -> dict[Key, SourceValue]:
+    """Return the values of all sources; for each key the value of the later source."""
+    return {key: value for source in sources for key, value in source.values.items()}
 
 
 def _leaves(tree: Mapping[str, object], above: Key = ()) -> Iterator[tuple[Key, object]]:
@@ -162,3 +190,16 @@ def _leaves(tree: Mapping[str, object], above: Key = ()) -> Iterator[tuple[Key, 
             yield from _leaves(value, key)
         else:
             yield key, value
+
+
+def _tree(values: Iterable[SourceValue]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for value in values:
+        branch = tree
+        for name in value.key[:-1]:
+            branch = branch.setdefault(name, {})
+        if value.value == {}:
+            branch.setdefault(value.key[-1], {})
+        else:
+            branch[value.key[-1]] = value.value
+    return tree

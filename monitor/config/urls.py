@@ -1,4 +1,4 @@
-"""Where things are on the network, as an operator writes it: URLs to watch, and the address to listen on."""
+"""Network addresses as an operator writes them: URLs of endpoints, and the address on which the daemon listens."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from urllib.parse import SplitResult, urlsplit
 from monitor.hosts import is_loopback
 
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?")
-_HIGHEST_PORT = 65535
+_MAX_PORT = 65535
 _PORT = re.compile(r"[0-9]{1,5}")
 
 
 def url(text: str) -> str:
-    """Return `text` if it is an address that may be watched: https, or plain http on this very machine.
+    """Return `text` if it is a URL that may be probed: https, or plain http to a loopback address.
 
-    Raises `ValueError` with a message that repeats nothing of `text`: people write passwords into URLs.
+    Raises `ValueError` with a message that contains no part of `text`, because operators write passwords into URLs.
     """
     parts = split(text)
     if "@" in parts.netloc:
-        raise ValueError("must not hold a user name or a password; they have settings of their own")
+        raise ValueError("must not contain a user name or a password; they have settings of their own")
     if "?" in text or "#" in text:
         raise ValueError("must end with its path: no `?` and no `#`")
     host, _ = authority(parts.netloc, 443)
@@ -32,14 +32,14 @@ def url(text: str) -> str:
 
 
 def base_url(text: str) -> str:
-    """Return `url(text)` without slashes at its end, so that a path can follow."""
+    """Return `url(text)` without trailing slashes, so that a path can be appended."""
     return url(text).rstrip("/")
 
 
 def listen(text: str) -> tuple[str, int]:
     """Return host and port of `host:port`, `[::1]:port` or `:port`; without a host it is '', every address.
 
-    Port 0 asks the system for a free one. Raises `ValueError`.
+    Port 0 means a free port that the system chooses. Raises `ValueError`.
     """
     host, colon, port = text.rpartition(":")
     if not colon or not _is_port(port) or not (host == "" or _is_host(host)):
@@ -48,17 +48,20 @@ def listen(text: str) -> tuple[str, int]:
 
 
 def split(text: str) -> SplitResult:
-    """Return the parts of the URL `text`. Raises `ValueError` that repeats nothing of it."""
-    if not text.isascii() or not text.isprintable() or " " in text:  # some of which urlsplit would silently drop
-        raise ValueError("is not a URL: it holds a character that must be percent-encoded")
+    """Return the parts of the URL `text`. Raises `ValueError` with a message that contains no part of it."""
+    if not text.isascii() or not text.isprintable() or " " in text:  # urlsplit would silently drop some of these
+        raise ValueError("is not a URL: it contains a character that must be percent-encoded")
     try:
         return urlsplit(text)
-    except ValueError:  # which repeats them
-        raise ValueError("is not a URL: its brackets hold no IPv6 address") from None
+    except ValueError:  # its message contains the brackets' content
+        raise ValueError("is not a URL: its brackets contain no IPv6 address") from None
 
 
 def authority(netloc: str, default_port: int) -> tuple[str, int]:
-    """Return host (without brackets) and port of `host[:port]`. Raises `ValueError` that repeats nothing of it."""
+    """Return host (without brackets) and port of `host[:port]`.
+
+    Raises `ValueError` with a message that contains no part of `netloc`.
+    """
     host, colon, port = netloc.rpartition(":")
     if not colon or port.endswith("]"):
         host, port = netloc, str(default_port)
@@ -70,7 +73,7 @@ def authority(netloc: str, default_port: int) -> tuple[str, int]:
 
 
 def _is_port(text: str) -> bool:
-    return _PORT.fullmatch(text) is not None and int(text) <= _HIGHEST_PORT
+    return _PORT.fullmatch(text) is not None and int(text) <= _MAX_PORT
 
 
 def _is_host(text: str) -> bool:

@@ -1,119 +1,116 @@
-"""What is wrong with the settings, in words to act on: each with the name under which the operator wrote it."""
+"""Problems of the settings, as messages for the operator: each begins with the name that the operator wrote."""
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
 
 from pydantic import ValidationError
 
 from monitor.config.schema import (
     CONFIG_FILE,
     KNOWN_ENVIRONMENTS,
-    NOT_REPEATED,
+    NEVER_QUOTED,
     SECRETS_DIR,
     Schema,
     is_known,
     known_keys,
 )
-from monitor.config.sources import Found, Key, Layer, variable
+from monitor.config.sources import Key, Source, SourceValue, merged, variable
+from monitor.config.values import is_disabled
 
-_ENVIRONMENT_NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")  # so that it can be told from the `__` around it
-_LONGEST = 60  # characters of a wrong value that are worth repeating
-
-
-def sort_out(layers: Iterable[Layer]) -> tuple[dict[Key, Found], list[str]]:
-    """Return what the layers say together, the later over the earlier, and what is wrong with how it is written."""
-    layers = tuple(layers)
-    problems = [problem for layer in layers for problem in layer.problems]
-    everything = [found for layer in layers for found in layer.found.values()]
-    environments = {found.key[1] for found in everything if is_known(found) and len(found.key) > 1}
-    merged: dict[Key, Found] = {}
-    for found in everything:
-        complaint = _misplaced(found, environments)
-        if complaint:
-            problems.append(f"{found.where}: {complaint}")
-        else:
-            merged[found.key] = found
-    return merged, problems
+_ENVIRONMENT_NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")  # no double underscore: it separates the parts of a variable
+_MAX_QUOTED = 60  # characters; a longer invalid value is not quoted
 
 
-def validate(settings: Mapping[Key, Found], unreadable: Collection[Key]) -> tuple[Schema | None, list[str]]:
-    """Return the settings with their values, or what is wrong with those.
+def remove_unknown(sources: Sequence[Source]) -> list[str]:
+    """Remove the values without a setting from each source; return the problems of the sources and of the names.
 
-    What lies under a key that is `unreadable` is not called missing: nobody knows.
+    The library would merge a table over a value of the same name without an error, so this comes before the merge.
     """
-    tree = _tree(settings.values())
-    if not tree["environments"]:
-        return None, ["every environment is disabled: there is nothing to watch"]
+    problems = [problem for source in sources for problem in source.problems]
+    values = [value for source in sources for value in source.values.values()]
+    environments = {value.key[1] for value in values if is_known(value) and len(value.key) > 1}
+    for source in sources:
+        unknown = {
+            key: problem for key, value in source.values.items() if (problem := _name_problem(value, environments))
+        }
+        problems += [f"{source.values[key].name}: {problem}" for key, problem in unknown.items()]
+        source.remove(unknown)
+    return problems
+
+
+def remove_disabled(sources: Sequence[Source]) -> None:
+    """Remove the values of disabled environments from each source, because they need not be valid."""
+    values = merged(sources)
+    disabled = {key[1] for key, value in values.items() if key[2:] == ("enabled",) and is_disabled(value.value)}
+    for source in sources:
+        source.remove([key for key in source.values if disabled.intersection(key[1:2])])
+
+
+def validate(sources: Sequence[Source]) -> tuple[Schema | None, list[str]]:
+    """Return the validated settings, or the problems of their values.
+
+    A value below an unreadable key of a source is not reported as missing: the file may contain it.
+    """
+    values = merged(sources)
+    unreadable = [key for source in sources for key in source.unreadable]
+    if not any(len(key) > 1 for key in values):
+        return None, ["every environment is disabled: there is nothing to monitor; enable at least one"]
     try:
-        schema = Schema(**tree)
-        return schema, _contradictions(schema, settings)
+        schema = Schema.from_sources(sources)
+        return schema, _contradictions(schema, values)
     except ValidationError as error:
         errors = error.errors(include_input=False, include_url=False)
     problems = []
     for detail in errors:
         key = tuple(str(part) for part in detail["loc"])
         if detail["type"] != "missing":
-            problems.append(_wrong(settings[key], str(detail["ctx"]["error"])))
+            problems.append(_invalid(values[key], str(detail["ctx"]["error"])))
         elif not any(key[: len(prefix)] == prefix for prefix in unreadable):
             problems.append(_missing(key))
     return None, problems
 
 
-def _contradictions(schema: Schema, settings: Mapping[Key, Found]) -> list[str]:
-    """Return what is wrong between settings that are right one by one."""
+def _contradictions(schema: Schema, values: Mapping[Key, SourceValue]) -> list[str]:
+    """Return the problems of valid settings that contradict each other."""
     if schema.rejected_logins > 1:
         return []
-    limit = settings["rejected_logins",]
-    unpinned = sorted(name for name, own in schema.environments.items() if own.form_fields is None)
+    limit = values["rejected_logins",]
+    unpinned = sorted(name for name, settings in schema.environments.items() if settings.form_fields is None)
     if not unpinned:
         return []
-    names = ", ".join(limit.spell(("environments", name, "form_fields")) for name in unpinned)
-    problem = f"is 1, but finding out the field names takes two requests; set {names} to documented or rfc6749, "
-    return [f"{limit.where}: {problem}or allow at least 2"]
+    names = ", ".join(limit.name_of(("environments", name, "form_fields")) for name in unpinned)
+    problem = f"is 1, but the detection of the field names needs two requests; set {names} to documented or rfc6749, "
+    return [f"{limit.name}: {problem}or allow at least 2"]
 
 
-def _misplaced(found: Found, environments: Collection[str]) -> str | None:
-    """Say what is wrong with where a value stands, if anything."""
-    key = found.key
+def _name_problem(value: SourceValue, environments: Collection[str]) -> str | None:
+    """Return the problem of a value's name; None if the source may contain a setting of that name."""
+    key = value.key
     if key in (CONFIG_FILE, SECRETS_DIR):
-        return f"can be set in the environment only, as {variable(key)}: it says where to look for the rest"
-    if is_known(found):
+        return f"can be set in the environment only, as {variable(key)}, because it locates the other settings"
+    if is_known(value):
         if len(key) > 1 and not _ENVIRONMENT_NAME.fullmatch(key[1]):
-            return "an environment's name is made of a-z, 0-9 and single underscores between them"
+            return "the name of an environment consists of a-z, 0-9 and single underscores between them"
         return None
-    names = [found.spell(other) for other in known_keys({*environments, *KNOWN_ENVIRONMENTS})]
-    close = difflib.get_close_matches(found.spell(key), names, n=1)
+    names = [value.name_of(other) for other in known_keys({*environments, *KNOWN_ENVIRONMENTS})]
+    close = difflib.get_close_matches(value.name_of(key), names, n=1)
     return f"there is no such setting; did you mean {close[0]}?" if close else "there is no such setting"
 
 
-def _wrong(found: Found, why: str) -> str:
-    value = found.value
-    private = found.key[-1] in NOT_REPEATED or found.source.startswith("secret file")
-    if not private and isinstance(value, str) and 0 < len(value) <= _LONGEST:
-        why += f" (it is {value!r})"
-    return f"{found.where}: {why}"
+def _invalid(value: SourceValue, reason: str) -> str:
+    text = value.value
+    private = value.key[-1] in NEVER_QUOTED or value.source.startswith("secret file")
+    if not private and isinstance(text, str) and 0 < len(text) <= _MAX_QUOTED:
+        reason += f" (it is {text!r})"
+    return f"{value.name}: {reason}"
 
 
 def _missing(key: Key) -> str:
     _, name, _ = key
     enabled = variable(("environments", name, "enabled"))
-    text = f"{variable(key)}: is missing; set it, or leave {name} out with {enabled}=false"
-    meant = difflib.get_close_matches(name, KNOWN_ENVIRONMENTS, n=1)
-    return text if name in KNOWN_ENVIRONMENTS or not meant else f"{text} (or did you mean {meant[0]}?)"
-
-
-def _tree(settings: Iterable[Found]) -> dict[str, Any]:
-    tree: dict[str, Any] = {"environments": {}}
-    for found in settings:
-        branch = tree
-        for name in found.key[:-1]:
-            branch = branch.setdefault(name, {})
-        if found.value == {}:
-            branch.setdefault(found.key[-1], {})
-        else:
-            branch[found.key[-1]] = found
-    return tree
+    text = f"{variable(key)}: is missing; set it, or disable {name} with {enabled}=false"
+    close = difflib.get_close_matches(name, KNOWN_ENVIRONMENTS, n=1)
+    return text if name in KNOWN_ENVIRONMENTS or not close else f"{text} (or did you mean {close[0]}?)"

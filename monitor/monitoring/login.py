@@ -78,6 +78,11 @@ class Logins:
         return self._record.rejected
 
     @property
+    def refused(self) -> bool:
+        """Whether a response has refused these credentials; restarts alone can suppress logins, too."""
+        return self._record.any_refused
+
+    @property
     def failed(self) -> bool:
         """Whether the newest login failed."""
         return self._failed

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 CONFIRMATIONS = 2  # pings that follow the first failure at the confirm interval
 YOUNG_TOKEN = 10.0  # seconds: servers with replicas or skewed clocks accept a new token after 1 to 3 s
+MAX_UNDECIDED = 20.0  # seconds without a decisive ping: the time of two young tokens, one after the other
 _NOT_CONFIRMED = frozenset({Reason.UNAUTHORIZED, Reason.FORBIDDEN, Reason.RATE_LIMITED, Reason.NO_TOKEN})
 
 
@@ -41,6 +42,7 @@ class Pings:
         self._young: Token | None = None  # a token that the API refused in the newest run, too early to decide
         self._refused_young: Token | None = None  # the same, of the run before
         self._lag = 0.0  # seconds after which the API had not accepted it yet
+        self._undecided_since: float | None = None  # the first such refusal since the newest decisive ping
         self._unauthenticated_backoff = Backoff(clock.now)
         self._unauthenticated_at = clock.now()  # of the newest unauthenticated probe, or of the start
 
@@ -98,7 +100,7 @@ class Pings:
 
     def _after_rejection(self, sender: Sender, token: Token, refusal: Result) -> None:
         """Ping once more with a newer token, if there is one or a login grants one; else the refusal is decisive."""
-        if self._is_young(token):
+        if self._is_too_early(token):
             self._retry_young(token, refusal)
             return
         current = self._logins.usable_token
@@ -114,19 +116,29 @@ class Pings:
             return
         self._sink.record(replace(refusal, retried=True))
         again = sender.ping(newer)
-        if again.rejects_token and self._is_young(newer):
+        if again.rejects_token and self._is_too_early(newer):
             self._retry_young(newer, again)
             return
         is_current = newer is self._logins.usable_token
         self._finish(self._with_lag(newer, replace(again, token_rejected=again.rejects_token and is_current)))
 
-    def _is_young(self, token: Token) -> bool:
-        return token is self._logins.usable_token and token.age(self._clock.now()) < YOUNG_TOKEN
+    def _is_too_early(self, token: Token) -> bool:
+        """Return whether a later ping with the same token may still be accepted.
+
+        Tokens that expire or are replaced before they are ten seconds old must not hide an API that refuses them all.
+        """
+        now = self._clock.now()
+        if token is not self._logins.usable_token or token.age(now) >= YOUNG_TOKEN:
+            return False
+        undecided = 0.0 if self._undecided_since is None else now - self._undecided_since
+        return token.expires > now + self._settings.confirm_interval and undecided < MAX_UNDECIDED
 
     def _retry_young(self, token: Token, refusal: Result) -> None:
         """Record a refusal that decides nothing: the API may not know the token yet."""
         self._young, self._lag = token, token.age(self._clock.now())
         self._ended = self._clock.now()
+        if self._undecided_since is None:
+            self._undecided_since = self._ended
         self._sink.record(replace(refusal, retried=True))
 
     def _with_lag(self, token: Token, result: Result) -> Result:
@@ -179,5 +191,6 @@ class Pings:
         else:
             self._confirmations = max(0, self._confirmations - 1)
         self._well = result.success
+        self._undecided_since = None
         self._ended = self._clock.now()
         self._sink.record(result)

@@ -22,7 +22,7 @@ from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.log import fields
 from monitor.model import FieldNames
 from monitor.monitoring.negotiation import NEVER, STOPPED, LoginRecord, NameRecord, Weight, pause_after
-from monitor.monitoring.state_file import SALT_BYTES, StoredHost, StoredLogin, StoredName, StoredState, parse
+from monitor.monitoring.state_file import SALT_BYTES, StoredHost, StoredLogin, StoredName, StoredState, parse, read
 
 KEPT_CREDENTIALS = 4  # per token URL: changing credentials back must not begin a new count
 _FINGERPRINT_BITS = 12
@@ -56,7 +56,7 @@ class State:
         self._login_locks: defaultdict[LoginKey, threading.Lock] = defaultdict(threading.Lock)
         self._lock_file: int | None = None
         self._writable = self._path is not None
-        self._failing = False
+        self._complaint = ""  # the newest that was logged; empty since the file was written
         if directory is not None:
             try:
                 self._take(directory / "lock")
@@ -65,7 +65,7 @@ class State:
                     raise StateInUseError(directory) from None
                 self._writable = False
             except OSError as error:
-                self._complain("cannot be locked", error)
+                self._complain("cannot be locked: a second monitor could use it too", error)
         self._salt = secrets.token_hex(SALT_BYTES)
         self._records: dict[LoginKey, LoginRecord] = {}  # the most recently used last
         self._granted: dict[str, FieldNames] = {}
@@ -74,11 +74,13 @@ class State:
         self._read()
 
     @property
-    def why_volatile(self) -> str:
+    def why_not_persisted(self) -> str:
         """Why nothing that is saved outlives this process, as text; empty if it does."""
         if self._path is None:
             return "TIGR_STATE_DIR is not set"
-        return "" if self._writable else "the monitor that runs has the state directory, and does not learn of it"
+        if not self._writable:
+            return "the monitor that runs has the state directory, and does not learn of it"
+        return "the state directory cannot be written" if self._complaint else ""
 
     def fingerprint(self, *credentials: str) -> int:
         """Tell one set of credentials from another, for storing.
@@ -143,9 +145,9 @@ class State:
             return
         try:
             self._write()
-            self._failing = False
+            self._complaint = ""
         except OSError as error:
-            self._complain("cannot be written: a restart will forget what was learnt", error)
+            self._complain("cannot be written: a restart will forget the login state", error)
 
     def _prune(self, token_url: str) -> None:
         """Keep the records of a token URL that are in use, and the newest of the others."""
@@ -167,7 +169,7 @@ class State:
         if self._path is None:
             return
         try:
-            stored = parse(self._path.read_bytes())
+            stored = parse(read(self._path))
         except FileNotFoundError:
             return
         except OSError as error:
@@ -197,16 +199,18 @@ class State:
         last_logins = {name: max(0.0, wall - (now - moment)) for name, moment in self._last_logins.items()}
         content = StoredState(salt=self._salt, last_logins=last_logins, hosts=hosts).model_dump_json()
         temporary = self._path.with_suffix(".new")
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:
+        with os.fdopen(
+            os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NONBLOCK, 0o600), "w"
+        ) as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(self._path)
 
     def _complain(self, what: str, error: OSError) -> None:
-        if not self._failing:  # once, until it works again
+        if what != self._complaint:  # once, until it works again
             _log.warning("the state directory %s", what, extra=fields(path=self._path, error=error.strerror))
-        self._failing = True
+        self._complaint = what
 
 
 def _record(login: StoredLogin, now: float, wall: float) -> LoginRecord:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import stat
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,6 +17,7 @@ from monitor.monitoring.negotiation import Weight
 
 VERSION: Final = 2
 SALT_BYTES = 16
+MAX_SIZE = 1024 * 1024  # bytes; each set of credentials takes less than 500
 
 Count = Annotated[int, Field(ge=0, le=10**9)]
 UnixSeconds = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
@@ -60,6 +65,20 @@ class StoredState(_Stored):
     hosts: dict[str, StoredHost] = Field(default_factory=dict)  # by token URL
 
 
+def read(path: Path) -> bytes:
+    """Return the content of the file at `path`. Raises `OSError`, and `ValueError` if it is too long for a state.
+
+    It reads regular files only and opens without blocking: the content of a FIFO may never come.
+    """
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        content = file.read(MAX_SIZE + 1)
+    if len(content) > MAX_SIZE:
+        raise ValueError("too long")
+    return content
+
+
 def parse(content: bytes) -> StoredState:
     """Return the content of a state file. Raises `ValueError` if it is damaged or of an unknown version."""
     try:
@@ -90,4 +109,4 @@ def _converted(stored: Mapping[str, Any]) -> StoredState:
             host.logins.append(StoredLogin.model_validate_json(json.dumps(login)))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError("a member is missing or of another type") from error
-    return state
+    return StoredState.model_validate_json(state.model_dump_json(warnings="none"))  # checks the URLs too

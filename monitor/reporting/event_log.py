@@ -52,8 +52,8 @@ class Narrator:
         cause = "these credentials were rejected" if rejected else "logins were sent whose responses never arrived"
         end = "logins have stopped" if math.isinf(pause) else f"logins are suppressed until {timestamp(wall + pause)}"
         _log.warning(
-            "%s: %s: %s before this start; changed credentials end this, and a reload (SIGHUP) or SIGUSR1 allows "
-            "one login",
+            "%s: %s: %s before this start; changed credentials end this, and a reload (SIGHUP, once per rejection) or "
+            "SIGUSR1 allows one login",
             name,
             end,
             cause,

@@ -57,7 +57,7 @@ class Summary:
             told.append(f"LOGIN REJECTED, {self._next_login(live.backoff(Endpoint.TOKEN))}")
         elif login:
             told.append(f"LOGIN FAILING ({login})")
-        if ping and ping is not Reason.NO_TOKEN:  # the login's trouble, told above
+        if ping and (ping is not Reason.NO_TOKEN or not told):  # a missing token is the login's trouble, if it has one
             told.append(f"PING FAILING ({ping})")
         return told
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import faulthandler
+import functools
 import gc
 import logging
 import queue
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from enum import Enum, auto
 
 from monitor import __version__, log
-from monitor.config.settings import Loaded, Settings, load
+from monitor.config.settings import LoadedSettings, Settings, load
 from monitor.errors import ConfigError
 from monitor.hosts import bracketed
 from monitor.http.tls import has_roots
@@ -24,8 +25,8 @@ from monitor.service.supervisor import Monitoring
 from monitor.service.systemd import Notifier
 from monitor.service.trust import probing_context
 from monitor.service.warmup import warm_up
-from monitor.web.access import Guard, unprotected
-from monitor.web.server import Server
+from monitor.web.access import AccessControl, exposure_warning
+from monitor.web.server import WebServer
 
 # Seconds between two hand-overs of the interpreter lock: at Python's own 5 ms a scrape moves the stamps of a probe.
 _SWITCH_INTERVAL = 0.0005
@@ -53,11 +54,12 @@ _ORDERS = {
 class Daemon:
     """The monitor as a service."""
 
-    def __init__(self, loaded: Loaded, environ: Mapping[str, str], notifier: Notifier) -> None:
+    def __init__(self, loaded: LoadedSettings, environ: Mapping[str, str], notifier: Notifier) -> None:
         self._loaded = loaded
         self._environ = environ
         self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
-        self._reloading = threading.Lock()
+        self._obeying = threading.Lock()
+        self._pending: set[_Order] = set()  # orders that wait for the lock: signals that repeat one add nothing
         self._notifier = notifier
 
     def run(self) -> None:
@@ -67,6 +69,7 @@ class Daemon:
         """
         faulthandler.enable()  # the watchdog's SIGABRT: which line hangs; it prints no values
         settings = self._loaded.settings
+        self._take_signals(signal.SIGHUP, signal.SIGUSR1)  # at once: by default they end the process
         self._configure_log(settings)
         sys.setswitchinterval(_SWITCH_INTERVAL)
         context = probing_context(settings)
@@ -74,12 +77,11 @@ class Daemon:
             state = _state(settings)
             resources.callback(state.close)
             monitoring = Monitoring(settings, context, state)
-            guard = Guard(settings.web_config_file) if settings.web_config_file else None
-            server = _server(settings, monitoring, guard)
+            access = AccessControl(settings.web_config_file) if settings.web_config_file else None
+            server = _server(settings, monitoring, access)
             resources.callback(server.stop)
             server.start()
-            for number, order in _ORDERS.items():
-                signal.signal(number, lambda *_, order=order: self._orders.put(order))
+            self._take_signals(*_ORDERS)
             names = ", ".join(monitoring.index())
             _log.info("tigr-monitor %s watches %s", __version__, names, extra=fields(metrics=f"{server.url}/metrics"))
             if not has_roots(context):
@@ -87,7 +89,7 @@ class Daemon:
                     "no trusted root certificates are installed, and TIGR_CA_FILE is not set: every TLS "
                     "handshake will fail; install the system's (the package ca-certificates, on Debian)"
                 )
-            if warning := unprotected(settings.listen_host, guard):
+            if warning := exposure_warning(settings.listen_host, access):
                 _log.warning(warning)
             if settings.state_dir is None:
                 _log.warning(
@@ -104,16 +106,29 @@ class Daemon:
             self._notifier.stopping()
             _log.info("stopping")
 
+    def _take_signals(self, *numbers: signal.Signals) -> None:
+        for number in numbers:
+            signal.signal(number, lambda *_, order=_ORDERS[number]: self._orders.put(order))
+
     def _obey(self, monitoring: Monitoring) -> None:
         tasks = {_Order.RELOAD: self._reload, _Order.LOG_IN: self._log_in}
         while (order := self._orders.get()) is not _Order.STOP:
+            if order in self._pending:
+                continue
+            self._pending.add(order)
             # In a thread of its own: it waits for logins in progress, for which the order to stop must not wait.
-            threading.Thread(target=tasks[order], args=(monitoring,), name=order.name.lower(), daemon=True).start()
+            task = functools.partial(self._carry_out, order, tasks[order], monitoring)
+            threading.Thread(target=task, name=order.name.lower(), daemon=True).start()
+
+    def _carry_out(self, order: _Order, task: Callable[[Monitoring], None], monitoring: Monitoring) -> None:
+        """Carry out one order at a time; a signal that comes while it is in progress is an order of its own."""
+        with self._obeying:
+            self._pending.discard(order)
+            task(monitoring)
 
     def _log_in(self, monitoring: Monitoring) -> None:
         """Allow a login that is delayed, because an operator asks for it."""
-        with self._reloading:
-            allowed = monitoring.request_logins_after_signal()
+        allowed = monitoring.request_logins_after_signal()
         if allowed:
             _log.info("%s: one login, as SIGUSR1 asks", ", ".join(allowed))
         else:
@@ -121,12 +136,11 @@ class Daemon:
 
     def _reload(self, monitoring: Monitoring) -> None:
         """Read the settings again, and go over to them if they can be used."""
-        with self._reloading:
-            self._notifier.reloading()
-            try:
-                self._read_again(monitoring)
-            finally:
-                self._notifier.ready()
+        self._notifier.reloading()
+        try:
+            self._read_again(monitoring)
+        finally:
+            self._notifier.ready()
 
     def _read_again(self, monitoring: Monitoring) -> None:
         old = self._loaded
@@ -144,9 +158,15 @@ class Daemon:
         monitoring.adopt(new.settings, context)
         self._loaded = new
         asked = monitoring.request_logins_after_reload()
+        others = [name for name in monitoring.suppressed() if name not in asked]
         _log.info("reloaded: %s", _news(old, new))
         if asked:
             _log.info("%s: one login with the credentials that were rejected, as this reload asks", ", ".join(asked))
+        if others:
+            _log.info(
+                "%s: logins stay suppressed: a reload has allowed one login already; SIGUSR1 allows another",
+                ", ".join(others),
+            )
 
     def _configure_log(self, settings: Settings) -> None:
         layout = self._loaded.settings.log_format  # the one the daemon began with
@@ -173,9 +193,9 @@ def _state(settings: Settings) -> State:
         ) from None
 
 
-def _server(settings: Settings, monitoring: Monitoring, guard: Guard | None) -> Server:
+def _server(settings: Settings, monitoring: Monitoring, access: AccessControl | None) -> WebServer:
     try:
-        return Server(settings.listen_host, settings.listen_port, monitoring, guard)
+        return WebServer(settings.listen_host, settings.listen_port, monitoring, access)
     except OSError as error:
         where = f"{bracketed(settings.listen_host)}:{settings.listen_port}"
         raise CannotStartError(
@@ -194,7 +214,7 @@ def _warn_of_restart(old: Settings, new: Settings) -> None:
         _log.warning("reload: %s changed, which takes a restart", name)
 
 
-def _news(old: Loaded, new: Loaded) -> str:
+def _news(old: LoadedSettings, new: LoadedSettings) -> str:
     """What changed, in words; where nothing did, why a rotated secret may not be among it."""
     if old.settings != new.settings:
         return "new settings are in force"

@@ -64,8 +64,12 @@ class Monitoring:
         for name, watched in self._watched.items():
             logins = watched.environment.logins
             if (pause := logins.suppressed_for) > 0:
-                rejected, wall = logins.credentials_rejected, self._clock.wall()
+                rejected, wall = logins.refused, self._clock.wall()
                 self._narrator.suppressed_at_start(name, rejected=rejected, pause=pause, wall=wall)
+
+    def suppressed(self) -> list[str]:
+        """Return the environments whose logins are suppressed."""
+        return [name for name, watched in list(self._watched.items()) if watched.environment.logins.suppressed_for > 0]
 
     def start(self) -> None:
         """Start the scheduler."""

@@ -41,7 +41,7 @@ class Listen:
     @property
     def reached_at(self) -> str:
         """Where this machine finds it."""
-        return f"{hosts.bracketed(hosts.reachable(self.host))}:{self.port}"
+        return f"{hosts.bracketed(hosts.reachable_address(self.host))}:{self.port}"
 
 
 class Stage:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from monitor.log import timestamp
-from monitor.model import Reason, Result
+from monitor.model import Endpoint, Reason, Result
 
 SUPPORT = "tigrs@apx.com"  # the contact in the vendor's OpenAPI description
 
@@ -41,10 +41,15 @@ _REFUSED_ONCE = Explanation(
     "The authorization server refused this login. The field names may be wrong, or the credentials.",
     "Wait for the next login: the monitor then sends the other field names. Do not log in by hand.",
 )
+_NO_RESPONSE = Explanation(
+    "Earlier logins got no response, because the monitor ended during them. The server may have counted each of them "
+    "as a failed login.",
+    "Find out why the monitor ended, and whether the authorization server is slow.",
+)
 _ANY: Mapping[Reason, Explanation] = {
     Reason.NO_TOKEN: Explanation(
-        "There is no valid token to ping with, because the login failed.",
-        "Fix the login first.",
+        "There is no valid token to ping with: the login failed, or its token expired before the next login was due.",
+        "Fix the login first. If it works, compare the lifetime of its tokens with TIGR_PING_INTERVAL.",
     ),
     Reason.TIMEOUT: Explanation(
         "The host did not answer in time.",
@@ -120,7 +125,13 @@ def explain(result: Result) -> Explanation:
         raise ValueError("a success needs no explanation")
     if result.credentials_rejected:
         return _with_hint(_BY_CODE.get(result.error_code or "", _BAD_CREDENTIALS), result)
-    return _with_hint(_REFUSED_ONCE, result) if result.refused else _ANY[result.reason]
+    if result.rejects_token:  # also as a 403, which names the address otherwise
+        return _ANY[Reason.UNAUTHORIZED]
+    if result.refused:
+        return _with_hint(_REFUSED_ONCE, result)
+    if result.endpoint is Endpoint.TOKEN and result.reason is Reason.UNAUTHORIZED:  # not sent: each 401 is a refusal
+        return _NO_RESPONSE
+    return _ANY[result.reason]
 
 
 def _with_hint(explanation: Explanation, result: Result) -> Explanation:
@@ -141,14 +152,14 @@ def next_login(result: Result) -> str:
         return ""
     if math.isinf(result.suppressed_until):
         return (
-            "logins have stopped, so that no account is locked; they resume when the credentials change, or with one "
-            "attempt after a reload (SIGHUP) or SIGUSR1"
+            "logins have stopped, so that no account is locked; they resume when the credentials change, and a reload "
+            "(SIGHUP, once per rejection) or SIGUSR1 allows one login"
         )
     text = f"no login before {timestamp(result.suppressed_until)}"
     if result.attempts_left is None:
         return text
     requests = "request" if result.attempts_left == 1 else "requests"
     return (
-        f"{text}, and {result.attempts_left} more {requests} with these credentials before logins stop; a change of "
-        "the credentials or a reload ends the pause"
+        f"{text}, and {result.attempts_left} more {requests} with these credentials before logins stop; changed "
+        "credentials end the pause, and a reload (SIGHUP, once per rejection) or SIGUSR1 allows one login"
     )

@@ -1,1 +1,1 @@
-"""The web server: metrics, health and readiness, behind TLS and passwords if configured."""
+"""Web server for metrics, health and readiness, with optional TLS, client certificates and passwords."""

@@ -1,4 +1,4 @@
-"""Who may see the web pages, and over what: the web configuration file in force, read again when it changes."""
+"""Access control of the web pages: the policy from the web configuration file, which is read again when it changes."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from monitor.errors import ConfigError
 from monitor.hosts import is_loopback
 from monitor.web import config as web_config
 from monitor.web.config import TlsSettings, WebConfig
-from monitor.web.passwords import Attempt, Passwords, Verdict
-from monitor.web.tls import Certificate, is_allowed, server_context
+from monitor.web.passwords import PasswordAttempt, Passwords, PasswordVerdict
+from monitor.web.tls import PeerCertificate, is_allowed, server_context
 
 _log = logging.getLogger(__name__)
 
-_SETTLED = 1.0  # seconds since the last change of a file that is read again: it may be half written
-_RETRY = 10.0  # seconds between looks at a configuration that cannot be used
-_PROOF_AGE = 30  # seconds
+_MIN_FILE_AGE = 1.0  # seconds since the last change of a file before it is read: a younger one may be half written
+_RETRY_INTERVAL = 10.0  # seconds between two attempts to read a configuration that cannot be used
+_MAX_PROOF_AGE = 30  # seconds
 _PROOF_SCHEME = "TIGR-Health"
 _HEALTHY = "/-/healthy"
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a request is not answered."""
+class Denial:
+    """Response to a request that is not allowed."""
 
     status: int
     text: str
@@ -40,17 +40,17 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
-    """What is in force for a connection that begins now."""
+class AccessPolicy:
+    """Policy for connections that begin now."""
 
     config: WebConfig
     context: ssl.SSLContext | None
-    key: bytes  # which only those know who can read the configuration
+    key: bytes  # secret: only a process that can read the configuration can compute it
     fingerprint: tuple[object, ...]  # of all files, as they were read
 
     @property
-    def described(self) -> str:
-        """What protects the pages, in words."""
+    def summary(self) -> str:
+        """Return the protection of the pages as text for the log."""
         tls = "TLS" if self.context else "no TLS"
         users = len(self.config.users)
         clients = ", client certificates" if self.config.tls and self.config.tls.client_required else ""
@@ -58,108 +58,127 @@ class Door:
 
 
 @dataclass(frozen=True, slots=True)
-class Visitor:
-    """Who is at the other end of a connection."""
+class ConnectedClient:
+    """Client at the other end of a connection."""
 
     address: str
-    door: Door
-    certificate: Certificate | None  # verified
+    policy: AccessPolicy  # in force when the connection began
+    certificate: PeerCertificate | None  # verified
 
 
-class Guard:
-    """Stands before the pages. Used in the web server's event loop; `ConfigError` if the file cannot be used."""
+class AccessControl:
+    """Decides which requests are allowed, in the event loop of the web server.
+
+    Raises `ConfigError` if the web configuration cannot be used.
+    """
 
     def __init__(self, path: Path, now: Callable[[], float] = time.time) -> None:
         self._path = path
         self._now = now
-        self._door = _open(path)
-        self._seen = self._door.fingerprint
-        self._complaint: tuple[str, ...] = ()
+        self._policy = _read_policy(path)
+        self._seen = self._policy.fingerprint
+        self._logged_problems: tuple[str, ...] = ()
         self._next_try = float("inf")
         self._passwords = Passwords()
 
-    def door(self) -> Door:
-        """Return what is in force, after a look at the files. A file that cannot be used changes nothing."""
-        tls = self._door.config.tls
+    def policy(self) -> AccessPolicy:
+        """Return the policy in force, after a check of the files. A file that cannot be used changes nothing."""
+        tls = self._policy.config.tls
         fingerprint = _fingerprint(self._path, tls)
-        if (fingerprint == self._seen and time.monotonic() < self._next_try) or not self._has_settled(tls):
-            return self._door
+        if (fingerprint == self._seen and time.monotonic() < self._next_try) or not self._is_settled(tls):
+            return self._policy
         try:
-            self._door = _open(self._path)
+            self._policy = _read_policy(self._path)
         except ConfigError as error:
-            # Perhaps what was wrong is a file that only the new configuration names: look again, but tell it once.
-            self._seen, self._next_try = fingerprint, time.monotonic() + _RETRY
-            if error.problems != self._complaint:
-                self._complaint = error.problems
-                told = "; ".join(error.problems)
-                _log.warning("the web configuration stays as it was, for the new one cannot be used: %s", told)
+            # The cause may be in a file that only the new configuration names, so its change does not show in the
+            # fingerprint: try again later, and log the same problems once.
+            self._seen, self._next_try = fingerprint, time.monotonic() + _RETRY_INTERVAL
+            self._log_problems(error.problems)
         else:
-            self._seen, self._next_try, self._complaint = self._door.fingerprint, float("inf"), ()
-            _log.info("the web configuration was read again: %s", self._door.described)
-        return self._door
+            self._seen, self._next_try, self._logged_problems = self._policy.fingerprint, float("inf"), ()
+            _log.info("reloaded the web configuration: %s", self._policy.summary)
+        return self._policy
 
-    async def refusal(self, visitor: Visitor, path: str, authorization: str) -> Refusal | None:
-        """Return why `path` is not shown to `visitor`, who sent `authorization`; None if it is."""
-        door = self.door()
-        if path == _HEALTHY and _is_proof(authorization, door.key, self._now()):
+    def _log_problems(self, problems: tuple[str, ...]) -> None:
+        if problems != self._logged_problems:
+            self._logged_problems = problems
+            _log.warning(
+                "cannot reload the web configuration, the previous one stays in force: %s", "; ".join(problems)
+            )
+
+    async def denial(self, client: ConnectedClient, path: str, authorization: str) -> Denial | None:
+        """Return the denial of a request for `path` with this `Authorization` header; None if it is allowed."""
+        policy = self.policy()
+        if path == _HEALTHY and _is_proof(authorization, policy.key, self._now()):
             return None
-        tls = visitor.door.config.tls
-        if tls is not None and tls.client_required:
-            if visitor.certificate is None:
-                return Refusal(403, "A client certificate is needed.")
-            if tls.client_allowed_sans and not is_allowed(visitor.certificate, tls.client_allowed_sans):
-                return Refusal(403, "This client certificate is not among those that are let in.")
-        if not door.config.users:
+        if (denial := _certificate_denial(client)) is not None:
+            return denial
+        if not policy.config.users:
             return None
-        attempt = _attempt(authorization, visitor.address)
+        attempt = _password_attempt(authorization, client.address)
         if attempt is not None:
-            verdict = await self._passwords.check(attempt, door.config.users)
-            if verdict is Verdict.RIGHT:
+            verdict = await self._passwords.check(attempt, policy.config.users)
+            if verdict is PasswordVerdict.RIGHT:
                 return None
-            if verdict is Verdict.BUSY:
-                return Refusal(429, "Too many passwords wait to be checked.", ((b"retry-after", b"1"),))
+            if verdict is PasswordVerdict.BUSY:
+                return Denial(429, "Too many password checks are waiting; try again later.", ((b"retry-after", b"1"),))
         challenge = (b"www-authenticate", b'Basic realm="tigr-monitor", charset="UTF-8"')
-        return Refusal(401, "A name and a password are needed.", (challenge,))
+        return Denial(401, "A name and a password are needed.", (challenge,))
 
-    def _has_settled(self, tls: TlsSettings | None) -> bool:
-        """Whether nobody is likely to be writing still: half a file might leave out what protects."""
+    def _is_settled(self, tls: TlsSettings | None) -> bool:
+        """Return whether no file is likely to be half written: half a file may lack the part that protects."""
         changed = [status.st_mtime for status in map(_status, _files(self._path, tls)) if status is not None]
-        return all(abs(self._now() - moment) >= _SETTLED for moment in changed)
+        return all(abs(self._now() - moment) >= _MIN_FILE_AGE for moment in changed)
 
 
-def unprotected(host: str, guard: Guard | None) -> str | None:
-    """Return what to warn of when the pages are served on `host`; None if all is well."""
+def _certificate_denial(client: ConnectedClient) -> Denial | None:
+    """Judge the client certificate by the policy under which the connection was made; the handshake used it."""
+    tls = client.policy.config.tls
+    if tls is None or not tls.client_required:
+        return None
+    if client.certificate is None:
+        return Denial(403, "A client certificate is needed.")
+    if tls.client_allowed_sans and not is_allowed(client.certificate, tls.client_allowed_sans):
+        return Denial(403, "No name of this client certificate is allowed.")
+    return None
+
+
+def exposure_warning(host: str, access: AccessControl | None) -> str | None:
+    """Return a warning for pages that are served on `host` without protection; None if there is no cause."""
     if is_loopback(host):
         return None
-    where = f"the pages are served on {host or 'every address'}"
-    door = None if guard is None else guard.door()
-    if door is None or not (door.context or door.config.users):
-        return f"{where} without TLS and without a password: TIGR_WEB_CONFIG_FILE can name a file that sets them up"
-    if door.context is None:
-        return f"{where} with passwords but without TLS, so that others can read them: add tls_server_config"
+    exposed = f"the web pages are served on {host or 'all addresses'}"
+    policy = None if access is None else access.policy()
+    if policy is None or not (policy.context or policy.config.users):
+        return (
+            f"{exposed} without TLS and without a password; set both up in a file and name it in TIGR_WEB_CONFIG_FILE"
+        )
+    if policy.context is None:
+        return f"{exposed} with passwords but without TLS, so that others can read them; add tls_server_config"
     return None
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
-    """How a command on this machine asks `/-/healthy`."""
+class LocalAccess:
+    """Scheme and credentials with which a command on this machine requests `/-/healthy`."""
 
     tls: bool
     authorization: str | None
 
 
-def local_access(path: Path | None) -> Access:
-    """Return how to ask the daemon whose web configuration is `path`, without a password or a client certificate.
+def local_access(path: Path | None) -> LocalAccess:
+    """Return the access to the daemon whose web configuration is `path`, without a password or a client certificate.
 
-    A container's health check has neither, and the file holds only the password's hash. But a command that can read
-    the configuration and the server's key can prove it, for half a minute and for that page alone.
+    A container's health check has neither, and the file holds only the hash of the password. But a command that can
+    read the configuration and the server's key can prove it; the proof is valid for half a minute and for that page.
     Raises `ConfigError`.
     """
     if path is None:
-        return Access(tls=False, authorization=None)
-    door = _open(path)
+        return LocalAccess(tls=False, authorization=None)
+    policy = _read_policy(path)
     moment = str(int(time.time()))
-    return Access(tls=door.context is not None, authorization=f"{_PROOF_SCHEME} {moment}:{_proof(door.key, moment)}")
+    authorization = f"{_PROOF_SCHEME} {moment}:{_proof(policy.key, moment)}"
+    return LocalAccess(tls=policy.context is not None, authorization=authorization)
 
 
 def _proof(key: bytes, moment: str) -> str:
@@ -171,11 +190,11 @@ def _is_proof(authorization: str, key: bytes, now: float) -> bool:
     moment, _, proof = rest.partition(":")
     if scheme != _PROOF_SCHEME or not (moment.isascii() and moment.isdecimal() and len(moment) < 20):
         return False
-    return hmac.compare_digest(proof.encode(), _proof(key, moment).encode()) and abs(now - int(moment)) < _PROOF_AGE
+    return hmac.compare_digest(proof.encode(), _proof(key, moment).encode()) and abs(now - int(moment)) < _MAX_PROOF_AGE
 
 
-def _open(path: Path) -> Door:
-    """Read everything. Raises `ConfigError`."""
+def _read_policy(path: Path) -> AccessPolicy:
+    """Read the configuration and every file that it names. Raises `ConfigError`."""
     before = _fingerprint(path, None)
     config = web_config.read(path)
     fingerprint = before + _fingerprint(path, config.tls)[len(before) :]
@@ -186,7 +205,7 @@ def _open(path: Path) -> Door:
             key.update(hashlib.sha256(file.read_bytes()).digest())
     except OSError as error:
         raise ConfigError((f"TIGR_WEB_CONFIG_FILE: {path}: cannot be read: {error.strerror}",)) from None
-    return Door(config, context, key.digest(), fingerprint)
+    return AccessPolicy(config, context, key.digest(), fingerprint)
 
 
 def _files(path: Path, tls: TlsSettings | None) -> tuple[Path, ...]:
@@ -201,16 +220,16 @@ def _status(path: Path) -> Any:  # noqa: ANN401 # os.stat_result or None
 
 
 def _fingerprint(path: Path, tls: TlsSettings | None) -> tuple[object, ...]:
-    found = map(_status, _files(path, tls))
-    return tuple(s and (s.st_mtime_ns, s.st_ctime_ns, s.st_ino, s.st_size) for s in found)
+    statuses = map(_status, _files(path, tls))
+    return tuple(s and (s.st_mtime_ns, s.st_ctime_ns, s.st_ino, s.st_size) for s in statuses)
 
 
-def _attempt(authorization: str, address: str) -> Attempt | None:
+def _password_attempt(authorization: str, address: str) -> PasswordAttempt | None:
     scheme, _, rest = authorization.partition(" ")
     if scheme.lower() != "basic":
         return None
     try:
         name, colon, password = base64.b64decode(rest.strip(), validate=True).partition(b":")
-        return Attempt(name.decode(), password, address) if colon else None
+        return PasswordAttempt(name.decode(), password, address) if colon else None
     except (binascii.Error, ValueError):
         return None

@@ -1,190 +1,177 @@
-"""The web configuration file, in the format that Prometheus and its exporters share: what it may say.
+"""Web configuration file in the format that Prometheus and its exporters share.
 
-The format is described in docs/web-configuration.md of Prometheus' exporter-toolkit. What this server cannot keep is
-an error, never ignored: whoever wrote it believes that it is in force.
+The format is described in docs/web-configuration.md of Prometheus' exporter-toolkit. A key that this server does not
+support is an error and never ignored, because its author relies on it.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Any
 
-from monitor.web.yaml_file import Problems, Section, content
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-_BCRYPT = re.compile(r"\$2[aby]\$(?P<cost>[0-9]{2})\$[./A-Za-z0-9]{53}")
-_COSTS = range(4, 15)  # each step doubles the time: at 14 it is a second or two, for which a scraper and a stop wait
-_HEADERS: dict[str, tuple[str, ...]] = {
-    "Content-Security-Policy": (),
-    "Strict-Transport-Security": (),
-    "X-Content-Type-Options": ("nosniff",),
-    "X-Frame-Options": ("deny", "sameorigin"),
-    "X-XSS-Protection": (),
-}
-_HEADER_VALUE = re.compile(r"([!-~]([ -~]*[!-~])?)?")
-# The suites that Go offers up to TLS 1.2, under Go's names and OpenSSL's.
-_SUITES = {
-    f"TLS_ECDHE_{key}_WITH_{go}": f"ECDHE-{key}-{openssl}"
-    for key in ("ECDSA", "RSA")
-    for go, openssl in (
-        ("AES_128_CBC_SHA", "AES128-SHA"),
-        ("AES_256_CBC_SHA", "AES256-SHA"),
-        ("AES_128_GCM_SHA256", "AES128-GCM-SHA256"),
-        ("AES_256_GCM_SHA384", "AES256-GCM-SHA384"),
-        ("CHACHA20_POLY1305", "CHACHA20-POLY1305"),
-        ("CHACHA20_POLY1305_SHA256", "CHACHA20-POLY1305"),
+from monitor.web import config_values as values
+from monitor.web.config_values import IF_GIVEN, REQUIRE, not_offered, only_as_file
+from monitor.web.yaml_file import FileProblems, read_mapping
+
+_INLINE = ("cert", "key", "client_ca")  # keys for the content of a file; the server supports only its path
+
+
+class _OtherKeyError(ValueError):
+    """Problem of another key of the section than the validated one."""
+
+    def __init__(self, key: str, text: str) -> None:
+        super().__init__(text)
+        self.key = key
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    @classmethod
+    def keys(cls) -> set[str]:
+        """Return the keys of the section, as they are in the file."""
+        return {field.alias or name for name, field in cls.model_fields.items()}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_unset(cls, section: dict[str, Any]) -> dict[str, Any]:
+        """Drop keys with an empty value, which means that they are not set."""
+        known = cls.keys()
+        return {name: value for name, value in section.items() if value != "" or name not in known}
+
+
+class TlsSettings(_Section):
+    """Section `tls_server_config`."""
+
+    cert: Annotated[None, only_as_file("cert")] = None
+    key: Annotated[None, only_as_file("key")] = None
+    client_ca: Annotated[None, only_as_file("client_ca")] = None
+    curve_preferences: Annotated[None, not_offered("leave it out, and OpenSSL chooses well")] = None
+    cert_file: Annotated[Path, BeforeValidator(values.path)]
+    key_file: Annotated[Path, BeforeValidator(values.path)]
+    client_auth_type: Annotated[str, BeforeValidator(values.auth_type)] = "NoClientCert"
+    # None: the server requests no client certificate.
+    client_ca_file: Annotated[Path | None, BeforeValidator(values.path)] = Field(None, validate_default=True)
+    # None: the server accepts any certificate of the client CA.
+    client_allowed_sans: Annotated[tuple[str, ...], BeforeValidator(values.text_list)] = ()
+    min_version: Annotated[str, BeforeValidator(values.version)] = "TLS12"  # or TLS13
+    max_version: Annotated[str, BeforeValidator(values.version)] = "TLS13"  # or TLS12
+    # OpenSSL's names of suites of TLS 1.2; none: OpenSSL's default.
+    ciphers: Annotated[tuple[str, ...], BeforeValidator(values.ciphers)] = Field((), alias="cipher_suites")
+    prefer_server_ciphers: Annotated[bool, BeforeValidator(values.flag)] = Field(
+        default=True, alias="prefer_server_cipher_suites"
     )
-}
-_SUITES_OF_TLS13 = {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"}
-_REQUIRE = "RequireAndVerifyClientCert"
-_IF_GIVEN = "VerifyClientCertIfGiven"
-_ANY = "RequireAnyClientCert"
-_AUTH_TYPES = ("NoClientCert", "RequestClientCert", _ANY, _IF_GIVEN, _REQUIRE)
 
-
-@dataclass(frozen=True, slots=True)
-class TlsSettings:
-    """The section `tls_server_config`."""
-
-    cert_file: Path
-    key_file: Path
-    client_ca_file: Path | None  # None: clients are not asked for certificates
-    client_required: bool  # whether a client without a certificate is turned away
-    client_allowed_sans: tuple[str, ...]  # none: any certificate of the client CA will do
-    min_version: str  # "TLS12" or "TLS13", as the next
-    max_version: str
-    ciphers: tuple[str, ...]  # under OpenSSL's names, of TLS 1.2; none: OpenSSL's own choice
-    prefer_server_ciphers: bool
+    @property
+    def client_required(self) -> bool:
+        """Return whether a client without a certificate is denied."""
+        return self.client_auth_type == REQUIRE
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Everything that is to be read again when it changes."""
+        """Return the files whose change reloads the configuration."""
         return (self.cert_file, self.key_file, *((self.client_ca_file,) if self.client_ca_file else ()))
 
+    @model_validator(mode="before")
+    @classmethod
+    def _count_inline_as_file(cls, section: dict[str, Any]) -> dict[str, Any]:
+        """Set the path of a file whose content is inline, so that its path is not reported as missing too."""
+        inline = [name for name in _INLINE if section.get(name) and not section.get(f"{name}_file")]
+        return section | {f"{name}_file": "inline" for name in inline}
 
-@dataclass(frozen=True, slots=True)
-class WebConfig:
-    """What the file says."""
+    @field_validator("client_ca_file")
+    @classmethod
+    def _check_ca_is_used(cls, file: Path | None, info: ValidationInfo) -> Path | None:
+        auth_type = info.data.get("client_auth_type")
+        if auth_type is None:  # invalid itself
+            return file
+        verifies = auth_type in (IF_GIVEN, REQUIRE)
+        if file is None and verifies:
+            raise ValueError(f"is missing: {auth_type} verifies certificates with it")
+        if file is not None and not verifies:
+            why = f"must be {REQUIRE} (or {IF_GIVEN}) for client_ca_file to have an effect"
+            raise _OtherKeyError("client_auth_type", why)
+        return file
 
-    tls: TlsSettings | None = None
-    users: dict[str, bytes] = field(default_factory=dict, repr=False)  # bcrypt's texts by name; none: no passwords
-    headers: tuple[tuple[bytes, bytes], ...] = ()  # names in lower case; one with the value b"" is not to be sent
+    @field_validator("client_allowed_sans")
+    @classmethod
+    def _check_sans_are_used(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if names and info.data.get("client_auth_type", REQUIRE) != REQUIRE:
+            raise _OtherKeyError("client_auth_type", f"must be {REQUIRE} for client_allowed_sans to have an effect")
+        return names
+
+    @field_validator("max_version")
+    @classmethod
+    def _check_order(cls, version: str, info: ValidationInfo) -> str:
+        if info.data.get("min_version", version) > version:
+            raise _OtherKeyError("min_version", "is higher than max_version")
+        return version
+
+
+class HttpSettings(_Section):
+    """Section `http_server_config`."""
+
+    http2: Annotated[None, BeforeValidator(values.http1)] = None
+    # The value b"" removes a default header.
+    headers: Annotated[dict[str, bytes], BeforeValidator(values.entries(values.header_value))] = {}
+
+
+class WebConfig(_Section):
+    """Content of the file."""
+
+    tls: Annotated[TlsSettings | None, BeforeValidator(values.mapping)] = Field(None, alias="tls_server_config")
+    http: Annotated[HttpSettings | None, BeforeValidator(values.mapping)] = Field(None, alias="http_server_config")
+    # bcrypt hashes by name; none: the server requires no password.
+    users: Annotated[dict[str, bytes], BeforeValidator(values.entries(values.bcrypt_hash))] = Field(
+        {}, alias="basic_auth_users", repr=False
+    )
+    rate_limit: Annotated[None, not_offered("leave it out; a firewall can limit who connects")] = None
+
+    @property
+    def headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """Return the headers for every response, with names in lower case; a header with the value b"" is not sent."""
+        return tuple((name.lower().encode(), value) for name, value in (self.http.headers if self.http else {}).items())
+
+
+_SECTIONS: dict[tuple[str, ...], type[_Section]] = {
+    (): WebConfig,
+    ("tls_server_config",): TlsSettings,
+    ("http_server_config",): HttpSettings,
+}
 
 
 def read(path: Path) -> WebConfig:
-    """Return what the file says. Raises `ConfigError` with everything that is wrong, and no value of a secret."""
-    problems = Problems(f"TIGR_WEB_CONFIG_FILE: {path}")
+    """Return the content of the file. Raises `ConfigError` with every problem, and without the value of a secret."""
+    problems = FileProblems(f"TIGR_WEB_CONFIG_FILE: {path}")
     config = WebConfig()
-    found = content(path, problems)
-    if found is not None:
-        top = Section(found, problems)
-        config = WebConfig(
-            tls=_tls(top.section("tls_server_config"), path.parent),
-            headers=_http(top.section("http_server_config"), problems),
-            users=_users(top.section("basic_auth_users")),
-        )
-        top.refuse("rate_limit", "is not offered: leave it out; a firewall can limit who connects")
-        top.refuse_the_rest()
+    if (content := read_mapping(path, problems)) is not None:
+        try:
+            config = WebConfig.model_validate(content, context={"directory": path.parent})
+        except ValidationError as error:
+            _add(error, problems)
     problems.raise_any()
     return config
 
 
-def _tls(section: Section, directory: Path) -> TlsSettings | None:
-    if not section.values:
-        return None
-    for name in ("cert", "key", "client_ca"):
-        section.refuse(name, f"is not offered: write it to a file, and the path of that to {name}_file")
-    section.refuse("curve_preferences", "is not offered: leave it out, and OpenSSL chooses well")
-    files = {name: section.file(name, directory) for name in ("cert_file", "key_file", "client_ca_file")}
-    for name in ("cert_file", "key_file"):
-        if files[name] is None and name.removesuffix("_file") not in section:
-            section.wrong(name, "is missing: the path of a file in PEM form")
-    allowed = section.texts("client_allowed_sans")
-    required = _client_required(section, has_ca=files["client_ca_file"] is not None, has_sans=bool(allowed))
-    settings = TlsSettings(
-        cert_file=files["cert_file"] or directory,
-        key_file=files["key_file"] or directory,
-        client_ca_file=files["client_ca_file"],
-        client_required=required,
-        client_allowed_sans=allowed,
-        min_version=_version(section, "min_version", "TLS12"),
-        max_version=_version(section, "max_version", "TLS13"),
-        ciphers=_ciphers(section),
-        prefer_server_ciphers=section.flag("prefer_server_cipher_suites", default=True),
-    )
-    if settings.min_version > settings.max_version:
-        section.wrong("min_version", "is higher than max_version")
-    section.refuse_the_rest()
-    return settings
-
-
-def _client_required(section: Section, *, has_ca: bool, has_sans: bool) -> bool:
-    """Return whether clients must have a certificate, after complaints of what makes no sense with that.
-
-    RequestClientCert lets in whoever NoClientCert lets in, for nobody looks at the certificate: it is the same here.
-    """
-    kind = section.one_of("client_auth_type", _AUTH_TYPES)
-    if kind == _ANY:  # Python's ssl cannot take a certificate that it does not verify
-        why = f"{_ANY} is not offered, for anybody can make such a certificate"
-        section.wrong("client_auth_type", f"{why}: use {_REQUIRE}, with client_ca_file")
-        return True
-    if has_ca and kind not in (_IF_GIVEN, _REQUIRE):
-        section.wrong("client_auth_type", f"must be {_REQUIRE} (or {_IF_GIVEN}) for client_ca_file to have an effect")
-    elif kind in (_IF_GIVEN, _REQUIRE) and not has_ca and "client_ca" not in section:
-        section.wrong("client_ca_file", f"is missing: {kind} verifies certificates with it")
-    if has_sans and kind != _REQUIRE:
-        section.wrong("client_auth_type", f"must be {_REQUIRE} for client_allowed_sans to have an effect")
-    return kind == _REQUIRE
-
-
-def _version(section: Section, name: str, default: str) -> str:
-    value = section.text(name) or default
-    if value in ("TLS12", "TLS13"):
-        return value
-    obsolete = f"{value} is not offered, for it can be broken: " if value in ("TLS10", "TLS11") else ""
-    section.wrong(name, f"{obsolete}must be TLS12 or TLS13")
-    return default
-
-
-def _ciphers(section: Section) -> tuple[str, ...]:
-    """Return OpenSSL's names of what `cipher_suites` lists under Go's."""
-    listed = section.texts("cipher_suites")
-    unknown = [suite for suite in listed if suite not in _SUITES and suite not in _SUITES_OF_TLS13]
-    if unknown:
-        section.wrong("cipher_suites", f"not offered: {', '.join(unknown)}; offered: {', '.join(_SUITES)}")
-    found = tuple(_SUITES[suite] for suite in listed if suite in _SUITES)
-    if listed and not found and not unknown:
-        section.wrong("cipher_suites", "TLS 1.3 always has its own, and TLS 1.2 has none here: use min_version: TLS13")
-    return found
-
-
-def _users(section: Section) -> dict[str, bytes]:
-    found = {}
-    for name, value in section.values.items():
-        match = _BCRYPT.fullmatch(value) if isinstance(value, str) else None
-        if not name or ":" in name:
-            section.wrong(name, "a user's name is not empty and has no colon")
-        elif match is None:
-            section.wrong(name, "must be a bcrypt hash, which `htpasswd -nBC 10 NAME` prints behind the name")
-        elif int(match["cost"]) not in _COSTS:
-            section.wrong(name, f"the hash's cost must be from {_COSTS.start} to {_COSTS.stop - 1}; 10 is usual")
+def _add(error: ValidationError, problems: FileProblems) -> None:
+    for detail in error.errors(include_input=False, include_url=False):
+        *section, name = map(str, detail["loc"])
+        if detail["type"] == "missing":
+            text = "is missing: the path of a file in PEM form"
+        elif detail["type"] == "extra_forbidden":
+            text = values.unknown_key(name, _SECTIONS[tuple(section)].keys())
         else:
-            found[name] = match[0].encode()
-    return found
-
-
-def _http(section: Section, problems: Problems) -> tuple[tuple[bytes, bytes], ...]:
-    if section.flag("http2", default=False):
-        section.wrong("http2", "must be false, or left out: this server speaks HTTP/1.1")
-    headers = section.section("headers")
-    for name in headers.values:
-        value = headers.text(name)
-        choice = _HEADERS.get(name)
-        if choice is None:
-            problems.unknown(f"http_server_config.headers.{name}", _HEADERS)
-        elif not _HEADER_VALUE.fullmatch(value):
-            headers.wrong(name, "must be one line of printable ASCII")
-        elif value and choice and value not in choice:
-            headers.wrong(name, f"must be {' or '.join(choice)}")
-    section.refuse_the_rest()
-    return tuple((name.lower().encode(), headers.text(name).encode()) for name in headers.values)
+            cause = detail["ctx"]["error"]
+            text, name = str(cause), cause.key if isinstance(cause, _OtherKeyError) else name
+        problems.add(".".join((*section, name)), text)

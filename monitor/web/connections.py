@@ -1,7 +1,8 @@
-"""Connections to the web server: how many, for how long, and how much they may send before they are dropped.
+"""Connections to the web server, with limits on their number, their time and the size of their requests.
 
-uvicorn parses and frames HTTP here; accepting is done by us, because uvicorn's own server gives a TLS handshake a
-minute, does not count connections that are in one, and wakes up ten times a second beside the measurements.
+uvicorn parses and frames HTTP. This module accepts the connections, because uvicorn's server allows a TLS handshake
+one minute, does not count connections during the handshake, and wakes up ten times a second, which disturbs the
+measurements.
 """
 
 from __future__ import annotations
@@ -19,44 +20,44 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from monitor.web.access import Door, Guard, Visitor
+from monitor.web.access import AccessControl, AccessPolicy, ConnectedClient
 
 _log = logging.getLogger(__name__)
 
-_TURN_LIMIT = 10.0  # seconds from the first byte of a request (or the connect) until its answer has left
-_IDLE_LIMIT = 90  # seconds between requests: longer than usual scrape intervals, so that TLS is set up once
-_MOST_CONNECTIONS = 256
+_EXCHANGE_TIMEOUT = 10.0  # seconds from the connect or the first byte of a request until the response is sent
+_IDLE_TIMEOUT = 90  # seconds between requests: longer than usual scrape intervals, so that one TLS handshake is enough
+_MAX_CONNECTIONS = 256
 _BACKLOG = 1024
-_HEAD_LIMIT = 16 * 1024  # bytes
-_NO_FD_PAUSE = 0.5  # seconds
+_MAX_HEADER_SECTION = 16 * 1024  # bytes
+_ACCEPT_RETRY_INTERVAL = 0.5  # seconds after an accept that failed
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a socket that listens on `host`, on every address of both families if that is ''. Raises `OSError`."""
+    """Return a socket that listens on `host`, or on all IPv4 and IPv6 addresses if `host` is ''. Raises `OSError`."""
     if host == "" and socket.has_dualstack_ipv6():
         return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=_BACKLOG)
-    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    family, _, _, _, address = found[0]
+    addresses = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, _, _, _, address = addresses[0]
     return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
 
 
-def most_connections() -> int:
-    """Return how many connections may be open: probes must never run out of file descriptors."""
+def max_connections() -> int:
+    """Return the limit of open connections, which leaves enough file descriptors for the probes."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return _MOST_CONNECTIONS if limit == resource.RLIM_INFINITY else max(8, min(_MOST_CONNECTIONS, limit // 4))
+    return _MAX_CONNECTIONS if limit == resource.RLIM_INFINITY else max(8, min(_MAX_CONNECTIONS, limit // 4))
 
 
-class Listener:
-    """Accepts on a listening socket and serves `app` to whom it accepts, in the running event loop."""
+class WebListener:
+    """Accepts connections on a listening socket and serves `app` on them, in the running event loop."""
 
-    def __init__(self, listening: socket.socket, app: Callable[..., Any], guard: Guard | None) -> None:
-        listening.settimeout(0)  # as the event loop wants it
+    def __init__(self, listening: socket.socket, app: Callable[..., Any], access: AccessControl | None) -> None:
+        listening.settimeout(0)  # the event loop needs a non-blocking socket
         self._socket = listening
-        self._guard = guard
-        self._most = most_connections()
-        self._connections: set[_Connection] = set()
+        self._access = access
+        self._max_connections = max_connections()
+        self._connections: set[_WebConnection] = set()
         self._paused: asyncio.TimerHandle | None = None
-        self._full = False
+        self._accept_failing = False
         self._state = ServerState()
         self._config = uvicorn.Config(
             app,
@@ -66,66 +67,69 @@ class Listener:
             interface="asgi3",
             loop="asyncio",
             log_config=None,
-            log_level=logging.CRITICAL + 1,  # what clients do wrong is not the operator's concern
+            log_level=logging.CRITICAL + 1,  # errors of clients do not belong in the operator's log
             access_log=False,
             proxy_headers=False,
             server_header=False,
             date_header=False,
-            timeout_keep_alive=_IDLE_LIMIT,
-            h11_max_incomplete_event_size=_HEAD_LIMIT,
+            timeout_keep_alive=_IDLE_TIMEOUT,
+            h11_max_incomplete_event_size=_MAX_HEADER_SECTION,
         )
         self._config.load()
 
     def start(self) -> None:
-        """Accept from now on."""
+        """Start to accept connections."""
         asyncio.get_running_loop().add_reader(self._socket, self._accept)
 
     def _accept(self) -> None:
-        """Take all who wait, at once: scrapes that come together can then share a rendering."""
+        """Accept all waiting connections, so that scrapes that arrive together share one rendering."""
         for _ in range(_BACKLOG):
             try:
                 client, address = self._socket.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
-            except OSError as error:  # no file descriptor or no memory: the listening socket stays readable, so pause
-                if not self._full:
-                    _log.warning("connections to the web server cannot be accepted: %s", error.strerror)
-                self._full = True  # and said
+            except OSError as error:  # no file descriptor or no memory; the socket stays readable: pause
+                if not self._accept_failing:  # one record per period of failures
+                    _log.warning("the web server cannot accept connections: %s", error.strerror)
+                self._accept_failing = True
                 loop = asyncio.get_running_loop()
                 loop.remove_reader(self._socket)
-                self._paused = loop.call_later(_NO_FD_PAUSE, self.start)
+                self._paused = loop.call_later(_ACCEPT_RETRY_INTERVAL, self.start)
                 return
-            self._full = False
+            self._accept_failing = False
             client.settimeout(0)
-            if len(self._connections) >= self._most and not self._make_room():
+            if len(self._connections) >= self._max_connections and not self._make_room():
                 client.close()
                 continue
-            connection = _Connection(self._config, self._state, self._connections.discard, self._guard, address[0])
+            connection = _WebConnection(self._config, self._state, self._connections.discard, self._access, address[0])
             self._connections.add(connection)
             connection.opening = asyncio.get_running_loop().create_task(self._open(connection, client))
             connection.opening.add_done_callback(functools.partial(_close_if_cancelled, client))
 
-    async def _open(self, connection: _Connection, client: socket.socket) -> None:
-        context = None if connection.door is None else connection.door.context
+    async def _open(self, connection: _WebConnection, client: socket.socket) -> None:
+        context = None if connection.policy is None else connection.policy.context
         limits: dict[str, Any] = (
-            {} if context is None else {"ssl_handshake_timeout": _TURN_LIMIT, "ssl_shutdown_timeout": 1.0}
+            {} if context is None else {"ssl_handshake_timeout": _EXCHANGE_TIMEOUT, "ssl_shutdown_timeout": 1.0}
         )
         try:
             loop = asyncio.get_running_loop()
             await loop.connect_accepted_socket(lambda: connection, client, ssl=context, **limits)
-        except OSError:  # which ssl.SSLError and timeouts are; the transport has closed the socket
-            connection.gone()
+        except OSError:  # includes ssl.SSLError and timeouts; the transport has closed the socket
+            connection.discard()
 
     def _make_room(self) -> bool:
-        """Drop the connection that has waited longest, before all those on which nothing was ever asked."""
-        waiting = [connection for connection in self._connections if not connection.answering]
-        if not waiting:
+        """Drop one idle connection, and return False if there is none.
+
+        Connections without any request go first, then the one that has been idle longest.
+        """
+        idle = [connection for connection in self._connections if not connection.responding]
+        if not idle:
             return False
-        min(waiting, key=lambda connection: (connection.served, connection.since)).drop()
+        min(idle, key=lambda connection: (connection.served, connection.since)).drop()
         return True
 
     async def close(self, grace: float) -> None:
-        """Stop listening, give answers under way `grace` seconds, drop what is left."""
+        """Stop listening, wait up to `grace` seconds for pending responses, then drop all connections."""
         if self._paused is not None:
             self._paused.cancel()
         asyncio.get_running_loop().remove_reader(self._socket)
@@ -134,54 +138,55 @@ class Listener:
             async with asyncio.timeout(grace):
                 while self._state.tasks:
                     await asyncio.wait(set(self._state.tasks))
-        left = list(self._connections)
-        for connection in left:
+        remaining = list(self._connections)
+        for connection in remaining:
             connection.drop()
-        await asyncio.gather(*(connection.opening for connection in left), return_exceptions=True)
-        for _ in range(2):  # turns of the loop in which the transports close their sockets
+        await asyncio.gather(*(connection.opening for connection in remaining), return_exceptions=True)
+        for _ in range(2):  # iterations of the event loop in which the transports close their sockets
             await asyncio.sleep(0)
 
 
 def _close_if_cancelled(client: socket.socket, opening: asyncio.Task[None]) -> None:
-    if opening.cancelled():  # perhaps before it began, and then nobody else holds the socket
+    if opening.cancelled():  # perhaps before the task started, so that no transport owns the socket
         client.close()
 
 
-class _Connection(H11Protocol):
-    """One connection, from its acceptance on, with a limit on each turn: request, answer, and its being read."""
+class _WebConnection(H11Protocol):
+    """One accepted connection, with a time limit on each exchange: request, response, and its transmission."""
 
     def __init__(
         self,
         config: uvicorn.Config,
         state: ServerState,
-        forget: Callable[[_Connection], None],
-        guard: Guard | None,
+        on_closed: Callable[[_WebConnection], None],
+        access: AccessControl | None,
         address: str,
     ) -> None:
         super().__init__(config, state, {}, asyncio.get_running_loop())
-        self.door: Door | None = None if guard is None else guard.door()
-        self._guard = guard
+        self.policy: AccessPolicy | None = None if access is None else access.policy()
         self._address = address
-        self.opening: asyncio.Task[None]  # set by whoever opens it, at once
+        self.opening: asyncio.Task[None]  # set by the listener right after the creation
         self.served = 0
-        self._forget = forget
-        self._limit = self._begin()
+        self._on_closed = on_closed
+        self._timer = self._begin()
 
     @property
-    def answering(self) -> bool:
-        """Whether a request is complete and its answer is not."""
-        cycle: RequestResponseCycle | None = self.cycle  # None until the first request, whatever uvicorn declares
+    def responding(self) -> bool:
+        """Return whether a request is complete and its response is not."""
+        cycle: RequestResponseCycle | None = self.cycle  # None until the first request, despite its declared type
         return cycle is not None and not cycle.response_complete
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
-        if self.door is not None:
-            self.app_state["visitor"] = Visitor(self._address, self.door, transport.get_extra_info("peercert") or None)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn
+        if self.policy is not None:
+            self.app_state["client"] = ConnectedClient(
+                self._address, self.policy, transport.get_extra_info("peercert") or None
+            )
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
         if not self._busy:
-            self._limit.cancel()
-            self._limit = self._begin()
+            self._timer.cancel()
+            self._timer = self._begin()
         super().data_received(data)
 
     def on_response_complete(self) -> None:
@@ -189,33 +194,31 @@ class _Connection(H11Protocol):
         self.served += 1
         self.since = self.loop.time()
         super().on_response_complete()
-        if self._guard is not None and self._guard.door() is not self.door:  # another certificate, another client CA
-            self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.gone()
+        self.discard()
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
 
-    def gone(self) -> None:
-        """Forget this connection; it is closed."""
-        self._limit.cancel()
-        self._forget(self)
+    def discard(self) -> None:
+        """Remove this connection from the listener; it is closed."""
+        self._timer.cancel()
+        self._on_closed(self)
 
     def drop(self) -> None:
-        """Close at once, whatever state it is in."""
-        transport: asyncio.Transport | None = self.transport  # None during the handshake, whatever uvicorn declares
+        """Close the connection at once, in any state."""
+        transport: asyncio.Transport | None = self.transport  # None during the handshake, despite its declared type
         if transport is not None:
             transport.abort()
         else:
             self.opening.cancel()
-        self.gone()
+        self.discard()
 
     def _begin(self) -> asyncio.TimerHandle:
-        """Begin a turn, and return its limit."""
+        """Start an exchange, and return the timer of its limit."""
         self._busy = True
         self.since = self.loop.time()
-        return self.loop.call_later(_TURN_LIMIT, self._expire)
+        return self.loop.call_later(_EXCHANGE_TIMEOUT, self._expire)
 
     def _expire(self) -> None:
         if self._busy or self.transport.get_write_buffer_size() > 0:

@@ -1,7 +1,8 @@
-"""Check passwords against bcrypt hashes, so that a wrong one costs its sender time and nobody else.
+"""Password checks against bcrypt hashes, in which a wrong password delays only its sender.
 
-bcrypt takes a tenth of a second of CPU on purpose. Hence one check at a time, in a thread of its own; the right
-password is remembered and then costs nothing; and who waits takes turns with the others, by address and name.
+bcrypt takes a tenth of a second of CPU by design. So one check runs at a time, in a thread of its own. A digest of
+the right password is kept, and the next request with it needs no bcrypt. Waiting checks are queued by address and
+name, and the queues are served in rotation.
 """
 
 from __future__ import annotations
@@ -17,35 +18,35 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
-_MOST_WAITING = 64
-_MOST_PER_QUEUE = 8
-_LONGEST = 72  # bytes of a password that bcrypt looks at; exporters written in Go ignore the rest, too
+_MAX_WAITING = 64
+_MAX_PER_QUEUE = 8
+_MAX_PASSWORD = 72  # bytes: bcrypt ignores the rest, and so do the exporters written in Go
 
 
-class Verdict(Enum):
-    """What came out of a check."""
+class PasswordVerdict(Enum):
+    """Result of a password check."""
 
     RIGHT = auto()
     WRONG = auto()
-    BUSY = auto()  # not checked: too many others wait
+    BUSY = auto()  # not checked: too many checks are waiting
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
-    """A name and a password, and who sent them. Its `repr` shows neither."""
+class PasswordAttempt:
+    """Name and password, and the address of their sender. Its `repr` shows neither name nor password."""
 
     name: str
     password: bytes
     address: str
 
     def __repr__(self) -> str:
-        """Say nothing that may be secret."""
-        return f"Attempt(address={self.address!r})"
+        """Return a text without secrets."""
+        return f"PasswordAttempt(address={self.address!r})"
 
 
 @dataclass(frozen=True, slots=True)
 class _Check:
-    """One computation of bcrypt, and all who wait for it."""
+    """One computation of bcrypt, for which several requests may wait."""
 
     digest: bytes
     password: bytes
@@ -54,37 +55,37 @@ class _Check:
 
 
 class Passwords:
-    """Checks passwords in the event loop that calls it; belongs to one loop."""
+    """Checks passwords for one event loop."""
 
     def __init__(self) -> None:
         self._key = os.urandom(32)
-        self._right: dict[str, bytes] = {}  # by name, a keyed digest of what was right: no password is kept
+        self._right: dict[str, bytes] = {}  # by name, a keyed digest: no password is kept
         self._queues: OrderedDict[tuple[str, str], deque[_Check]] = OrderedDict()
-        self._under_way: dict[bytes, _Check] = {}  # by digest: the same guess, sent by many, is checked once
+        self._pending: dict[bytes, _Check] = {}  # by digest: equal attempts share one check
         self._busy = False
 
-    async def check(self, attempt: Attempt, hashes: Mapping[str, bytes]) -> Verdict:
-        """Judge `attempt` by `hashes`, bcrypt's own texts by name, of which there is at least one.
+    async def check(self, attempt: PasswordAttempt, hashes: Mapping[str, bytes]) -> PasswordVerdict:
+        """Check `attempt` against `hashes`, bcrypt hashes by name. There must be at least one.
 
-        An unknown name takes as long as a known one: its password is checked against somebody else's hash.
+        An unknown name takes as long as a known one: its password is checked against the hash of another user.
         """
         known = attempt.name in hashes
         chosen = hashes[attempt.name] if known else self._stand_in(attempt.name, hashes)
-        password = attempt.password[:_LONGEST]
+        password = attempt.password[:_MAX_PASSWORD]
         digest = self._digest(attempt.name.encode(), chosen, password)
         if known and hmac.compare_digest(self._right.get(attempt.name, b""), digest):
-            return Verdict.RIGHT
-        waiting = self._under_way.get(digest) or self._queued(attempt, digest, chosen, password)
+            return PasswordVerdict.RIGHT
+        waiting = self._pending.get(digest) or self._queued(attempt, digest, chosen, password)
         if waiting is None:
-            return Verdict.BUSY
-        right = await asyncio.shield(waiting.verdict)  # one who hangs up must not take it from the others
+            return PasswordVerdict.BUSY
+        right = await asyncio.shield(waiting.verdict)  # a client that disconnects must not cancel the check for others
         if not (right and known):
-            return Verdict.WRONG
+            return PasswordVerdict.WRONG
         self._right[attempt.name] = digest
-        return Verdict.RIGHT
+        return PasswordVerdict.RIGHT
 
     def _stand_in(self, name: str, hashes: Mapping[str, bytes]) -> bytes:
-        """Return one of `hashes`, always the same for the same name, so that costs that differ tell nothing."""
+        """Return one of `hashes`, always the same for a name, so that hashes of different cost reveal no name."""
         names = sorted(hashes)
         return hashes[names[int.from_bytes(self._digest(name.encode())) % len(names)]]
 
@@ -94,20 +95,20 @@ class Passwords:
             keyed.update(b"%d:%b" % (len(part), part))
         return keyed.digest()
 
-    def _queued(self, attempt: Attempt, digest: bytes, chosen: bytes, password: bytes) -> _Check | None:
+    def _queued(self, attempt: PasswordAttempt, digest: bytes, chosen: bytes, password: bytes) -> _Check | None:
         key = (attempt.address, attempt.name)
         queue = self._queues.get(key, deque())
-        if len(queue) >= _MOST_PER_QUEUE or len(self._under_way) >= _MOST_WAITING:
+        if len(queue) >= _MAX_PER_QUEUE or len(self._pending) >= _MAX_WAITING:
             return None
         check = _Check(digest, password, chosen, asyncio.get_running_loop().create_future())
         queue.append(check)
         self._queues[key] = queue
-        self._under_way[digest] = check
+        self._pending[digest] = check
         self._proceed()
         return check
 
     def _proceed(self) -> None:
-        """Begin the next check, of whoever has waited longest since their last one."""
+        """Start the next check, from the queue whose last check is the longest ago."""
         if self._busy or not self._queues:
             return
         self._busy = True
@@ -116,23 +117,23 @@ class Passwords:
         if queue:
             self._queues[key] = queue
         loop = asyncio.get_running_loop()
-        # No daemon thread: one that comes back from bcrypt after Python's end aborts the process. And not of a lower
-        # priority: while it holds the interpreter lock, all others would wait at that priority (p99 of a probe's 20 ms
-        # beside twenty guessers: 88 ms, not 24).
+        # Not a daemon thread: one that returns from bcrypt during the shutdown of Python aborts the process. Not at a
+        # lower priority either: while the thread holds the interpreter lock, all other threads would wait at that
+        # priority (with twenty clients that send wrong passwords, p99 of a 20 ms probe was 88 ms instead of 24 ms).
         threading.Thread(target=self._work, args=(check, loop), name="password", daemon=False).start()
 
     def _work(self, check: _Check, loop: asyncio.AbstractEventLoop) -> None:
-        import bcrypt  # an extension of some size, which only those need who have set passwords
+        import bcrypt  # an extension module, which is loaded only if passwords are set
 
         try:
             right = bcrypt.checkpw(check.password, check.hash)
-        except ValueError:  # a hash that only looks like one
+        except ValueError:  # a hash with a valid form but an invalid value
             right = False
-        with contextlib.suppress(RuntimeError):  # the server has stopped
+        with contextlib.suppress(RuntimeError):  # the event loop has ended
             loop.call_soon_threadsafe(self._finish, check, right)
 
     def _finish(self, check: _Check, right: bool) -> None:  # noqa: FBT001 # a callback
         self._busy = False
-        del self._under_way[check.digest]
+        del self._pending[check.digest]
         check.verdict.set_result(right)
         self._proceed()

@@ -1,4 +1,4 @@
-"""The web server that Prometheus scrapes: /metrics, /-/healthy, /-/ready and a page that links to them."""
+"""Web server for Prometheus: /metrics, /-/healthy, /-/ready and an index page that links to them."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from typing import Any, Protocol
 
 from monitor import __version__
 from monitor.errors import describe_exception
-from monitor.hosts import bracketed, reachable
-from monitor.web.access import Guard
-from monitor.web.connections import Listener, bind
+from monitor.hosts import bracketed, reachable_address
+from monitor.web.access import AccessControl
+from monitor.web.connections import WebListener, bind
 
 _log = logging.getLogger(__name__)
 
-_GRACE = 0.5  # seconds that answers under way have when the server stops
-_RENDER_PAUSE = 0.02  # seconds between the beginnings of two renderings: in a storm of scrapes many share one
-_HEAD_LIMIT = 16 * 1024  # bytes
-_PIECE = 32 * 1024  # bytes handed over at a time: a client that does not read holds no more than a few of these
+_STOP_GRACE = 0.5  # seconds that pending responses have when the server stops
+_RENDER_INTERVAL = 0.02  # seconds between the starts of two renderings, so that simultaneous scrapes share one
+_MAX_HEADER_SECTION = 16 * 1024  # bytes
+_CHUNK_SIZE = 32 * 1024  # bytes per write: a client that does not read occupies a few chunks of memory
 
 _PLAIN = "text/plain; charset=utf-8"
-_SECURITY = [
+_SECURITY_HEADERS = [
     (
         b"content-security-policy",
         b"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -41,23 +41,23 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 class Pages(Protocol):
-    """What the daemon has to show. Each is called in the server's thread and must not wait for anything."""
+    """Content of the pages. Its methods run in the event loop of the server and must not block."""
 
     def metrics(self, accept: str) -> tuple[str, bytes]:
-        """Return content type and body for a scraper that sent `accept`."""
+        """Return content type and body of the metrics for the `Accept` header `accept`."""
 
     def stalled(self) -> list[str]:
-        """Return one line in words per job that makes no progress."""
+        """Return one line of text per job that makes no progress."""
 
     def waiting(self) -> list[str]:
-        """Return in words what is yet to be tried for the first time."""
+        """Return one line of text per probe that has not run yet."""
 
     def index(self) -> list[str]:
         """Return the names of the environments."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class WebResponse:
     """One HTTP response."""
 
     status: int
@@ -66,73 +66,73 @@ class Answer:
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
-class Server:
-    """The web server, in a thread of its own from `start` to `stop`.
+class WebServer:
+    """Web server, in a thread of its own from `start` to `stop`.
 
-    It listens from its creation on; `OSError` when it cannot.
+    The socket listens from the creation on. Raises `OSError` if it cannot listen.
     """
 
-    def __init__(self, host: str, port: int, pages: Pages, guard: Guard | None = None) -> None:
+    def __init__(self, host: str, port: int, pages: Pages, access: AccessControl | None = None) -> None:
         self._socket = bind(host, port)
         self.port: int = self._socket.getsockname()[1]
-        scheme = "https" if guard is not None and guard.door().context else "http"
-        self.url = f"{scheme}://{bracketed(reachable(host))}:{self.port}"
-        self._site = _Site(pages, guard)
-        self._guard = guard
+        scheme = "https" if access is not None and access.policy().context else "http"
+        self.url = f"{scheme}://{bracketed(reachable_address(host))}:{self.port}"
+        self._application = _Application(pages, access)
+        self._access = access
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)
 
     def start(self) -> None:
-        """Return once requests are answered."""
+        """Start the thread; return when the server accepts connections."""
         self._thread.start()
         self._started.wait()
 
     def stop(self, timeout: float = 2.0) -> None:
-        """Let answers under way finish, close everything, and return within `timeout` seconds."""
+        """Wait briefly for pending responses, close everything, and return within `timeout` seconds."""
         if not self._started.is_set():
             self._socket.close()
             return
         if self._loop is not None and self._stop is not None and self._thread.is_alive():
             try:
                 self._loop.call_soon_threadsafe(self._stop.set)
-            except RuntimeError:  # it has ended meanwhile
+            except RuntimeError:  # the event loop has ended meanwhile
                 return
         self._thread.join(timeout)
 
     def _run(self) -> None:
         try:
             asyncio.run(self._serve())
-        except Exception as error:  # noqa: BLE001 # a thread has nobody else to tell
-            _log.error("the web server has ended: %s", describe_exception(error))
+        except Exception as error:  # noqa: BLE001 # nothing above the thread reports it
+            _log.error("the web server stopped unexpectedly: %s", describe_exception(error))
         finally:
             self._started.set()
 
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        self._loop.set_exception_handler(_tell)
-        listener = Listener(self._socket, self._site, self._guard)
+        self._loop.set_exception_handler(_log_client_error)
+        listener = WebListener(self._socket, self._application, self._access)
         listener.start()
         self._started.set()
         await self._stop.wait()
-        await listener.close(_GRACE)
+        await listener.close(_STOP_GRACE)
 
 
-def _tell(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Keep what a client did to its own connection out of the operator's log."""
+def _log_client_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log at level debug: errors of a client on its own connection do not concern the operator."""
     error = context.get("exception")
-    _log.debug("a connection was given up: %s", describe_exception(error) if error else context.get("message"))
+    _log.debug("connection dropped: %s", describe_exception(error) if error else context.get("message"))
 
 
-class _Site:
-    """The ASGI application: every page, and who may see it."""
+class _Application:
+    """ASGI application: access control and pages."""
 
-    def __init__(self, pages: Pages, guard: Guard | None) -> None:
+    def __init__(self, pages: Pages, access: AccessControl | None) -> None:
         self._pages = pages
-        self._guard = guard
-        self._rendering = _Shared(pages.metrics)
-        self._routes: dict[str, Callable[[str], Awaitable[Answer]]] = {
+        self._access = access
+        self._rendering = _SingleFlight(pages.metrics)
+        self._routes: dict[str, Callable[[str], Awaitable[WebResponse]]] = {
             "/metrics": self._metrics,
             "/-/healthy": self._healthy,
             "/-/ready": self._ready,
@@ -141,89 +141,113 @@ class _Site:
 
     async def __call__(self, scope: Message, _receive: object, send: Send) -> None:
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        answer = await self._answer(scope, headers)
-        extra = [] if self._guard is None else list(self._guard.door().config.headers)
-        if headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers:
-            extra.append((b"connection", b"close"))  # whatever else it sends is not read
-        await _deliver(answer, extra, send)
+        response = await self._response(scope, headers)
+        await _deliver(response, self._extra_headers(scope, headers), send)
 
-    async def _answer(self, scope: Message, headers: dict[bytes, bytes]) -> Answer:
-        if sum(len(name) + len(value) for name, value in scope["headers"]) + len(scope["raw_path"]) > _HEAD_LIMIT:
-            return _text(431, "The request's head is too large.")
+    def _extra_headers(self, scope: Message, headers: dict[bytes, bytes]) -> list[tuple[bytes, bytes]]:
+        """Return the configured headers, and `Connection: close` if this response is the last one.
+
+        It is the last one on a connection that began under another policy (certificate, client CA, users, headers).
+        The announcement keeps the client from sending a request that would be lost (RFC 9112 section 9.6).
+        """
+        policy = None if self._access is None else self._access.policy()
+        extra = [] if policy is None else list(policy.config.headers)
+        is_outdated = policy is not None and scope["state"]["client"].policy is not policy
+        if is_outdated or _has_body(headers):
+            extra.append((b"connection", b"close"))
+        return extra
+
+    async def _response(self, scope: Message, headers: dict[bytes, bytes]) -> WebResponse:
+        size = sum(len(name) + len(value) for name, value in scope["headers"]) + len(scope["raw_path"])
+        if size > _MAX_HEADER_SECTION:
+            return _text(431, "The header section of the request is too large.")
         try:
-            if self._guard is not None:
+            if self._access is not None:
                 authorization = headers.get(b"authorization", b"").decode("latin-1")
-                refusal = await self._guard.refusal(scope["state"]["visitor"], scope["path"], authorization)
-                if refusal is not None:
-                    return _text(refusal.status, refusal.text, refusal.headers)
+                denial = await self._access.denial(scope["state"]["client"], scope["path"], authorization)
+                if denial is not None:
+                    return _text(denial.status, denial.text, denial.headers)
             route = self._routes.get(scope["path"])
             if route is None:
                 return _text(404, "Not found")
             if scope["method"] not in ("GET", "HEAD"):
                 return _text(405, "Method not allowed", ((b"allow", b"GET, HEAD"),))
             return await route(headers.get(b"accept", b"").decode("latin-1"))
-        except Exception as error:  # noqa: BLE001 # one page that fails must not take the server along
-            _log.error("%s could not be answered: %s", scope["path"][:40], describe_exception(error))
-            return _text(500, "This page could not be made; the log says more.")
+        except Exception as error:  # noqa: BLE001 # a page that fails must not stop the server
+            _log.error("cannot respond to a request for %s: %s", scope["path"][:40], describe_exception(error))
+            return _text(500, "This page cannot be rendered; see the log of tigr-monitor.")
 
-    async def _metrics(self, accept: str) -> Answer:
+    async def _metrics(self, accept: str) -> WebResponse:
         content_type, body = await self._rendering.get(accept)
-        return Answer(200, content_type, body)
+        return WebResponse(200, content_type, body)
 
-    async def _healthy(self, _accept: str) -> Answer:
+    async def _healthy(self, _accept: str) -> WebResponse:
         stalled = self._pages.stalled()
         return _text(503, "\n".join(stalled)) if stalled else _text(200, "Healthy")
 
-    async def _ready(self, _accept: str) -> Answer:
+    async def _ready(self, _accept: str) -> WebResponse:
         waiting = self._pages.waiting()
         return _text(503, "\n".join(waiting)) if waiting else _text(200, "Ready")
 
-    async def _index(self, _accept: str) -> Answer:
+    async def _index(self, _accept: str) -> WebResponse:
         names = "".join(f"<li>{html.escape(name)}</li>" for name in self._pages.index())
-        return Answer(200, "text/html; charset=utf-8", _INDEX.format(version=__version__, names=names).encode())
+        return WebResponse(200, "text/html; charset=utf-8", _INDEX.format(version=__version__, names=names).encode())
 
 
-class _Shared:
-    """Renderings that all share who ask before one begins, so that a storm of scrapes costs what one does.
+def _has_body(headers: dict[bytes, bytes]) -> bool:
+    """Return whether a body follows the header section. It is not read, so the connection cannot be used again."""
+    return headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
 
-    Nobody is given what was rendered before they asked.
+
+class _SingleFlight:
+    """Single-flight rendering: requests that arrive before a rendering starts share it.
+
+    A request never gets a rendering that started before the request.
     """
 
     def __init__(self, render: Callable[[str], tuple[str, bytes]]) -> None:
         self._render = render
         self._next: dict[str, asyncio.Future[tuple[str, bytes]]] = {}
-        self._begun = float("-inf")
+        self._last_start = float("-inf")
 
     async def get(self, accept: str) -> tuple[str, bytes]:
         future = self._next.get(accept)
         if future is None:
             loop = asyncio.get_running_loop()
             future = self._next[accept] = loop.create_future()
-            loop.call_later(max(0.0, self._begun + _RENDER_PAUSE - time.monotonic()), self._run, accept, future)
-        return await asyncio.shield(future)  # one who hangs up must not take it from the others
+            loop.call_later(max(0.0, self._last_start + _RENDER_INTERVAL - time.monotonic()), self._run, accept, future)
+        return await asyncio.shield(future)  # a client that disconnects must not cancel it for others
 
     def _run(self, accept: str, future: asyncio.Future[tuple[str, bytes]]) -> None:
         del self._next[accept]
-        self._begun = time.monotonic()
+        self._last_start = time.monotonic()
         try:
             future.set_result(self._render(accept))
-        except Exception as error:  # noqa: BLE001 # told to those who wait
+        except Exception as error:  # noqa: BLE001 # raised in the waiting requests
             future.set_exception(error)
 
 
-async def _deliver(answer: Answer, extra: list[tuple[bytes, bytes]], send: Send) -> None:
-    ours = [(b"content-type", answer.content_type.encode("latin-1")), (b"content-length", b"%d" % len(answer.body))]
+async def _deliver(response: WebResponse, extra: list[tuple[bytes, bytes]], send: Send) -> None:
+    basic = [
+        (b"content-type", response.content_type.encode("latin-1")),
+        (b"content-length", b"%d" % len(response.body)),
+    ]
     replaced = {name for name, _ in extra}
-    headers = [*ours, *answer.headers, *(h for h in _SECURITY if h[0] not in replaced), *(h for h in extra if h[1])]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    view = memoryview(answer.body)
-    for start in range(0, len(view), _PIECE):
-        await send({"type": "http.response.body", "body": bytes(view[start : start + _PIECE]), "more_body": True})
+    headers = [
+        *basic,
+        *response.headers,
+        *(h for h in _SECURITY_HEADERS if h[0] not in replaced),
+        *(h for h in extra if h[1]),
+    ]
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    view = memoryview(response.body)
+    for start in range(0, len(view), _CHUNK_SIZE):
+        await send({"type": "http.response.body", "body": bytes(view[start : start + _CHUNK_SIZE]), "more_body": True})
     await send({"type": "http.response.body"})
 
 
-def _text(status: int, text: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Answer:
-    return Answer(status, _PLAIN, f"{text}\n".encode(), headers)
+def _text(status: int, text: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> WebResponse:
+    return WebResponse(status, _PLAIN, f"{text}\n".encode(), headers)
 
 
 _INDEX = """<!DOCTYPE html>
@@ -232,7 +256,7 @@ _INDEX = """<!DOCTYPE html>
 <style>body {{ font-family: sans-serif; margin: 2em auto; max-width: 40em }}</style></head>
 <body>
 <h1>tigr-monitor {version}</h1>
-<p>Watches the TIGR Registry Client API in these environments:</p>
+<p>Monitors the TIGR Registry Client API in these environments:</p>
 <ul>{names}</ul>
 <p><a href="metrics">metrics</a> &middot; <a href="-/healthy">healthy</a> &middot; <a href="-/ready">ready</a></p>
 </body>

@@ -1,4 +1,4 @@
-"""The web server's side of TLS: its certificate, its versions and ciphers, and whose certificates it takes."""
+"""TLS of the web server: certificate, versions, ciphers and the verification of client certificates."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from monitor.web.config import TlsSettings
 
 _VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 
-Certificate = dict[str, Any]  # as `ssl.SSLSocket.getpeercert` returns it
+PeerCertificate = dict[str, Any]  # the format of `ssl.SSLSocket.getpeercert`
 
 
 def server_context(path: Path, tls: TlsSettings) -> ssl.SSLContext:
-    """Return the context that `tls`, in the web configuration file `path`, asks for. Raises `ConfigError`."""
-    where = f"TIGR_WEB_CONFIG_FILE: {path}: tls_server_config"
+    """Return the context for `tls`, which the web configuration file `path` contains. Raises `ConfigError`."""
+    prefix = f"TIGR_WEB_CONFIG_FILE: {path}: tls_server_config"
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_alpn_protocols(["http/1.1"])
     context.minimum_version = _VERSIONS[tls.min_version]
@@ -31,24 +31,24 @@ def server_context(path: Path, tls: TlsSettings) -> ssl.SSLContext:
         try:
             file.open("rb").close()
         except OSError as error:
-            problems.append(f"{where}.{name}: {file} cannot be read: {error.strerror}")
+            problems.append(f"{prefix}.{name}: {file} cannot be read: {error.strerror}")
     if not problems:
-        problems += [f"{where}.{why}" for why in _load_pair(context, tls)]
+        problems += [f"{prefix}.{why}" for why in _load_pair(context, tls)]
     if tls.client_ca_file is not None:
-        problems += [f"{where}.client_ca_file: {why}" for why in _load_authority(context, tls.client_ca_file)]
+        problems += [f"{prefix}.client_ca_file: {why}" for why in _load_client_ca(context, tls.client_ca_file)]
     if problems:
         raise ConfigError(tuple(problems))
     return context
 
 
 def _load_pair(context: ssl.SSLContext, tls: TlsSettings) -> list[str]:
-    def no_passphrase() -> str:  # or OpenSSL asks the terminal
+    def no_passphrase() -> str:  # without it OpenSSL prompts on the terminal
         raise ValueError
 
     try:
         context.load_cert_chain(tls.cert_file, tls.key_file, password=no_passphrase)
     except ValueError:
-        return [f"key_file: {tls.key_file} is encrypted: decrypt it, and let nobody else read it"]
+        return [f"key_file: {tls.key_file} is encrypted: decrypt it and restrict access to it"]
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             return [f"key_file: {tls.key_file} is not the key of the certificate in {tls.cert_file}"]
@@ -56,8 +56,11 @@ def _load_pair(context: ssl.SSLContext, tls: TlsSettings) -> list[str]:
     return []
 
 
-def _load_authority(context: ssl.SSLContext, file: Path) -> list[str]:
-    """Ask clients for a certificate of that authority; who has none is turned away with a page that says so."""
+def _load_client_ca(context: ssl.SSLContext, file: Path) -> list[str]:
+    """Request a client certificate of this CA.
+
+    The handshake accepts a client without one, so that the denial is a page with a readable text.
+    """
     try:
         context.load_verify_locations(file)
     except ssl.SSLError:
@@ -68,17 +71,17 @@ def _load_authority(context: ssl.SSLContext, file: Path) -> list[str]:
     return []
 
 
-def is_allowed(certificate: Certificate, allowed: tuple[str, ...]) -> bool:
-    """Whether one of the subject's alternative names is among `allowed`, to the letter."""
+def is_allowed(certificate: PeerCertificate, allowed: tuple[str, ...]) -> bool:
+    """Return whether one of the subject alternative names is equal to one of `allowed`."""
     names = {
-        _plain_address(value) if kind == "IP Address" else value
-        for kind, value in certificate.get("subjectAltName", ())
+        _plain_address(value) if name_type == "IP Address" else value
+        for name_type, value in certificate.get("subjectAltName", ())
     }
     return not names.isdisjoint(allowed)
 
 
 def _plain_address(text: str) -> str:
-    """Return an address as people write it; OpenSSL writes every zero of an IPv6 one."""
+    """Return an IP address in its usual form; OpenSSL writes every zero of an IPv6 address."""
     try:
         return str(ipaddress.ip_address(text.strip()))
     except ValueError:

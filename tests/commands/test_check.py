@@ -1,4 +1,4 @@
-"""`tigr-monitor check`: one login and one ping by hand, in words and as JSON."""
+"""`tigr-monitor check`: one login and one ping, reported as text and as JSON."""
 
 from __future__ import annotations
 
@@ -10,44 +10,47 @@ from typing import Any
 
 import pytest
 
+from monitor.config.settings import load
+from monitor.monitoring.negotiation import LoginRecord
+from monitor.monitoring.state import LoginKey, State
 from monitor.simulator import Simulator
 from monitor.simulator.faults import ApiOpen, Echo, Refuse, Slow, Status, TokenAnswer
 from monitor.simulator.message import Answer
 from monitor.simulator.personalities import VENDOR_PAGE
 from tests.support.canaries import CANARIES, leaks, simulator_with_canaries, values
-from tests.support.process import run
+from tests.support.process import Monitor, run
 
 
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
-    """Both environments, with secrets that can be found again."""
+    """Return a simulator of both environments whose secrets are canaries."""
     with simulator_with_canaries() as running:
         yield running
 
 
 def check_json(simulator: Simulator, *names: str, status: int, **changes: str) -> list[dict[str, Any]]:
-    """What `check --json` prints."""
+    """Return the array that `check --json` prints."""
     ended = run(["check", "--json", *names], simulator.settings() | changes)
     assert ended.returncode == status, ended.stderr
     printed: list[dict[str, Any]] = json.loads(ended.stdout)
     return printed
 
 
-def test_all_well(simulator: Simulator) -> None:
-    """One login and one ping per environment, with their phases; status 0."""
+def test_success_is_one_line_per_exchange(simulator: Simulator) -> None:
+    """The report has one login and one ping per environment, with their phases; the exit status is 0."""
     ended = run(["check"], simulator.settings())
     assert ended.returncode == 0
     lines = [line for line in ended.stdout.splitlines() if line[0] != " "]
     assert [line.split()[:3] for line in lines] == [
         ["prod", "login", "ok,"], ["prod", "ping", "ok,"], ["uat", "login", "ok,"], ["uat", "ping", "ok,"],
     ]  # fmt: skip
-    assert "token good for 1h" in ended.stdout
+    assert "token valid for 1h" in ended.stdout
     assert "processing" in ended.stdout
     assert [simulator.log.requests(name, host) for name in ("prod", "uat") for host in ("token", "api")] == [1] * 4
 
 
 def test_json_has_an_object_per_exchange(simulator: Simulator) -> None:
-    """With the keys that scripts build on."""
+    """Each object has exactly the documented keys."""
     login, ping = check_json(simulator, "uat", status=0)
     assert list(login) == [
         "environment", "endpoint", "success", "decisive", "reason", "status", "started_at", "duration_seconds",
@@ -70,7 +73,7 @@ def test_json_has_an_object_per_exchange(simulator: Simulator) -> None:
 
 
 def test_a_failure_is_explained(simulator: Simulator) -> None:
-    """The reason, what it means, what to do next, and the server's own words; status 1."""
+    """A failure is reported with its reason, meaning, next step and the text of the server; the exit status is 1."""
     simulator.environment("prod").api_faults.set(Status(403))
     ended = run(["check", "prod"], simulator.settings())
     assert ended.returncode == 1
@@ -83,22 +86,23 @@ def test_a_failure_is_explained(simulator: Simulator) -> None:
     assert ping["submission_id"].startswith("sim-")
 
 
-def test_both_requests_of_a_first_contact_are_shown(simulator: Simulator) -> None:
-    """Each exchange has its field names and the server's text; the setting that pins the right names is there."""
+def test_both_requests_of_a_first_contact_are_reported(simulator: Simulator) -> None:
+    """Each exchange has its field names and the server's text; the setting that pins the right names is reported."""
     simulator.environment("prod").field_names = "rfc6749"
     first, second, ping = check_json(simulator, "prod", status=0)
     assert (first["success"], second["success"], ping["success"]) == (False, True, True)
     assert [exchange["decisive"] for exchange in (first, second, ping)] == [False, True, True]
     assert (first["field_names"], second["field_names"]) == ("documented", "rfc6749")
     text = run(["check", "prod"], simulator.settings()).stdout
+    assert "with Username/Password, not decisive: a later request decides" in text
     assert "with Username/Password, not decisive" in text
     assert "Invalid Login ID or Password" in text
     assert "TIGR_ENVIRONMENTS__PROD__FORM_FIELDS=rfc6749" in text
     assert "Note:" not in text
 
 
-def test_the_more_telling_refusal_is_decisive(simulator: Simulator) -> None:
-    """On a server that does not know `username`, the vendor's sentence to `Username` decides; both texts are shown."""
+def test_the_more_specific_refusal_is_decisive(simulator: Simulator) -> None:
+    """The vendor's sentence to `Username` decides if the server does not know `username`; both texts are reported."""
     prod = simulator.environment("prod")
     prod.personality = replace(VENDOR_PAGE, missing_field=Answer(400, b"no such field", "text/plain"))
     prod.change_password()
@@ -108,23 +112,25 @@ def test_the_more_telling_refusal_is_decisive(simulator: Simulator) -> None:
     assert (first["reason"], second["reason"]) == ("unauthorized", "rejected_request")
     assert "client id and secret, or the user name and password" in first["means"]
     assert (second["means"], second["next"]) == (None, None)
+    text = run(["check", "prod"], simulator.settings() | wrong).stdout
+    assert "with username/password, not decisive: the request before it decides" in text
 
 
-def test_a_rejected_login_says_what_remains(simulator: Simulator, tmp_path: Path) -> None:
-    """With a state directory: the attempts left and the time of the next; without one, that nothing remembers it."""
+def test_a_rejected_login_reports_the_attempts_left(simulator: Simulator, tmp_path: Path) -> None:
+    """With a state directory, the attempts left are reported; without one, that the rejection is not persisted."""
     simulator.environment("prod").change_password()
     wrong = simulator.settings() | {"TIGR_ENVIRONMENTS__PROD__PASSWORD": CANARIES.password}
     text = " ".join(run(["check", "prod"], wrong).stdout.split())
-    assert "the password was sent 2 times without a grant, and nothing remembers it: TIGR_STATE_DIR is not set" in text
+    assert "the password was sent 2 times without a grant, and this is not persisted: TIGR_STATE_DIR is not set" in text
     text = " ".join(run(["check", "prod"], wrong | {"TIGR_STATE_DIR": str(tmp_path)}).stdout.split())
     assert "1 more request with these credentials before logins stop" in text
-    assert "nothing remembers" not in text
+    assert "not persisted" not in text
     text = " ".join(run(["check", "prod"], wrong | {"TIGR_STATE_DIR": str(tmp_path)}).stdout.split())
     assert "not sent: these credentials were rejected before, and logins are suppressed until" in text
 
 
-def test_http_basic_is_named_where_it_may_be_the_cause(simulator: Simulator) -> None:
-    """A refused secret with a percent sign brings the setting that sends it in the other form; a plain one does not."""
+def test_http_basic_is_reported_if_it_may_be_the_cause(simulator: Simulator) -> None:
+    """The setting of the other encoding is reported for a refused secret with a percent sign, not for a plain one."""
     prod = simulator.environment("prod")
     prod.change_password()
     wrong = simulator.settings() | {"TIGR_ENVIRONMENTS__PROD__PASSWORD": CANARIES.password}
@@ -135,13 +141,13 @@ def test_http_basic_is_named_where_it_may_be_the_cause(simulator: Simulator) -> 
     assert hint not in run(["check", "prod"], wrong | plain).stdout
 
 
-def test_a_login_that_fails_still_asks_the_api(simulator: Simulator) -> None:
-    """Without a token: whether it is there, and whether its door is closed."""
+def test_a_failed_login_is_followed_by_an_unauthenticated_probe(simulator: Simulator) -> None:
+    """Without a token, the report contains whether the API is reachable and accepts unauthenticated requests."""
     prod = simulator.environment("prod")
     prod.token_faults.set(Refuse())
-    words = run(["check", "prod"], simulator.settings()).stdout
-    assert "the Client API is reachable (status 401)" in words
-    assert "FAILED: no_token" in words
+    text = run(["check", "prod"], simulator.settings()).stdout
+    assert "the Client API is reachable (status 401)" in text
+    assert "FAILED: no_token" in text
     prod.api_faults.set(ApiOpen())
     assert "ACCEPTS UNAUTHENTICATED REQUESTS" in run(["check", "prod"], simulator.settings()).stdout
     prod.api_faults.set(Refuse())
@@ -150,21 +156,37 @@ def test_a_login_that_fails_still_asks_the_api(simulator: Simulator) -> None:
     assert (login["reason"], ping["reason"]) == ("connect", "no_token")
 
 
-def test_a_pause_is_respected(simulator: Simulator, tmp_path: Path) -> None:
-    """Rejected credentials are not tried again before their time, by whatever command."""
+def test_suppressed_logins_are_not_sent(simulator: Simulator, tmp_path: Path) -> None:
+    """After rejected credentials, a further check sends no login before the pause ends."""
     simulator.environment("prod").change_password("something else")
     stale = {"TIGR_STATE_DIR": str(tmp_path), "TIGR_ENVIRONMENTS__PROD__PASSWORD": CANARIES.password}
     first = check_json(simulator, "prod", status=1, **stale)
-    assert [told["reason"] for told in first] == ["unauthorized", "unauthorized", "no_token"]
-    held_back, _ = check_json(simulator, "prod", status=1, **stale)
-    assert held_back["reason"] == "unauthorized"
-    assert held_back["status"] is None
-    assert "suppressed until" in held_back["detail"]
+    assert [exchange["reason"] for exchange in first] == ["unauthorized", "unauthorized", "no_token"]
+    suppressed, _ = check_json(simulator, "prod", status=1, **stale)
+    assert suppressed["reason"] == "unauthorized"
+    assert suppressed["status"] is None
+    assert "suppressed until" in suppressed["detail"]
     assert simulator.log.requests("prod", "token") == 2
 
 
-def test_broken_promises_are_warnings(simulator: Simulator) -> None:
-    """And no failure."""
+def test_logins_without_a_response_are_not_reported_as_rejected(simulator: Simulator, tmp_path: Path) -> None:
+    """A monitor that ended during two logins suppresses the next; its log and `check` blame no credentials."""
+    environ = simulator.settings() | {"TIGR_STATE_DIR": str(tmp_path), "TIGR_REJECTED_LOGINS": "2"}
+    prod = next(environment for environment in load(environ).settings.environments if environment.name == "prod")
+    state = State(tmp_path)
+    key = LoginKey(prod.token_url, state.fingerprint(*prod.identity))
+    state.save(key, LoginRecord(counted=1, in_flight=True))
+    state.close()
+    login, _ = check_json(simulator, "prod", status=1, **environ)
+    assert login["detail"].startswith("not sent: earlier logins got no response")
+    assert login["means"].startswith("Earlier logins got no response")
+    with Monitor(environ | {"TIGR_ENVIRONMENTS__UAT__ENABLED": "false"}, tmp_path) as monitor:
+        monitor.wait_for_log("prod: logins have stopped: logins were sent whose responses never arrived")
+    assert simulator.log.requests("prod", "token") == 0
+
+
+def test_a_deviation_from_the_documentation_is_a_warning(simulator: Simulator) -> None:
+    """A token response without its documented scope is a success with a warning."""
     simulator.environment("prod").token_faults.set(TokenAnswer(without=("scope",)))
     ended = run(["check", "prod"], simulator.settings())
     assert ended.returncode == 0
@@ -172,23 +194,23 @@ def test_broken_promises_are_warnings(simulator: Simulator) -> None:
 
 
 def test_a_timeout_names_its_phase(simulator: Simulator) -> None:
-    """Where it hung."""
+    """A timeout is reported with the phase in which it occurred."""
     simulator.environment("prod").api_faults.set(Slow(5))
     ended = run(["check", "prod"], simulator.settings() | {"TIGR_TIMEOUT": "1s"})
     assert "FAILED: timeout after 1.0" in ended.stdout
     assert "in phase processing" in ended.stdout
 
 
-def test_an_unknown_name_is_told(simulator: Simulator) -> None:
-    """With those that there are; status 2."""
+def test_an_unknown_environment_is_reported(simulator: Simulator) -> None:
+    """The message lists the environments; the exit status is 2."""
     ended = run(["check", "prud"], simulator.settings())
     assert ended.returncode == 2
-    assert ended.stderr == "tigr-monitor: check: there is no environment prud; there are prod, uat\n"
+    assert ended.stderr == "tigr-monitor: check: unknown environment prud; the environments are prod, uat\n"
 
 
 @pytest.mark.parametrize("arguments", [["check"], ["check", "--json"], ["config"]])
 def test_no_secret_is_printed(arguments: list[str], simulator: Simulator) -> None:
-    """Also where the server echoes what it was sent."""
+    """The output contains no secret, even if the server echoes the request."""
     for environment in simulator.environments.values():
         environment.api_faults.set(Echo(400))
     ended = run(arguments, simulator.settings())

@@ -1,4 +1,4 @@
-"""Nothing that the settings say, when they are right and when they are wrong, shows a secret or a part of one."""
+"""No text about the settings, valid or invalid, contains a secret or a part of one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.config import locations as places
+from monitor.config import locations
 from monitor.config.settings import describe, load
 from monitor.errors import ConfigError
 from tests.support.settings import COMPLETE, FIELDS, NOWHERE, loaded, name, write
@@ -20,7 +20,7 @@ CANARY = "Kanarienvogel%2B42"
 
 
 def shows(text: str) -> bool:
-    """Whether eight characters in a row of the canary are in `text`."""
+    """Return whether `text` contains eight consecutive characters of the canary."""
     return any(CANARY[at : at + 8] in text for at in range(len(CANARY) - 7))
 
 
@@ -37,8 +37,8 @@ BREAKINGS: tuple[Callable[[str], str], ...] = (
 
 @pytest.mark.parametrize("breaking", BREAKINGS)
 @pytest.mark.parametrize("field", [*FIELDS, "TOKEN_URL", "API_URL"])
-def test_a_wrong_value_is_not_repeated(field: str, breaking: Callable[[str], str]) -> None:
-    """Not in the message, and not in anything behind the exception; the other secrets neither."""
+def test_an_invalid_value_is_not_quoted(field: str, breaking: Callable[[str], str]) -> None:
+    """Neither the message nor the exception and its context contain an invalid value or another secret."""
     secrets = dict.fromkeys(COMPLETE, CANARY) | {name("prod", field): breaking(CANARY)}
     with pytest.raises(ConfigError) as refused:
         load({**secrets, "TIGR_LISTEN": "x"}, run_secrets=NOWHERE)
@@ -50,7 +50,7 @@ def test_a_wrong_value_is_not_repeated(field: str, breaking: Callable[[str], str
 
 
 def test_a_toml_file_is_not_quoted(tmp_path: Path) -> None:
-    """Whatever is wrong with it."""
+    """No problem of a TOML file quotes its content."""
     broken = [
         f'environments.prod.password = "{CANARY}',
         f"environments.prod.password = {CANARY}",
@@ -66,8 +66,8 @@ def test_a_toml_file_is_not_quoted(tmp_path: Path) -> None:
         assert not shows(str(refused.value)), text
 
 
-def test_what_is_in_force_is_told_without_secrets() -> None:
-    """Not in the description, not in any repr; that a secret is set is told."""
+def test_effective_settings_are_displayed_without_secrets() -> None:
+    """The description and the repr contain no secret; the description marks a secret as set."""
     proxy = f"http://user:{CANARY}@proxy.test:3128"
     for variable in ("TIGR_PROXY", "HTTPS_PROXY"):
         read = load({**dict.fromkeys(COMPLETE, CANARY), variable: proxy}, run_secrets=NOWHERE)
@@ -77,13 +77,14 @@ def test_what_is_in_force_is_told_without_secrets() -> None:
         assert "user" not in repr(read.settings.environments[0].token_proxy)
 
 
-def test_what_was_found_is_in_no_repr() -> None:
-    """The raw values are kept out of sight from the moment they are read."""
-    assert not shows(repr(places.read(dict.fromkeys(COMPLETE, CANARY), NOWHERE)))
+def test_raw_values_are_in_no_repr() -> None:
+    """The repr of the values that were read contains no secret."""
+    read = locations.read(dict.fromkeys(COMPLETE, CANARY), NOWHERE)
+    assert not shows(repr(read) + repr([source.values for source in read.sources]))
 
 
 def test_the_library_logs_no_secret(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """pydantic-settings can be asked to log all that it reads: even then it sees no more than names."""
+    """No secret is logged at level DEBUG, at which pydantic-settings by itself would log every value."""
     monkeypatch.setenv("PYDANTIC_SETTINGS_DEBUG", "1")
     with caplog.at_level(logging.DEBUG):
         load(dict.fromkeys(COMPLETE, CANARY), run_secrets=NOWHERE)
@@ -91,8 +92,8 @@ def test_the_library_logs_no_secret(monkeypatch: pytest.MonkeyPatch, caplog: pyt
 
 
 @given(st.sampled_from(sorted(COMPLETE)), st.text(min_size=8))
-def test_any_credential_is_taken_or_refused_unseen(variable: str, secret: str) -> None:
-    """Whatever a credential is, it is in force as it was written, or refused in words that do not hold it."""
+def test_any_credential_is_accepted_or_refused_without_quoting_it(variable: str, secret: str) -> None:
+    """Any credential is either effective unchanged, or refused with a message that does not contain it."""
     try:
         read = load({**COMPLETE, variable: secret}, run_secrets=NOWHERE)
     except ConfigError as error:
@@ -105,10 +106,10 @@ def test_any_credential_is_taken_or_refused_unseen(variable: str, secret: str) -
 
 
 @given(st.dictionaries(st.text(max_size=30).map(lambda rest: f"TIGR_{rest}"), st.text(max_size=30), max_size=4))
-def test_no_variable_breaks_it(environ: dict[str, str]) -> None:
-    """Whatever stands under the prefix, the outcome is settings, or problems in words that fit one line each."""
+def test_any_variable_gives_settings_or_problems(environ: dict[str, str]) -> None:
+    """Any variables with the prefix give settings, or problems of one line each."""
     try:
         load({**COMPLETE, **environ}, run_secrets=NOWHERE)
     except ConfigError as error:
-        assert error.problems  # noqa: PT017 - either outcome is right
+        assert error.problems  # noqa: PT017 - both outcomes are correct
         assert all(problem.isprintable() for problem in error.problems)  # noqa: PT017

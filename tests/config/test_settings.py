@@ -1,4 +1,4 @@
-"""Where settings come from, which one wins, and what is said when something is missing or unknown."""
+"""The sources of settings, their precedence, and the messages about missing and unknown settings."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ PASSWORD_FILE = PASSWORD.lower()
 
 
 def origin(environ: dict[str, str | None], setting: str) -> tuple[str, str]:
-    """Return the value and the source that are told of a setting."""
+    """Return the displayed value and source of a setting."""
     return next((row.value, row.source) for row in loaded(environ).origins if row.name == setting)
 
 
-# What is there when little is set
+# Defaults
 
 
 def test_eight_values_are_missing_when_nothing_is_set() -> None:
-    """With nothing set, exactly the four credentials of prod and of uat are asked for, by their full names."""
+    """With nothing set, only the credentials of prod and uat are reported as missing, by their full names."""
     with pytest.raises(ConfigError) as refused:
         load({}, run_secrets=NOWHERE)
     assert [problem.split(":")[0] for problem in refused.value.problems] == list(COMPLETE)
@@ -31,8 +31,8 @@ def test_eight_values_are_missing_when_nothing_is_set() -> None:
     assert str(refused.value).count("\n") == 7
 
 
-def test_prod_and_uat_are_watched_with_nothing_but_credentials() -> None:
-    """The vendor's two environments and every default are known."""
+def test_prod_and_uat_need_only_credentials() -> None:
+    """With credentials alone, the vendor's two environments have their URLs and every default."""
     settings = loaded({}).settings
     prod, uat = settings.environments
     assert (prod.name, prod.token_url) == ("prod", "https://apxjwtauthprod.apx.com/oauth/token")
@@ -50,7 +50,7 @@ def test_prod_and_uat_are_watched_with_nothing_but_credentials() -> None:
 
 
 def test_reads_the_environment_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without an argument it is the process's own environment that is read."""
+    """Without an argument, `load` reads the environment of the process."""
     for variable, value in {**COMPLETE, "TIGR_TIMEOUT": "7s", "CREDENTIALS_DIRECTORY": "", "HTTPS_PROXY": ""}.items():
         monkeypatch.setenv(variable, value)
     assert load(run_secrets=NOWHERE).settings.environments[0].timeout == 7
@@ -59,36 +59,46 @@ def test_reads_the_environment_of_the_process(monkeypatch: pytest.MonkeyPatch) -
 # Environments
 
 
-def test_an_environment_can_be_left_out() -> None:
-    """A disabled environment is not watched, and nothing is asked for it."""
+def test_an_environment_can_be_disabled() -> None:
+    """A disabled environment is not monitored, and none of its settings is required."""
     without_uat = {name("uat", field): None for field in FIELDS} | {name("uat", "ENABLED"): "false"}
     assert [environment.name for environment in loaded(without_uat).settings.environments] == ["prod"]
     assert origin(without_uat, name("uat", "ENABLED")) == ("false", "environment")
     assert not any("UAT__PASSWORD" in line for line in describe(loaded(without_uat)))
 
 
-def test_a_disabled_environment_may_be_half_written() -> None:
-    """Values of a disabled environment are not checked; unknown names are, for they may belong to another."""
+def test_a_disabled_environment_may_be_incomplete() -> None:
+    """Values of a disabled environment are not validated, but unknown names in it are reported."""
     off = {name("uat", "ENABLED"): "no", name("uat", "PASSWORD"): "", name("uat", "TOKEN_URL"): "later"}
     assert [environment.name for environment in loaded(off).settings.environments] == ["prod"]
     assert name("uat", "PASWORD") in only_problem({**off, name("uat", "PASWORD"): "x"})
 
 
+def test_the_later_enabled_decides(tmp_path: Path) -> None:
+    """The environment can enable what the TOML file disables, and can disable what is invalid in the TOML file."""
+    config = write(tmp_path / "c.toml", "[environments.uat]\nenabled = false\n")
+    enabled = {"TIGR_CONFIG_FILE": config, name("uat", "ENABLED"): "true"}
+    assert [environment.name for environment in loaded(enabled).settings.environments] == ["prod", "uat"]
+    config = write(tmp_path / "d.toml", "[environments.uat]\ntimeout = 'soon'\nenabled = true\n")
+    disabled = {"TIGR_CONFIG_FILE": config, name("uat", "ENABLED"): "false"}
+    assert [environment.name for environment in loaded(disabled).settings.environments] == ["prod"]
+
+
 def test_all_disabled_is_an_error() -> None:
-    """There must be something to watch."""
+    """At least one environment must be enabled."""
     off = {name("prod", "ENABLED"): "off", name("uat", "ENABLED"): "0"}
-    assert only_problem(off) == "every environment is disabled: there is nothing to watch"
+    assert only_problem(off) == "every environment is disabled: there is nothing to monitor; enable at least one"
 
 
-def test_neither_on_nor_off_is_an_error() -> None:
-    """A slip in ENABLED does not take an environment out of sight."""
+def test_an_invalid_enabled_is_an_error() -> None:
+    """A typing error in ENABLED does not disable an environment."""
     assert only_problem({name("uat", "ENABLED"): "flase"}).startswith(
         "TIGR_ENVIRONMENTS__UAT__ENABLED: must be true or false (it is 'flase')"
     )
 
 
 def test_prod_and_uat_come_first_then_the_others_by_name() -> None:
-    """The order of environments does not hang on the order of variables."""
+    """The order of environments does not depend on the order of variables."""
     more = {
         name(env, field): "https://example.test/x"
         for env in ("nar_b", "a")
@@ -99,7 +109,7 @@ def test_prod_and_uat_come_first_then_the_others_by_name() -> None:
 
 
 def test_another_environment_needs_its_urls() -> None:
-    """Only for prod and uat are the URLs known."""
+    """Only prod and uat have default URLs."""
     environ = {name("nar", field): "x" for field in FIELDS}
     assert [problem.split(":")[0] for problem in problems(environ)] == [
         name("nar", "TOKEN_URL"),
@@ -107,32 +117,31 @@ def test_another_environment_needs_its_urls() -> None:
     ]
 
 
-def test_a_misspelt_environment_is_noticed() -> None:
-    """A slip in an environment's name is met with the name it resembles."""
-    slip = {PASSWORD: None, name("prdo", "PASSWORD"): "x"}
-    told = problems(slip)
-    assert f"{PASSWORD}: is missing; set it, or leave prod out with TIGR_ENVIRONMENTS__PROD__ENABLED=false" in told
-    assert any(problem.endswith("(or did you mean prod?)") for problem in told)
+def test_a_misspelt_environment_is_reported() -> None:
+    """A typing error in the name of an environment is reported with the name that it resembles."""
+    reported = problems({PASSWORD: None, name("prdo", "PASSWORD"): "x"})
+    assert f"{PASSWORD}: is missing; set it, or disable prod with TIGR_ENVIRONMENTS__PROD__ENABLED=false" in reported
+    assert any(problem.endswith("(or did you mean prod?)") for problem in reported)
 
 
 @pytest.mark.parametrize("bad", ["NAR-EAST", "_NAR", "NÄR", "NAR EAST", ""])
 def test_an_environment_has_a_plain_name(bad: str) -> None:
-    """Names become labels and parts of variables: a-z, 0-9, and single underscores between them."""
-    told = problems({name(bad, "PASSWORD"): "x"})
-    assert told == [
-        f"{name(bad, 'PASSWORD')}: an environment's name is made of a-z, 0-9 and single underscores between them"
+    """The name of an environment is a label value and a part of variables, so other characters are refused."""
+    reported = problems({name(bad, "PASSWORD"): "x"})
+    assert reported == [
+        f"{name(bad, 'PASSWORD')}: the name of an environment consists of a-z, 0-9 and single underscores between them"
     ]
 
 
-def test_case_makes_no_second_environment(tmp_path: Path) -> None:
+def test_the_case_of_an_environment_name_does_not_matter(tmp_path: Path) -> None:
     """PROD in a variable and Prod in the TOML file are the same environment."""
     config = write(tmp_path / "c.toml", '[environments.Prod]\nPing_Interval = "7s"\n')
     environments = loaded({"TIGR_CONFIG_FILE": config}).settings.environments
     assert [(environment.name, environment.ping_interval) for environment in environments] == [("prod", 7), ("uat", 30)]
 
 
-def test_an_environments_own_interval_goes_before_the_common_one() -> None:
-    """Each interval and the timeout can be set for all environments and for one."""
+def test_an_interval_of_one_environment_overrides_the_common_one() -> None:
+    """Each interval and the timeout can be set for all environments and for a single one."""
     environ: dict[str, str | None] = {}
     for setting in ("PING_INTERVAL", "AUTH_INTERVAL", "CONFIRM_INTERVAL", "TIMEOUT"):
         environ |= {f"TIGR_{setting}": "20s", name("uat", setting): "1m"}
@@ -147,7 +156,7 @@ def test_an_environments_own_interval_goes_before_the_common_one() -> None:
 
 
 def test_the_later_source_wins_key_by_key(tmp_path: Path) -> None:
-    """Secret files go over the TOML file, the environment over both, and each key is told with its source."""
+    """Secret files override the TOML file, the environment overrides both, and each key has its source."""
     config = write(
         tmp_path / "c.toml", 'timeout = 1\nping_interval = 1\nauth_interval = 1\n[environments.prod]\nusername = "t"'
     )
@@ -166,8 +175,8 @@ def test_the_later_source_wins_key_by_key(tmp_path: Path) -> None:
     assert origin(environ, "TIGR_CONFIG_FILE") == (config, "environment")
 
 
-def test_everything_can_stand_in_a_toml_file(tmp_path: Path) -> None:
-    """The TOML file alone is enough."""
+def test_a_toml_file_can_contain_every_setting(tmp_path: Path) -> None:
+    """A TOML file is sufficient without any other source."""
     credentials = "".join(f'{field.lower()} = "{field}"\n' for field in FIELDS)
     config = write(
         tmp_path / "c.toml",
@@ -181,15 +190,15 @@ def test_everything_can_stand_in_a_toml_file(tmp_path: Path) -> None:
     ]
 
 
-def test_an_empty_table_names_an_environment(tmp_path: Path) -> None:
-    """An environment that is only named is asked for its values; `[environments.prod]` without any does no harm."""
+def test_an_empty_table_declares_an_environment(tmp_path: Path) -> None:
+    """The values of an environment with an empty table are required; an empty `[environments.prod]` changes nothing."""
     config = write(tmp_path / "c.toml", "[environments.prod]\n[environments.nar]\n")
     assert len(problems({"TIGR_CONFIG_FILE": config})) == 6
     assert len(loaded({"TIGR_CONFIG_FILE": write(tmp_path / "d.toml", "[environments]\n")}).settings.environments) == 2
 
 
-def test_the_secrets_directory_is_systemds_then_dockers(tmp_path: Path) -> None:
-    """TIGR_SECRETS_DIR goes before $CREDENTIALS_DIRECTORY, and that before /run/secrets; only one is read."""
+def test_only_one_secrets_directory_is_read(tmp_path: Path) -> None:
+    """TIGR_SECRETS_DIR takes precedence over $CREDENTIALS_DIRECTORY, which takes precedence over /run/secrets."""
     ours, systemd, docker = (tmp_path / part for part in ("ours", "systemd", "docker"))
     for directory in (ours, systemd, docker):
         directory.mkdir()
@@ -198,7 +207,7 @@ def test_the_secrets_directory_is_systemds_then_dockers(tmp_path: Path) -> None:
 
     read = loaded(environ, docker)
     assert read.settings.environments[0].credentials.password == "docker"
-    assert ("TIGR_SECRETS_DIR", str(docker), "default") in [(o.name, o.value, o.source) for o in read.origins]
+    assert ("TIGR_SECRETS_DIR", str(docker), "default") in [(row.name, row.value, row.source) for row in read.origins]
     assert not read.load_credential
 
     environ["CREDENTIALS_DIRECTORY"] = str(systemd)
@@ -213,24 +222,24 @@ def test_the_secrets_directory_is_systemds_then_dockers(tmp_path: Path) -> None:
     assert not read.load_credential
 
 
-def test_a_credentials_directory_without_our_files_is_nothing_to_rotate(tmp_path: Path) -> None:
-    """Secrets come from LoadCredential only where a file of ours is among the credentials, also when named by us."""
-    write(tmp_path / "somebody-elses", b"\xff\x00")
+def test_load_credential_is_recorded_only_with_our_files(tmp_path: Path) -> None:
+    """`load_credential` is true only if the directory of LoadCredential contains a file with the prefix."""
+    write(tmp_path / "unrelated", b"\xff\x00")
     assert not loaded({"CREDENTIALS_DIRECTORY": str(tmp_path)}).load_credential
     write(tmp_path / "tigr_timeout", "5s")
     assert loaded({"CREDENTIALS_DIRECTORY": str(tmp_path), "TIGR_SECRETS_DIR": str(tmp_path)}).load_credential
 
 
-def test_other_files_are_nobodys_business(tmp_path: Path) -> None:
-    """What does not begin with tigr_ is not even opened."""
+def test_files_without_the_prefix_are_ignored(tmp_path: Path) -> None:
+    """A file whose name does not begin with tigr_ is not opened."""
     write(tmp_path / "server.key", b"\xff\xfe\x00")
     (tmp_path / "..data").mkdir()
     (tmp_path / "dangling").symlink_to("nowhere")
     assert loaded({"TIGR_SECRETS_DIR": str(tmp_path)}).settings.environments
 
 
-def test_the_state_directory_is_systemds_first(tmp_path: Path) -> None:
-    """$STATE_DIRECTORY, which may list several, is used where TIGR_STATE_DIR says nothing."""
+def test_the_state_directory_defaults_to_systemds_first(tmp_path: Path) -> None:
+    """If TIGR_STATE_DIR is not set, the first path in $STATE_DIRECTORY is used."""
     given: dict[str, str | None] = {"STATE_DIRECTORY": "/var/lib/a:/var/lib/b"}
     assert loaded(given).settings.state_dir == Path("/var/lib/a")
     assert origin(given, "TIGR_STATE_DIR") == ("/var/lib/a", "$STATE_DIRECTORY")
@@ -238,7 +247,7 @@ def test_the_state_directory_is_systemds_first(tmp_path: Path) -> None:
     assert loaded({"STATE_DIRECTORY": ""}).settings.state_dir is None
 
 
-# Names that are not known
+# Unknown names
 
 
 @pytest.mark.parametrize(
@@ -253,64 +262,64 @@ def test_the_state_directory_is_systemds_first(tmp_path: Path) -> None:
         ("tigr_secret_dir", "TIGR_SECRETS_DIR"),
     ],
 )
-def test_an_unknown_variable_is_met_with_what_it_resembles(wrong: str, meant: str) -> None:
-    """Nothing under the prefix is overlooked."""
+def test_an_unknown_variable_is_reported_with_a_similar_one(wrong: str, meant: str) -> None:
+    """Every unknown variable with the prefix is reported."""
     assert only_problem({wrong: "9844"}) == f"{wrong}: there is no such setting; did you mean {meant}?"
 
 
 @pytest.mark.parametrize("wrong", ["TIGR_", "TIGR_XYZZYPLUGH", "TIGR_ENVIRONMENTS", "TIGR_ENVIRONMENTS__PROD"])
-def test_an_unknown_variable_is_named(wrong: str) -> None:
-    """Also one that resembles nothing, or is only a part of a name."""
+def test_an_unknown_variable_without_a_similar_one_is_reported(wrong: str) -> None:
+    """A variable that resembles no setting, or is only a part of a name, is reported too."""
     assert only_problem({wrong: "x"}).startswith(f"{wrong}: there is no such setting")
 
 
-def test_an_unknown_key_in_the_toml_file_is_named_as_it_stands_there(tmp_path: Path) -> None:
-    """The message speaks TOML to who writes TOML."""
+def test_an_unknown_toml_key_is_reported_with_its_toml_name(tmp_path: Path) -> None:
+    """The message contains the dotted name that the TOML file contains."""
     config = write(
         tmp_path / "c.toml",
         'TIMEOT = 3\nenvironments.prod.pasword = "x"\nenvironments.prod.password.x = 1\n"a\\nb" = 1\n'
         "[foo]\n[[environments.uat]]\n",
     )
-    told = problems({"TIGR_CONFIG_FILE": config})
-    assert told[:2] == [
+    reported = problems({"TIGR_CONFIG_FILE": config})
+    assert reported[:2] == [
         f"TIMEOT in {config}: there is no such setting; did you mean timeout?",
         f"environments.prod.pasword in {config}: there is no such setting; did you mean environments.prod.password?",
     ]
-    assert told[2].startswith(f"environments.prod.password.x in {config}: there is no such setting")
-    assert told[3].startswith(f"environments.uat in {config}: there is no such setting")
-    assert told[4].startswith(f"a\\nb in {config}: there is no such setting")
-    assert told[5].startswith(f"foo in {config}: there is no such setting")
+    assert reported[2].startswith(f"environments.prod.password.x in {config}: there is no such setting")
+    assert reported[3].startswith(f"environments.uat in {config}: there is no such setting")
+    assert reported[4].startswith(f"a\\nb in {config}: there is no such setting")
+    assert reported[5].startswith(f"foo in {config}: there is no such setting")
 
 
-def test_an_unknown_secret_file_is_named_with_its_path(tmp_path: Path) -> None:
-    """A slip in a file's name does not go unnoticed either."""
+def test_an_unknown_secret_file_is_reported_with_its_path(tmp_path: Path) -> None:
+    """A typing error in the name of a secret file is reported."""
     path = write(tmp_path / "tigr_environments__prod__pasword", "x")
-    told = only_problem({"TIGR_SECRETS_DIR": str(tmp_path)})
-    assert told == f"{path}: there is no such setting; did you mean {PASSWORD_FILE}?"
+    problem = only_problem({"TIGR_SECRETS_DIR": str(tmp_path)})
+    assert problem == f"{path}: there is no such setting; did you mean {PASSWORD_FILE}?"
 
 
 @pytest.mark.parametrize("key", ["config_file", "secrets_dir"])
-def test_where_to_look_is_said_in_the_environment_only(tmp_path: Path, key: str) -> None:
-    """The two settings that locate the others cannot stand among them."""
+def test_the_other_sources_are_located_by_the_environment_only(tmp_path: Path, key: str) -> None:
+    """A TOML file cannot contain the two settings that locate the other sources."""
     config = write(tmp_path / "c.toml", f'{key} = "x"')
-    told = only_problem({"TIGR_CONFIG_FILE": config})
-    assert told.startswith(f"{key} in {config}: can be set in the environment only, as TIGR_{key.upper()}")
+    problem = only_problem({"TIGR_CONFIG_FILE": config})
+    assert problem.startswith(f"{key} in {config}: can be set in the environment only, as TIGR_{key.upper()}")
 
 
 def test_one_setting_twice_in_one_source_is_refused(tmp_path: Path) -> None:
-    """Spellings that differ by case are one setting, and nobody knows which value was meant."""
-    told = only_problem({"TIGR_TIMEOUT": "5s", "tigr_timeout": "6s"})
-    assert told == "tigr_timeout: is the same setting as TIGR_TIMEOUT; keep one of them"
+    """Two names that differ only by case are the same setting, so neither value is chosen."""
+    problem = only_problem({"TIGR_TIMEOUT": "5s", "tigr_timeout": "6s"})
+    assert problem == "tigr_timeout: is the same setting as TIGR_TIMEOUT; keep one of them"
     config = write(tmp_path / "c.toml", "Timeout = 3\ntimeout = 4\n")
-    told = only_problem({"TIGR_CONFIG_FILE": config})
-    assert told == f"timeout in {config}: is the same setting as Timeout in {config}; keep one of them"
+    problem = only_problem({"TIGR_CONFIG_FILE": config})
+    assert problem == f"timeout in {config}: is the same setting as Timeout in {config}; keep one of them"
     write(tmp_path / "TIGR_TIMEOUT", "3")
     write(tmp_path / "tigr_timeout", "3")
     assert "is the same setting as" in only_problem({"TIGR_SECRETS_DIR": str(tmp_path)})
 
 
-def test_what_kubernetes_injects_is_told_apart() -> None:
-    """The variables of a Service called tigr-monitor are named once, with what turns them off."""
+def test_variables_that_kubernetes_injects_are_reported_once() -> None:
+    """One message lists the variables of a Service called tigr-monitor, with the option that disables them."""
     injected = {
         "TIGR_MONITOR_SERVICE_HOST": "10.0.0.1",
         "TIGR_MONITOR_SERVICE_PORT": "9844",
@@ -321,56 +330,56 @@ def test_what_kubernetes_injects_is_told_apart() -> None:
         "TIGR_MONITOR_PORT_9844_TCP_PORT": "9844",
         "TIGR_MONITOR_PORT_9844_TCP_ADDR": "10.0.0.1",
     }
-    told = only_problem(injected)
-    assert told.startswith(f"{', '.join(sorted(injected))}: set by Kubernetes")
-    assert "`enableServiceLinks: false`" in told
+    problem = only_problem(injected)
+    assert problem.startswith(f"{', '.join(sorted(injected))}: set by Kubernetes")
+    assert "`enableServiceLinks: false`" in problem
 
 
 # Files that cannot be read
 
 
-def test_a_config_file_that_is_not_there_is_named() -> None:
-    """Nothing is called missing that may stand in a file nobody could read."""
-    told = only_problem({"TIGR_CONFIG_FILE": "/nonexistent/c.toml", PASSWORD: None})
-    assert told == "TIGR_CONFIG_FILE: cannot read /nonexistent/c.toml: No such file or directory"
+def test_a_missing_config_file_is_reported() -> None:
+    """A setting that an unreadable file may contain is not reported as missing."""
+    problem = only_problem({"TIGR_CONFIG_FILE": "/nonexistent/c.toml", PASSWORD: None})
+    assert problem == "TIGR_CONFIG_FILE: cannot read /nonexistent/c.toml: No such file or directory"
 
 
-def test_a_mistake_in_the_toml_file_is_told_by_its_line(tmp_path: Path) -> None:
-    """The line's number, but nothing of its content, which may be a secret."""
+def test_a_syntax_error_in_the_toml_file_is_reported_with_its_position(tmp_path: Path) -> None:
+    """The message contains line and column, and no content of the line, which may be a secret."""
     config = write(tmp_path / "c.toml", "timeout = 3\n[environments.prod]\npassword = hunter2secret\n")
-    told = only_problem({"TIGR_CONFIG_FILE": config, PASSWORD: None})
-    assert told == f"{config}: is not valid TOML, see line 3, column 12 (text needs quotes)"
+    problem = only_problem({"TIGR_CONFIG_FILE": config, PASSWORD: None})
+    assert problem == f"{config}: is not valid TOML, see line 3, column 12 (text needs quotes)"
 
 
 @pytest.mark.parametrize("content", [b"a = " + b"9" * 5000, b"a = " + b"[" * 20000, b".".join([b"a"] * 2000) + b" = 1"])
-def test_an_absurd_toml_file_is_refused(tmp_path: Path, content: bytes) -> None:
-    """What the parser itself stumbles over is a mistake in the file like any other."""
+def test_a_toml_file_that_the_parser_cannot_process_is_refused(tmp_path: Path, content: bytes) -> None:
+    """An exception of the parser other than a syntax error is reported in the same way."""
     config = write(tmp_path / "c.toml", content)
     assert only_problem({"TIGR_CONFIG_FILE": config}).startswith(f"{config}: is not valid TOML")
 
 
 def test_a_toml_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
-    """TOML is UTF-8."""
+    """A TOML file that is not UTF-8 is reported."""
     config = write(tmp_path / "c.toml", 'a = "ä"'.encode("latin-1"))
     assert only_problem({"TIGR_CONFIG_FILE": config}) == f"{config}: is not UTF-8, which TOML must be"
 
 
 @pytest.mark.parametrize("setting", ["TIGR_SECRETS_DIR", "CREDENTIALS_DIRECTORY"])
-def test_a_secrets_directory_that_is_not_there_is_named(setting: str) -> None:
-    """It was asked for, so it has to be there; what may lie in it is not called missing."""
-    told = only_problem({setting: "/nonexistent/s", PASSWORD: None})
-    assert told == f"{setting}: cannot read the directory /nonexistent/s: No such file or directory"
+def test_a_missing_secrets_directory_is_reported(setting: str) -> None:
+    """A configured directory must exist; a setting that it may contain is not reported as missing."""
+    problem = only_problem({setting: "/nonexistent/s", PASSWORD: None})
+    assert problem == f"{setting}: cannot read the directory /nonexistent/s: No such file or directory"
 
 
-def test_a_secret_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    """Dangling links, directories and foreign encodings are told by path, not by content, and not called missing."""
+def test_an_unreadable_secret_file_is_reported(tmp_path: Path) -> None:
+    """The message contains the path and no content, and the setting is not reported as missing."""
     (tmp_path / PASSWORD_FILE).symlink_to(tmp_path / PASSWORD_FILE)
     (tmp_path / name("prod", "USERNAME").lower()).mkdir()
     write(tmp_path / name("prod", "CLIENT_ID").lower(), b"caf\xe9hunter2")
     write(tmp_path / name("prod", "CLIENT_SECRET").lower(), b"x" * 70000)
-    told = problems({"TIGR_SECRETS_DIR": str(tmp_path), **{name("prod", field): None for field in FIELDS}})
+    reported = problems({"TIGR_SECRETS_DIR": str(tmp_path), **{name("prod", field): None for field in FIELDS}})
     start = f"{tmp_path}/tigr_environments__prod__"
-    assert told == [
+    assert reported == [
         f"{start}client_id: is not UTF-8",
         f"{start}client_secret: is larger than 65536 bytes",
         f"{start}password: is not a file",
@@ -378,27 +387,27 @@ def test_a_secret_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     ]
 
 
-def test_a_secret_file_that_fails_to_be_read_is_told_with_the_systems_reason(tmp_path: Path) -> None:
-    """As a lack of permission would be; this file can be opened by everyone, and read by no one."""
+def test_a_failed_read_of_a_secret_file_is_reported_with_the_errno_text(tmp_path: Path) -> None:
+    """The message contains the text of the system error; this file can be opened, but not read."""
     (tmp_path / PASSWORD_FILE).symlink_to("/proc/self/mem")
-    told = only_problem({"TIGR_SECRETS_DIR": str(tmp_path)})
-    assert told == f"{tmp_path / PASSWORD_FILE}: cannot be read: Input/output error"
+    problem = only_problem({"TIGR_SECRETS_DIR": str(tmp_path)})
+    assert problem == f"{tmp_path / PASSWORD_FILE}: cannot be read: Input/output error"
 
 
 @pytest.mark.parametrize("setting", ["TIGR_CONFIG_FILE", "TIGR_SECRETS_DIR"])
 @pytest.mark.parametrize("value, why", [("", "is empty; "), ("a\0b", "has a NUL in it"), ("\udcff", "is not UTF-8")])
-def test_a_path_to_look_at_must_be_one(setting: str, value: str, why: str) -> None:
-    """A setting that says where to look and does not is told by its name."""
+def test_the_path_of_a_source_must_be_valid(setting: str, value: str, why: str) -> None:
+    """A setting that locates a source, but is no valid path, is reported by its name."""
     assert only_problem({setting: value}).startswith(f"{setting}: {why}")
 
 
-# All of it at once
+# All problems at once
 
 
-def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
-    """One run shows everything that has to be put right, wherever it is written."""
+def test_every_problem_is_reported_at_once(tmp_path: Path) -> None:
+    """One run reports the problems of all sources."""
     config = write(tmp_path / "c.toml", 'timeout = "soon"\nlog_levl = "info"\n')
-    told = problems(
+    reported = problems(
         {
             "TIGR_CONFIG_FILE": config,
             "TIGR_PING_INTERVAL": "0",
@@ -410,7 +419,7 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
             "HTTPS_PROXY": "socks5://localhost:1",
         }
     )
-    assert [problem.split(":")[0] for problem in told] == [
+    assert [problem.split(":")[0] for problem in reported] == [
         f"log_levl in {config}",
         "TIGR_LISTN",
         "TIGR_PING_INTERVAL",
@@ -423,8 +432,8 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
     ]
 
 
-def test_describes_what_is_in_force_in_columns() -> None:
-    """Every setting has a line with its name, value and source, under each other."""
+def test_effective_settings_are_displayed_in_columns() -> None:
+    """Every setting has a line with its name, value and source in aligned columns."""
     lines = describe(loaded({"TIGR_LISTEN": "[::1]:9844", name("uat", "ENABLED"): "false"}))
     assert len(lines) == 17 + 9 + 1
     listen = next(line for line in lines if line.startswith("TIGR_LISTEN "))

@@ -102,9 +102,9 @@ def test_a_host_may_be_an_address(wire: Wire, simulator: Simulator) -> None:
 
 
 def _proxy_at(port: int) -> wire_module.Proxy:
-    from monitor.config.proxy import Proxy as Setting
+    from monitor.config.proxy import ProxySettings
 
-    return Setting("127.0.0.1", port)
+    return ProxySettings("127.0.0.1", port)
 
 
 def test_a_request_goes_out_in_one_piece(wire: Wire) -> None:
@@ -343,9 +343,9 @@ def test_what_a_proxy_breaks_is_the_proxy_s_fault(wire: Wire, said: bytes) -> No
 
 def test_a_proxy_that_is_not_found_is_the_proxy_s_fault(wire: Wire) -> None:
     """Not that of the host that is meant."""
-    from monitor.config.proxy import Proxy as Setting
+    from monitor.config.proxy import ProxySettings
 
-    told = wire.exchange(Request("GET", "https://host.test", {}, 5.0, proxy=Setting("nowhere.invalid", 3128)))
+    told = wire.exchange(Request("GET", "https://host.test", {}, 5.0, proxy=ProxySettings("nowhere.invalid", 3128)))
     assert (told.fault, told.last_phase) == (Fault.PROXY, Phase.RESOLVE)
 
 

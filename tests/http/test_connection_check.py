@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from monitor.config.proxy import Proxy as ProxySetting
+from monitor.config.proxy import ProxySettings
 from monitor.http import client as wire_module
 from monitor.http.client import ConnectionCheck, Fault, Wire
 from monitor.http.resolver import Resolver
@@ -74,7 +74,7 @@ def trusting(ca_file: Path, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) ->
     return Wire(context)
 
 
-def check(wire: Wire, url: str, timeout: float = TIMEOUT, proxy: ProxySetting | None = None) -> ConnectionCheck:
+def check(wire: Wire, url: str, timeout: float = TIMEOUT, proxy: ProxySettings | None = None) -> ConnectionCheck:
     """Return the check of `url`, after a test of what every check has."""
     began = time.time()
     checked = wire.check_connection(url, proxy, timeout)
@@ -89,9 +89,9 @@ def failure(checked: ConnectionCheck) -> tuple[Fault | None, Phase | None]:
     return checked.fault, checked.phase
 
 
-def proxy_at(port: int) -> ProxySetting:
+def proxy_at(port: int) -> ProxySettings:
     """Return the setting of a proxy on 127.0.0.1."""
-    return ProxySetting("127.0.0.1", port)
+    return ProxySettings("127.0.0.1", port)
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def _fails(*_: object, **__: object) -> list[tuple[Any, ...]]:
 def test_a_name_that_does_not_resolve_is_a_fault_of_the_lookup(*, through_proxy: bool) -> None:
     """The name of the host is a DNS fault, the name of the proxy a proxy fault."""
     wire = Wire(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), Resolver(_fails))
-    checked = check(wire, "https://token.test", proxy=ProxySetting("proxy.test", 3128) if through_proxy else None)
+    checked = check(wire, "https://token.test", proxy=ProxySettings("proxy.test", 3128) if through_proxy else None)
     assert failure(checked) == (Fault.PROXY if through_proxy else Fault.DNS, Phase.RESOLVE)
     assert "name or service not known" in checked.fault_detail.lower()
 

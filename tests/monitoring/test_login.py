@@ -11,7 +11,7 @@ from typing import cast
 
 import pytest
 
-from monitor.config.settings import Credentials
+from monitor.config.settings import EnvironmentCredentials
 from monitor.model import Endpoint, FieldNames, HostCheck, LoginCause, Phase, Reason, Result, Token
 from monitor.monitoring.environment import Prober
 from monitor.monitoring.login import Logins
@@ -143,7 +143,7 @@ def test_granted_names_are_kept_per_token_url_across_credentials(tmp_path: Path)
     day = Day(lambda day, names: day.granted() if names is RFC6749 else BAD_REQUEST, state_dir=tmp_path)
     day.run(MINUTE)
     day.restart()
-    day.use(credentials=Credentials("id", "secret", "user", "another"))
+    day.use(credentials=EnvironmentCredentials("id", "secret", "user", "another"))
     day.run(MINUTE)
     assert day.names() == [DOCUMENTED, RFC6749, RFC6749]
     day.use(token_url="https://elsewhere.example/oauth/token")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.config.settings import Credentials
+from monitor.config.settings import EnvironmentCredentials
 from monitor.model import Endpoint
 from monitor.monitoring import state
 from monitor.simulator.message import Answer
@@ -76,7 +76,7 @@ def test_a_server_that_does_not_check_the_client_takes_a_wrong_client_secret() -
 
 @every_rejection
 def test_daily_restarts_with_a_state_directory_send_nothing_more(
-    server: Personality, credentials: Credentials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: Personality, credentials: EnvironmentCredentials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The login requests of a month are those of a month without restarts, and the rejection stays reported."""
     cheap_fingerprints(monkeypatch)
@@ -122,7 +122,7 @@ def test_every_start_without_a_state_directory_is_a_first_contact(server: Person
     assert day.registry.locked
 
 
-def contact(server: Personality, credentials: Credentials, state_dir: Path | None = None) -> ServerDay:
+def contact(server: Personality, credentials: EnvironmentCredentials, state_dir: Path | None = None) -> ServerDay:
     """Return a day after its first five minutes, on a server that locks the user after five failures in a row."""
     day = ServerDay(server, credentials, state_dir=state_dir)
     day.registry.lock_after = LOCK_AFTER

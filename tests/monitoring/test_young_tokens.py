@@ -9,7 +9,8 @@ import pytest
 from monitor.model import Endpoint, Reason
 from monitor.simulator.personalities import PERSONALITIES
 from monitor.simulator.personality import Personality
-from tests.support.day import HOUR
+from tests.reporting.test_metrics import SETTINGS
+from tests.support.day import CREDENTIALS, HOUR, UNAUTHORIZED, Day
 from tests.support.virtual_server import MINUTE, ServerDay
 
 SAYS_403 = "django-oauth-toolkit"  # and nothing else, for a token that it does not know
@@ -52,3 +53,15 @@ def test_an_empty_403_to_a_young_token_fails_the_run() -> None:
     day = ServerDay(replace(PERSONALITIES[SAYS_403], token_delay=2.0))
     day.run(MINUTE)
     assert day.outcomes(Endpoint.PING) == [Reason.FORBIDDEN, None]
+
+
+@pytest.mark.parametrize("lifetime", [2.0, 5.0, 8.0, 11.0, 12.0, 29.0, HOUR])
+@pytest.mark.parametrize("ping_interval,auth_interval", [(30.0, 300.0), (5.0, 300.0), (5.0, 5.0), (1.0, 3.0)])
+def test_tokens_that_are_always_young_do_not_hide_an_api_that_refuses_them(
+    ping_interval: float, auth_interval: float, lifetime: float
+) -> None:
+    """Every failed run is `unauthorized`, and the first comes within a minute."""
+    settings = replace(SETTINGS, credentials=CREDENTIALS, ping_interval=ping_interval, auth_interval=auth_interval)
+    day = Day(lambda day, _: day.granted(lifetime), answer=lambda *_: UNAUTHORIZED, settings=settings)
+    day.run(MINUTE)
+    assert set(day.outcomes(Endpoint.PING)) == {Reason.UNAUTHORIZED}

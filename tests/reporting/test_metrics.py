@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from monitor.config.settings import Credentials, EnvironmentSettings
+from monitor.config.settings import EnvironmentCredentials, EnvironmentSettings
 from monitor.model import ClientAuth, Endpoint, LoginCause, Phase, Reason, Result, Token
 from monitor.reporting.metrics import BUCKETS, OUTCOMES, Metrics
 from tests.support.rig import series, value
@@ -19,7 +19,7 @@ SETTINGS = EnvironmentSettings(
     name="prod",
     token_url="https://login.example/oauth/token",
     api_url="https://api.example:8443/ClientAPI",
-    credentials=Credentials("", "", "", ""),
+    credentials=EnvironmentCredentials("", "", "", ""),
     client_auth=ClientAuth.RAW,
     form_fields=None,
     ping_interval=30.0,

@@ -63,6 +63,12 @@ def test_trouble_is_named(summary: Summary) -> None:
     assert summary.text({"prod": Live(left=-1.0)}) == "prod LOGIN FAILING (dns), no token"
 
 
+def test_a_missing_token_without_a_failed_login_is_trouble(summary: Summary) -> None:
+    """Logins that work with short tokens, or that are suppressed without a rejection, leave pings without a token."""
+    summary.record(replace(PING, reason=Reason.NO_TOKEN))
+    assert summary.text({"prod": Live(left=-1.0)}) == "prod PING FAILING (no_token), no token"
+
+
 def test_rejected_credentials_say_when_they_are_tried_next(summary: Summary) -> None:
     """Also right after a restart, when nothing was sent yet."""
     rejected = Live(credentials_rejected=True, left=None, wait=300.0)

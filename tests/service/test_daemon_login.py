@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from monitor.simulator import CertificateKind, Simulator
 from monitor.simulator.faults import Certificate, Fault, Hang, Moment, Refuse, Reset, Slow, Status
 from tests.service.test_daemon import FAST, PROD_PING, PROD_TOKEN
 from tests.support.canaries import CANARIES, simulator_with_canaries
-from tests.support.process import Monitor, wait_for
+from tests.support.process import Monitor, clean, status, wait_for
 
 ONE = {"TIGR_ENVIRONMENTS__UAT__ENABLED": "false"}
 WRONG = ONE | {"TIGR_ENVIRONMENTS__PROD__PASSWORD": CANARIES.password}
@@ -67,7 +69,7 @@ def test_a_wrong_password_stops_logins_until_an_operator_asks(simulator: Simulat
         monitor.wait_for_log("prod: one login with the credentials that were rejected, as this reload asks")
         wait_for(lambda: len(simulator.log.records("prod", "token")) == 4, "both field names were sent")
         monitor.process.send_signal(signal.SIGHUP)
-        wait_for(lambda: monitor.log().count("reloaded: ") == 2, "the second reload is done")
+        monitor.wait_for_log("prod: logins stay suppressed: a reload has allowed one login already")
     with Monitor(simulator.settings() | FAST | WRONG | state, tmp_path) as monitor:
         monitor.wait_for_log("prod: logins have stopped: these credentials were rejected before this start")
         monitor.wait_for(1, "tigr_credentials_rejected", environment="prod")
@@ -137,3 +139,29 @@ def test_the_check_of_the_token_host_can_be_turned_off(simulator: Simulator, tmp
         monitor.wait_for(1, "tigr_up", **PROD_PING)
         pinged(monitor, 3)
     assert simulator.log.connections("prod", "token") == 1
+
+
+def test_signals_during_the_start_do_not_end_the_process(simulator: Simulator) -> None:
+    """SIGHUP and SIGUSR1 that come before the state has been read are kept for later."""
+    script = (
+        "import os, signal, sys; from monitor import cli, daemon; "
+        "kill = lambda number: os.kill(os.getpid(), number); "
+        "daemon._state = lambda _: (kill(signal.SIGHUP), kill(signal.SIGUSR1), sys.exit(7)); cli.main(['run'])"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], env=clean(simulator.settings()), timeout=60, check=False)
+    assert ended.returncode == 7
+
+
+def test_many_signals_during_a_login_wait_as_two(simulator: Simulator, tmp_path: Path) -> None:
+    """A reload and a login wait in a thread each, however many signals ask for them, and each is carried out."""
+    prod = simulator.environment("prod")
+    prod.token_faults.set(Slow(3))
+    with Monitor(simulator.settings() | FAST | ONE | {"TIGR_TIMEOUT": "1m"}, tmp_path) as monitor:
+        wait_for(lambda: len(simulator.log.records("prod", "token")) == 1, "the login has left")
+        before = int(status(monitor.process.pid)["Threads"])
+        for number in (signal.SIGHUP, signal.SIGUSR1) * 40:
+            monitor.process.send_signal(number)
+            monitor.answers()  # the kernel joins pending signals of one kind: let the process take this one
+        assert int(status(monitor.process.pid)["Threads"]) < before + 20
+        monitor.wait_for_log("reloaded: ")
+        monitor.wait_for_log("SIGUSR1: no login is delayed")

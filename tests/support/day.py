@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from monitor.clock import Clock
-from monitor.config.settings import Credentials, EnvironmentSettings
+from monitor.config.settings import EnvironmentCredentials, EnvironmentSettings
 from monitor.model import Endpoint, FieldNames, HostCheck, Phase, Reason, Result, Token
 from monitor.monitoring.environment import Environment
 from monitor.monitoring.state import State
 from tests.reporting.test_metrics import SETTINGS
 
 HOUR, DAY = 3600.0, 86400.0
-CREDENTIALS = Credentials("id", "secret", "user", "password")
+CREDENTIALS = EnvironmentCredentials("id", "secret", "user", "password")
 WELL = Result(environment="prod", endpoint=Endpoint.TOKEN, started_at=0.0, duration=0.01, status=200)
 PONG = replace(WELL, endpoint=Endpoint.PING)
 REJECTED = replace(WELL, reason=Reason.UNAUTHORIZED, status=401, refused=True)

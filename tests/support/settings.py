@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.config.settings import Loaded, load
+from monitor.config.settings import LoadedSettings, load
 from monitor.errors import ConfigError
 
 NOWHERE = Path("/nonexistent/run/secrets")
@@ -22,7 +22,7 @@ def name(environment: str, field: str) -> str:
 COMPLETE = {name(env, field): f"{env}-{field.lower()}" for env in ("prod", "uat") for field in FIELDS}
 
 
-def loaded(environ: Mapping[str, str | None], run_secrets: Path = NOWHERE) -> Loaded:
+def loaded(environ: Mapping[str, str | None], run_secrets: Path = NOWHERE) -> LoadedSettings:
     """Load a complete environment with changes; None takes a variable away."""
     return load({k: v for k, v in {**COMPLETE, **environ}.items() if v is not None}, run_secrets=run_secrets)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
 
-from monitor.config.settings import Credentials, EnvironmentSettings
+from monitor.config.settings import EnvironmentCredentials, EnvironmentSettings
 from monitor.http.client import MAX_REASON_PHRASE, ConnectionCheck, Exchange, Fault, Request, Wire
 from monitor.model import Endpoint, FieldNames, HostCheck, Phase, Result
 from monitor.simulator import message, registry
@@ -20,7 +20,7 @@ from monitor.tigr.client import Api
 from tests.reporting.test_metrics import SETTINGS
 from tests.support.day import HOUR, Day
 
-RIGHT = Credentials("c-4711", "s3cr3t-71", "u-0815", "pa55-w0rd-42")
+RIGHT = EnvironmentCredentials("c-4711", "s3cr3t-71", "u-0815", "pa55-w0rd-42")
 WRONG_PASSWORD = replace(RIGHT, password="pa55-0ther-43")
 WRONG_SECRET = replace(RIGHT, client_secret="s3cr3t-72")
 MINUTE = 60.0
@@ -105,9 +105,9 @@ class ServerDay(Day):
     def __init__(
         self,
         personality: Personality,
-        credentials: Credentials = RIGHT,
+        credentials: EnvironmentCredentials = RIGHT,
         *,
-        server_credentials: Credentials = RIGHT,
+        server_credentials: EnvironmentCredentials = RIGHT,
         settings: EnvironmentSettings = SETTINGS,
         state_dir: Path | None = None,
     ) -> None:

@@ -18,15 +18,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from monitor.web.access import Guard
-from monitor.web.server import Server
+from monitor.web.access import AccessControl
+from monitor.web.server import WebServer
 
 # bcrypt hashes of "open sesame", at the least cost, and at one that takes noticeable time.
 SESAME = "$2b$04$ZegiMCF2t/4TwIQEsTege.dkxwtqebRkJYERMfA4EcECaTy2HjnjG"
 SLOW_SESAME = "$2b$10$is5pU4wSn348Ula4E.K2Ue2mMedsnC5o/gs195uXuQwYZI/hqITi2"
 
 
-class Pages:
+class FakePages:
     """Pages whose content a test sets."""
 
     def __init__(self) -> None:
@@ -137,9 +137,9 @@ def write(path: Path, text: str) -> Path:
 
 
 @contextmanager
-def serving(pages: Pages, config: Path | None = None, host: str = "127.0.0.1") -> Iterator[Server]:
+def serving(pages: FakePages, config: Path | None = None, host: str = "127.0.0.1") -> Iterator[WebServer]:
     """A server that runs, on a free port, guarded by a web configuration."""
-    server = Server(host, 0, pages, None if config is None else Guard(config))
+    server = WebServer(host, 0, pages, None if config is None else AccessControl(config))
     server.start()
     try:
         yield server
@@ -147,12 +147,12 @@ def serving(pages: Pages, config: Path | None = None, host: str = "127.0.0.1") -
         server.stop()
 
 
-class Client:
+class WebClient:
     """Asks a server, each time over a connection of its own."""
 
     def __init__(
         self,
-        server: Server,
+        server: WebServer,
         ca_file: Path | None = None,
         certificate: tuple[Path, Path] | None = None,
         *,
@@ -173,7 +173,7 @@ class Client:
             "127.0.0.1", self._port, timeout=20, context=self.context, source_address=self._source
         )
 
-    def ask(
+    def request(
         self, path: str = "/metrics", headers: Mapping[str, str] | None = None, method: str = "GET"
     ) -> tuple[http.client.HTTPResponse, bytes]:
         """The response and its body."""
@@ -187,7 +187,7 @@ class Client:
 
     def status(self, path: str = "/metrics", headers: Mapping[str, str] | None = None) -> int:
         """The response's status."""
-        return self.ask(path, headers)[0].status
+        return self.request(path, headers)[0].status
 
 
 def basic(name: str, password: str | bytes) -> dict[str, str]:

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, quote, unquote_plus
 import pytest
 
 from monitor.clock import Clock
-from monitor.config.settings import Credentials, EnvironmentSettings
+from monitor.config.settings import EnvironmentCredentials, EnvironmentSettings
 from monitor.http.client import Exchange, Fault, Request, Wire
 from monitor.http.tls import unverifying_context, verifying_context
 from monitor.model import ClientAuth, Endpoint, FieldNames, Phase, Reason, Result, Token
@@ -65,7 +65,9 @@ def settings_for(token_url: str, api_url: str, accepted: Accepted = CANARIES) ->
         name="prod",
         token_url=token_url,
         api_url=api_url,
-        credentials=Credentials(accepted.client_id, accepted.client_secret, accepted.username, accepted.password),
+        credentials=EnvironmentCredentials(
+            accepted.client_id, accepted.client_secret, accepted.username, accepted.password
+        ),
         client_auth=ClientAuth.RAW,
         form_fields=None,
         ping_interval=30.0,

@@ -63,7 +63,25 @@ def test_the_next_login_is_a_time_or_an_operator() -> None:
     assert next_login(REJECTED) == ""
     paused = next_login(replace(REJECTED, suppressed_until=1200.0, attempts_left=1))
     assert "no login before 1970-01-01T00:20:00.000Z, and 1 more request with these credentials" in paused
+    assert "a reload (SIGHUP, once per rejection) or SIGUSR1 allows one login" in paused
     assert "2 more requests" in next_login(replace(REJECTED, suppressed_until=1200.0, attempts_left=2))
     stopped = next_login(replace(REJECTED, suppressed_until=math.inf, attempts_left=0))
     assert "logins have stopped" in stopped
-    assert "SIGUSR1" in stopped
+    assert "a reload (SIGHUP, once per rejection) or SIGUSR1 allows one login" in stopped
+
+
+def test_a_403_that_rejects_the_token_blames_no_address() -> None:
+    """RFC 6750's `invalid_token` is explained like a 401."""
+    forbidden = replace(
+        REJECTED, endpoint=Endpoint.PING, reason=Reason.FORBIDDEN, status=403, refused=False, credentials_rejected=False
+    )
+    assert "IP addresses" in explain(forbidden).means
+    assert "does not accept the token" in explain(replace(forbidden, rejects_token=True)).means
+
+
+def test_a_missing_token_may_have_expired() -> None:
+    """A login that works with tokens of a second leaves most pings without one."""
+    explanation = explain(
+        replace(REJECTED, endpoint=Endpoint.PING, reason=Reason.NO_TOKEN, refused=False, credentials_rejected=False)
+    )
+    assert "expired" in explanation.means

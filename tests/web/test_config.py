@@ -1,4 +1,4 @@
-"""The web configuration file: what it may say, and what is said of what it may not."""
+"""Tests of the web configuration file: its keys, its values, and the messages for problems."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from monitor.errors import ConfigError
-from monitor.web.access import Guard
+from monitor.web.access import AccessControl
 from monitor.web.config import WebConfig, read
 from tests.support.web import SESAME, Authority, write
 
@@ -18,12 +18,12 @@ MINIMAL = "tls_server_config: {cert_file: a.crt, key_file: a.key"
 
 
 def read_text(tmp_path: Path, text: str) -> WebConfig:
-    """What a file with this text means."""
+    """Return the configuration in a file with this text."""
     return read(write(tmp_path / "web.yml", text))
 
 
 def problems(tmp_path: Path, text: str | bytes) -> list[str]:
-    """What is wrong with a file with this text, without the words that all of it begins with."""
+    """Return the problems of a file with this text, without their common prefix."""
     path = tmp_path / "web.yml"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     with pytest.raises(ConfigError) as caught:
@@ -32,8 +32,8 @@ def problems(tmp_path: Path, text: str | bytes) -> list[str]:
     return [problem.removeprefix(f"TIGR_WEB_CONFIG_FILE: {path}: ") for problem in caught.value.problems]
 
 
-def test_everything_that_can_be_set(tmp_path: Path) -> None:
-    """Each key of the format that is honoured."""
+def test_every_supported_key_takes_effect(tmp_path: Path) -> None:
+    """The configuration has the values of all keys that the server supports."""
     config = read_text(
         tmp_path,
         f"""
@@ -79,20 +79,20 @@ def test_everything_that_can_be_set(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["tls_server_config:\nbasic_auth_users: ~\n", "{}", "http_server_config: {}"])
 def test_empty_sections_are_not_set(tmp_path: Path, text: str) -> None:
-    """As Prometheus has it: no users, no password."""
+    """An empty section has the effect of a missing one, as in Prometheus."""
     assert read_text(tmp_path, text) == WebConfig()
 
 
-@pytest.mark.parametrize("kind,required", [("NoClientCert", False), ("RequestClientCert", False), ("", False)])
-def test_certificates_that_nobody_looks_at_are_not_asked_for(tmp_path: Path, kind: str, required: bool) -> None:  # noqa: FBT001
-    """Without verification a certificate lets nobody in and keeps nobody out."""
-    tls = read_text(tmp_path, f"{MINIMAL}, client_auth_type: '{kind}'}}").tls
+@pytest.mark.parametrize("auth_type,required", [("NoClientCert", False), ("RequestClientCert", False), ("", False)])
+def test_certificates_that_are_not_verified_are_not_requested(tmp_path: Path, auth_type: str, required: bool) -> None:  # noqa: FBT001
+    """Without verification the server requests no client certificate."""
+    tls = read_text(tmp_path, f"{MINIMAL}, client_auth_type: '{auth_type}'}}").tls
     assert tls is not None
     assert (tls.client_required, tls.client_ca_file) == (required, None)
 
 
-def test_a_certificate_may_be_left_to_the_client(tmp_path: Path) -> None:
-    """It is verified where there is one."""
+def test_a_client_certificate_can_be_optional(tmp_path: Path) -> None:
+    """The server verifies the certificate if the client has one."""
     tls = read_text(tmp_path, f"{MINIMAL}, client_auth_type: VerifyClientCertIfGiven, client_ca_file: ca.pem}}").tls
     assert tls is not None
     assert (tls.client_required, tls.client_ca_file) == (False, tmp_path / "ca.pem")
@@ -219,16 +219,16 @@ def test_a_certificate_may_be_left_to_the_client(tmp_path: Path) -> None:
         ("basic_auth_users: {'a:b': x}", ["basic_auth_users.a:b: a user's name is not empty and has no colon"]),
     ],
 )
-def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, text: str | bytes, expected: list[str] | None) -> None:
-    """What, where, what to do; nothing is ignored."""
-    told = problems(tmp_path, text)
-    assert told == expected or (expected is None and len(told) >= 1)
+def test_each_problem_is_reported_with_its_key(tmp_path: Path, text: str | bytes, expected: list[str] | None) -> None:
+    """The message has the key, the problem and the remedy, and no problem is ignored."""
+    messages = problems(tmp_path, text)
+    assert messages == expected or (expected is None and len(messages) >= 1)
 
 
-def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
-    """One round of corrections is enough."""
-    told = problems(tmp_path, "tls_server_config: {min_version: 1}\nbasic_auth_users: {bob: hunter2}\nextra: 1")
-    assert [line.split(": ")[0] for line in told] == [
+def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
+    """The error has one message per problem of the file."""
+    messages = problems(tmp_path, "tls_server_config: {min_version: 1}\nbasic_auth_users: {bob: hunter2}\nextra: 1")
+    assert [line.split(": ")[0] for line in messages] == [
         "tls_server_config.cert_file",
         "tls_server_config.key_file",
         "tls_server_config.min_version",
@@ -240,34 +240,34 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "value", ["hunter2", f"{SESAME[:-1]}", SESAME.replace("$04$", "$17$"), "[hunter2]", "*hunter2"]
 )
-def test_no_password_and_no_hash_is_repeated(tmp_path: Path, value: str) -> None:
-    """Somebody will write a password where its hash belongs; the message must not print it."""
-    told = "\n".join(problems(tmp_path, f"basic_auth_users:\n  bob: {value}\n"))
-    assert told
-    assert "hunter2" not in told
-    assert SESAME[8:20] not in told
+def test_no_message_contains_a_password_or_a_hash(tmp_path: Path, value: str) -> None:
+    """A password in the place of its hash does not appear in the message."""
+    text = "\n".join(problems(tmp_path, f"basic_auth_users:\n  bob: {value}\n"))
+    assert text
+    assert "hunter2" not in text
+    assert SESAME[8:20] not in text
 
 
-def test_no_hash_is_shown_by_a_repr(tmp_path: Path) -> None:
-    """Nor by whatever prints the object."""
+def test_no_repr_contains_a_hash(tmp_path: Path) -> None:
+    """The `repr` of the configuration leaves the hashes out."""
     assert SESAME[8:20] not in repr(read_text(tmp_path, f"basic_auth_users: {{bob: {SESAME}}}"))
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    """Is told with the system's word for it."""
+def test_a_missing_file_is_reported_with_the_error_of_the_system(tmp_path: Path) -> None:
+    """The message has the text of the system error."""
     with pytest.raises(ConfigError, match="cannot be read: No such file or directory"):
         read(tmp_path / "nowhere.yml")
 
 
-def guard_problems(path: Path) -> str:
-    """Why a guard cannot be made."""
+def access_problems(path: Path) -> str:
+    """Return the problems that prevent access control with this file."""
     with pytest.raises(ConfigError) as caught:
-        Guard(path)
+        AccessControl(path)
     return "\n".join(caught.value.problems)
 
 
-def test_certificates_that_cannot_be_used(tmp_path: Path) -> None:
-    """Each file is told by name, with what is wrong with it."""
+def test_unusable_certificates_are_reported_by_file(tmp_path: Path) -> None:
+    """Each message has the key, the path and the problem of one file."""
     authority = Authority(tmp_path)
     authority.issue("server", "127.0.0.1")
     authority.issue("other", "127.0.0.1")
@@ -275,22 +275,22 @@ def test_certificates_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "junk").write_text("junk")
     required = "client_auth_type: RequireAndVerifyClientCert"
 
-    def told(cert: str, key: str, more: str = "") -> str:
+    def report(cert: str, key: str, more: str = "") -> str:
         text = f"tls_server_config: {{cert_file: {cert}, key_file: {key}{more}}}"
-        return guard_problems(write(tmp_path / "web.yml", text))
+        return access_problems(write(tmp_path / "web.yml", text))
 
-    missing = told("nothing.crt", "nothing.key", f", {required}, client_ca_file: nothing.pem")
+    missing = report("nothing.crt", "nothing.key", f", {required}, client_ca_file: nothing.pem")
     for name in ("cert_file", "key_file", "client_ca_file"):
         assert f"tls_server_config.{name}: {tmp_path}/nothing." in missing
     assert missing.count("cannot be read: No such file or directory") == 3
-    assert f"{tmp_path}/other.key is not the key of the certificate in" in told("server.crt", "other.key")
-    assert "is encrypted: decrypt it" in told("locked.crt", "locked.key")
-    assert "must hold a certificate and its key in PEM form" in told("junk", "server.key")
-    junk = told("server.crt", "server.key", f", {required}, client_ca_file: junk")
+    assert f"{tmp_path}/other.key is not the key of the certificate in" in report("server.crt", "other.key")
+    assert "is encrypted: decrypt it" in report("locked.crt", "locked.key")
+    assert "must hold a certificate and its key in PEM form" in report("junk", "server.key")
+    junk = report("server.crt", "server.key", f", {required}, client_ca_file: junk")
     assert f"client_ca_file: {tmp_path}/junk holds no certificate in PEM form" in junk
 
 
-def test_yaml_and_bcrypt_are_loaded_only_where_they_are_needed() -> None:
-    """Whoever serves loopback without a password does not pay for them."""
-    code = "import sys, monitor.daemon; print(sorted({'yaml', 'bcrypt'} & set(sys.modules)))"
+def test_yaml_and_bcrypt_are_imported_on_demand() -> None:
+    """A daemon without a web configuration imports neither of them."""
+    code = "import sys, monitor.service.daemon; print(sorted({'yaml', 'bcrypt'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

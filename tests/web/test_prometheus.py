@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes the guarded pages, and reads the same web configuration file."""
+"""Tests with a real Prometheus, which scrapes protected pages and reads the same web configuration file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 from monitor.web.config import read
 from tests.support.process import free_port, wait_for
-from tests.support.web import SLOW_SESAME, Authority, Pages, serving, settle, write
+from tests.support.web import SLOW_SESAME, Authority, FakePages, serving, settle, write
 
 CONFIG = f"""
 tls_server_config:
@@ -36,14 +36,14 @@ basic_auth_users:
 """
 
 
-class Prometheus:
-    """A running one, by its API."""
+class ScrapingPrometheus:
+    """API of a running Prometheus."""
 
     def __init__(self, port: int) -> None:
         self._port = port
 
     def get(self, path: str) -> bytes:
-        """The body of a page; `OSError` if there is none."""
+        """Return the body of a page. Raises `OSError` for a status other than 200."""
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
         try:
             connection.request("GET", path)
@@ -54,34 +54,34 @@ class Prometheus:
         finally:
             connection.close()
 
-    def answers(self) -> bool:
-        """Whether it is ready."""
+    def is_ready(self) -> bool:
+        """Return whether Prometheus is ready."""
         try:
             return bool(self.get("/-/ready"))
         except OSError:
             return False
 
     def query(self, text: str) -> dict[str, float]:
-        """The value of each series by its job."""
-        found = json.loads(self.get(f"/api/v1/query?{urllib.parse.urlencode({'query': text})}"))["data"]["result"]
-        return {series["metric"]["job"]: float(series["value"][1]) for series in found}
+        """Return the value of each series by its job."""
+        result = json.loads(self.get(f"/api/v1/query?{urllib.parse.urlencode({'query': text})}"))["data"]["result"]
+        return {series["metric"]["job"]: float(series["value"][1]) for series in result}
 
     def last_errors(self) -> dict[str, str]:
-        """Why the last scrape of each job failed."""
+        """Return the error of the last scrape by job."""
         targets = json.loads(self.get("/api/v1/targets"))["data"]["activeTargets"]
         return {target["labels"]["job"]: target["lastError"] for target in targets}
 
 
 @contextmanager
-def prometheus(directory: Path, jobs: Mapping[str, Mapping[str, Any]], target: str) -> Iterator[Prometheus]:
-    """Prometheus, scraping `target` twice a second by each of these jobs."""
+def prometheus(directory: Path, jobs: Mapping[str, Mapping[str, Any]], target: str) -> Iterator[ScrapingPrometheus]:
+    """Yield a Prometheus that scrapes `target` twice a second with each of these jobs."""
     common = {"scheme": "https", "static_configs": [{"targets": [target]}]}
     config = {
         "global": {"scrape_interval": "500ms", "scrape_timeout": "500ms"},
-        "scrape_configs": [{"job_name": name, **common, **own} for name, own in jobs.items()],
+        "scrape_configs": [{"job_name": name, **common, **settings} for name, settings in jobs.items()],
     }
     file = directory / "prometheus.yml"
-    file.write_text(json.dumps(config))  # which is YAML, too
+    file.write_text(json.dumps(config))  # JSON is YAML, too
     port = free_port()
     with (directory / "prometheus.log").open("wb") as log:
         process = subprocess.Popen(
@@ -95,9 +95,9 @@ def prometheus(directory: Path, jobs: Mapping[str, Mapping[str, Any]], target: s
             stderr=log,
         )
         try:
-            found = Prometheus(port)
-            wait_for(found.answers, "Prometheus is ready", 30)
-            yield found
+            server = ScrapingPrometheus(port)
+            wait_for(server.is_ready, "Prometheus is ready", 30)
+            yield server
         finally:
             process.kill()
             process.wait()
@@ -106,7 +106,7 @@ def prometheus(directory: Path, jobs: Mapping[str, Mapping[str, Any]], target: s
 @pytest.mark.system
 @pytest.mark.needs("prometheus")
 def test_prometheus_scrapes_with_tls_a_certificate_and_a_password(tmp_path: Path) -> None:
-    """While others, who lack one of them, are told so; it goes on over a rotation of the certificate."""
+    """Jobs without one of them report the denial, and scrapes go on after a rotation of the server certificate."""
     authority = Authority(tmp_path)
     settle(*authority.issue("server", "127.0.0.1"))
     certificate = authority.issue("prometheus")
@@ -119,29 +119,29 @@ def test_prometheus_scrapes_with_tls_a_certificate_and_a_password(tmp_path: Path
         "no_certificate": {"tls_config": {"ca_file": str(authority.file)}, "basic_auth": password},
         "unknown_authority": {"basic_auth": password},
     }
-    pages = Pages()
+    pages = FakePages()
     with (
         serving(pages, write(tmp_path / "web.yml", CONFIG)) as server,
-        prometheus(tmp_path, jobs, f"127.0.0.1:{server.port}") as found,
+        prometheus(tmp_path, jobs, f"127.0.0.1:{server.port}") as scraping,
     ):
-        wait_for(lambda: found.query("up").get("right") == 1, "it is scraped", 20)
-        wait_for(lambda: len(found.query("up")) == len(jobs), "everybody has tried", 20)
-        assert found.query("up") == {name: float(name == "right") for name in jobs}
-        errors = found.last_errors()
+        wait_for(lambda: scraping.query("up").get("right") == 1, "the first scrape", 20)
+        wait_for(lambda: len(scraping.query("up")) == len(jobs), "a scrape of each job", 20)
+        assert scraping.query("up") == {name: float(name == "right") for name in jobs}
+        errors = scraping.last_errors()
         assert errors["right"] == ""
         assert all("401" in errors[name] for name in ("wrong_password", "no_password"))
         assert "403" in errors["no_certificate"]
         assert "certificate" in errors["unknown_authority"]
         settle(*authority.issue("server", "127.0.0.1"))
         before = pages.renderings
-        wait_for(lambda: pages.renderings >= before + 4, "scrapes go on", 20)
-        assert found.query("min_over_time(up{job='right'}[5s])") == {"right": 1}
+        wait_for(lambda: pages.renderings >= before + 4, "four more scrapes", 20)
+        assert scraping.query("min_over_time(up{job='right'}[5s])") == {"right": 1}
 
 
 @pytest.mark.system
 @pytest.mark.needs("promtool")
-def test_promtool_takes_the_same_file(tmp_path: Path) -> None:
-    """What this server reads is the format, not something like it."""
+def test_promtool_accepts_the_same_file(tmp_path: Path) -> None:
+    """The file that the server reads has the format of Prometheus."""
     authority = Authority(tmp_path)
     authority.issue("server", "127.0.0.1")
     path = write(tmp_path / "web.yml", CONFIG)

@@ -1,4 +1,4 @@
-"""The web server, asked over real sockets."""
+"""Tests of the web server over real sockets."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import http.client
 import logging
 import os
 import resource
+import select
 import socket
 import threading
 import time
@@ -17,30 +18,26 @@ import bcrypt
 import pytest
 
 from monitor.commands.health import health
-from monitor.web import connections as listener
-from monitor.web.access import Guard, Refusal, Visitor
-from monitor.web.server import Server
+from monitor.web import connections
+from monitor.web.access import AccessControl, ConnectedClient, Denial
+from monitor.web.server import WebServer
 from tests.support.process import wait_for
-from tests.support.web import SESAME, Client, Pages, basic, serving, write
+from tests.support.web import SESAME, FakePages, WebClient, basic, serving, write
 
 
 @pytest.fixture
-def pages() -> Pages:
-    """Pages that are well."""
-    return Pages()
-
-
-@pytest.fixture
-def server(pages: Pages) -> Iterator[Server]:
-    """A server that runs, on a free port."""
-    server = Server("127.0.0.1", 0, pages)
+def server(pages: FakePages) -> Iterator[WebServer]:
+    """Yield a running server on a free port."""
+    server = WebServer("127.0.0.1", 0, pages)
     server.start()
     yield server
     server.stop()
 
 
-def ask(server: Server, path: str, method: str = "GET", **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
-    """Return the response and its body, over a connection of its own."""
+def request(
+    server: WebServer, path: str, method: str = "GET", **headers: str
+) -> tuple[http.client.HTTPResponse, bytes]:
+    """Return the response and its body; the request has a connection of its own."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
     try:
         connection.request(method, path, headers=headers)
@@ -50,40 +47,40 @@ def ask(server: Server, path: str, method: str = "GET", **headers: str) -> tuple
         connection.close()
 
 
-def test_metrics_are_rendered_for_what_the_scraper_accepts(server: Server) -> None:
-    """The Accept header reaches the rendering, and its content type and bytes reach the scraper."""
-    response, body = ask(server, "/metrics", Accept="application/openmetrics-text")
+def test_metrics_are_rendered_for_the_accept_header(server: WebServer) -> None:
+    """The rendering gets the Accept header, and the scraper gets its content type and bytes."""
+    response, body = request(server, "/metrics", Accept="application/openmetrics-text")
     assert (response.status, body) == (200, b"up 1\n")
     assert response.headers["content-type"] == "text/plain; asked=application/openmetrics-text"
 
 
-def test_head_has_the_length_and_no_body(server: Server) -> None:
-    """HEAD is GET without the body."""
-    response, body = ask(server, "/metrics", "HEAD")
+def test_head_returns_the_length_without_the_body(server: WebServer) -> None:
+    """The response to HEAD has the headers of GET and no body."""
+    response, body = request(server, "/metrics", "HEAD")
     assert (response.status, response.headers["content-length"], body) == (200, "5", b"")
 
 
-def test_healthy_names_each_stalled_job(server: Server, pages: Pages) -> None:
-    """200 while nothing is stalled, else 503 with a line per job; the health command says the same."""
+def test_healthy_names_each_stalled_job(server: WebServer, pages: FakePages) -> None:
+    """The status is 200, or 503 with one line per stalled job, and the health command reports the same."""
     assert health("127.0.0.1", server.port, tls=False) == (True, "Healthy")
     pages.stalled_jobs = ["prod: no ping for 5 min", "uat: no login for 1 h"]
-    response, body = ask(server, "/-/healthy")
+    response, body = request(server, "/-/healthy")
     assert (response.status, body) == (503, b"prod: no ping for 5 min\nuat: no login for 1 h\n")
     assert health("", server.port, tls=False) == (False, body.decode().strip())
 
 
-def test_ready_names_what_is_waited_for(server: Server, pages: Pages) -> None:
-    """503 with what is yet to be tried, then 200."""
+def test_ready_names_each_probe_that_has_not_run(server: WebServer, pages: FakePages) -> None:
+    """The status is 503 with one line per such probe, and 200 when there is none."""
     pages.not_tried = ["uat has not been tried yet"]
-    response, body = ask(server, "/-/ready")
+    response, body = request(server, "/-/ready")
     assert (response.status, body) == (503, b"uat has not been tried yet\n")
     pages.not_tried = []
-    assert ask(server, "/-/ready")[0].status == 200
+    assert request(server, "/-/ready")[0].status == 200
 
 
-def test_the_page_links_to_the_others_and_escapes_names(server: Server) -> None:
-    """The index names the environments as text, never as markup, and may load nothing."""
-    response, body = ask(server, "/")
+def test_the_index_links_to_the_pages_and_escapes_names(server: WebServer) -> None:
+    """The index shows the names of the environments as text, not as markup, and loads no other resource."""
+    response, body = request(server, "/")
     assert b"<li>prod</li><li>&lt;uat&gt;</li>" in body
     assert b'href="metrics"' in body
     assert response.headers["content-security-policy"].startswith("default-src 'none'")
@@ -92,94 +89,121 @@ def test_the_page_links_to_the_others_and_escapes_names(server: Server) -> None:
     assert response.headers["referrer-policy"] == "no-referrer"
 
 
-def test_other_paths_and_methods_are_refused(server: Server) -> None:
-    """404 for what is not there, 405 with Allow for what is not done."""
-    assert ask(server, "/etc/passwd")[0].status == 404
-    response, _ = ask(server, "/metrics", "POST")
+def test_unknown_paths_and_methods_are_rejected(server: WebServer) -> None:
+    """An unknown path gets 404, and another method than GET and HEAD gets 405 with Allow."""
+    assert request(server, "/etc/passwd")[0].status == 404
+    response, _ = request(server, "/metrics", "POST")
     assert (response.status, response.headers["allow"]) == (405, "GET, HEAD")
 
 
-def test_a_failing_rendering_costs_that_scrape_and_one_line(
-    server: Server, pages: Pages, caplog: pytest.LogCaptureFixture
+def test_a_failed_rendering_fails_one_scrape_and_is_logged_once(
+    server: WebServer, pages: FakePages, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The client learns that it failed, the log learns where, and nobody what the exception says."""
+    """The response has status 500, the log names the place, and neither contains the text of the exception."""
     pages.fault = ValueError("hush")
-    response, body = ask(server, "/metrics")
+    response, body = request(server, "/metrics")
     assert response.status == 500
     assert b"hush" not in body
-    assert [r.getMessage()[:51] for r in caplog.records] == ["/metrics could not be answered: ValueError at web_h"]
+    message = "cannot respond to a request for /metrics: ValueError at web.py:"
+    assert [record.getMessage()[: len(message)] for record in caplog.records] == [message]
     pages.fault = None
-    assert ask(server, "/metrics")[0].status == 200
+    assert request(server, "/metrics")[0].status == 200
 
 
-def test_a_storm_of_scrapes_shares_renderings(server: Server, pages: Pages) -> None:
-    """Fifty scrapes at once are answered from a few renderings."""
-    answers: list[int] = []
-    threads = [threading.Thread(target=lambda: answers.append(ask(server, "/metrics")[0].status)) for _ in range(50)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(20)
-    assert answers == [200] * 50
-    assert pages.renderings < 25
+def test_simultaneous_scrapes_share_renderings(pages: FakePages, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fifty scrapes that arrive during a rendering get later renderings, and share a few of them."""
+    started, release = threading.Event(), threading.Event()
+    render = pages.metrics
+
+    def held(accept: str) -> tuple[str, bytes]:
+        started.set()
+        assert release.wait(20)
+        return render(accept)
+
+    monkeypatch.setattr(pages, "metrics", held)
+    with serving(pages) as server:
+        clients = [send_scrape(server)]
+        assert started.wait(10)
+        clients += [send_scrape(server) for _ in range(50)]
+        release.set()
+        for client in clients:
+            with client:
+                assert client.recv(12) == b"HTTP/1.1 200"
+    assert 2 <= pages.renderings < 10
 
 
-def test_silent_clients_delay_no_scrape_and_are_dropped(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two hundred clients that say nothing, or half a request, do not keep a scrape waiting, and are cut off."""
-    monkeypatch.setattr(listener, "_TURN_LIMIT", 1.0)
-    silent = [socket.create_connection(("127.0.0.1", server.port), timeout=10) for _ in range(200)]
+def send_scrape(server: WebServer) -> socket.socket:
+    """Return a connection on which a request for the metrics was sent."""
+    client = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+    client.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+    return client
+
+
+def send_half_requests(server: WebServer, number: int) -> list[socket.socket]:
+    """Return connections of clients that send nothing or half a request."""
+    silent = [socket.create_connection(("127.0.0.1", server.port), timeout=10) for _ in range(number)]
     for client in silent[::2]:
         client.sendall(b"GET /metrics HTTP/1.1\r\n")
-    began = time.monotonic()
-    assert ask(server, "/metrics")[0].status == 200
-    assert time.monotonic() - began < 0.9  # before any of them is dropped
+    return silent
+
+
+def test_silent_clients_delay_no_scrape(server: WebServer) -> None:
+    """A scrape gets its response while two hundred incomplete requests are open."""
+    silent = send_half_requests(server, 200)
+    assert request(server, "/metrics")[0].status == 200
+    assert select.select(silent, [], [], 0)[0] == []  # none was dropped to make that possible
     for client in silent:
-        try:
+        client.close()
+
+
+def test_silent_clients_are_dropped(server: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server closes a connection without a complete request after the time limit."""
+    monkeypatch.setattr(connections, "_EXCHANGE_TIMEOUT", 0.2)
+    for client in send_half_requests(server, 50):
+        with client, contextlib.suppress(ConnectionResetError):
             assert client.recv(1) == b""
-        except ConnectionResetError:
-            pass
-        finally:
-            client.close()
 
 
-def test_the_oldest_silent_connection_makes_room(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no more connections may be open, a scrape still gets one."""
-    monkeypatch.setattr(listener, "_MOST_CONNECTIONS", 8)
-    server = Server("127.0.0.1", 0, pages)
+def test_the_oldest_silent_connection_is_dropped_at_the_connection_limit(
+    pages: FakePages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scrape gets a connection although silent clients hold the maximum number."""
+    monkeypatch.setattr(connections, "_MAX_CONNECTIONS", 8)
+    server = WebServer("127.0.0.1", 0, pages)
     server.start()
     silent = [socket.create_connection(("127.0.0.1", server.port), timeout=10) for _ in range(30)]
-    assert ask(server, "/metrics")[0].status == 200
+    assert request(server, "/metrics")[0].status == 200
     server.stop()
     for client in silent:
         client.close()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "", "0.0.0.0", "::", "localhost"])  # noqa: S104 # its subject
-def test_every_way_to_write_an_address_is_served(host: str, pages: Pages) -> None:
-    """IPv4, IPv6, every address of both."""
-    server = Server(host, 0, pages)
+def test_every_form_of_a_listen_address_is_served(host: str, pages: FakePages) -> None:
+    """The server listens on IPv4, IPv6 and all addresses."""
+    server = WebServer(host, 0, pages)
     server.start()
     assert health(host, server.port, tls=False) == (True, "Healthy")
     server.stop()
 
 
-def test_every_address_means_both_families(pages: Pages) -> None:
-    """Without a host both 127.0.0.1 and ::1 are answered."""
-    server = Server("", 0, pages)
+def test_an_empty_host_means_both_address_families(pages: FakePages) -> None:
+    """Without a host the server listens on 127.0.0.1 and ::1."""
+    server = WebServer("", 0, pages)
     server.start()
     assert [health(host, server.port, tls=False)[0] for host in ("127.0.0.1", "::1")] == [True, True]
     server.stop()
 
 
-def test_a_port_in_use_is_told_at_once(server: Server, pages: Pages) -> None:
-    """A second server on the port of the first fails before it is started."""
+def test_a_port_in_use_is_an_error_at_creation(server: WebServer, pages: FakePages) -> None:
+    """A second server on the same port fails before its start."""
     with pytest.raises(OSError, match="in use"):
-        Server("127.0.0.1", server.port, pages)
+        WebServer("127.0.0.1", server.port, pages)
 
 
-def test_a_server_stops_under_silent_clients(pages: Pages) -> None:
-    """Open connections do not hold up the end, and then nobody listens."""
-    server = Server("127.0.0.1", 0, pages)
+def test_silent_clients_do_not_delay_the_stop(pages: FakePages) -> None:
+    """The server stops within its limit despite open connections, and its port is closed afterwards."""
+    server = WebServer("127.0.0.1", 0, pages)
     server.start()
     with socket.create_connection(("127.0.0.1", server.port), timeout=5):
         began = time.monotonic()
@@ -190,13 +214,13 @@ def test_a_server_stops_under_silent_clients(pages: Pages) -> None:
     assert "refused" in text
 
 
-def test_a_head_that_is_too_large_is_refused(server: Server) -> None:
-    """More than 16 KiB of headers is not a scrape."""
-    assert ask(server, "/metrics", Padding="x" * 20_000)[0].status in (400, 431)
+def test_a_header_section_that_is_too_large_is_rejected(server: WebServer) -> None:
+    """A header section of more than 16 KiB gets 400 or 431."""
+    assert request(server, "/metrics", Padding="x" * 20_000)[0].status in (400, 431)
 
 
-def test_a_body_is_not_read(server: Server) -> None:
-    """Whoever sends one with a request is answered, and the connection is closed."""
+def test_a_request_body_is_not_read(server: WebServer) -> None:
+    """A request with a body gets a response that announces the close of the connection."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
     connection.request("GET", "/metrics", body=b"x" * 100)
     response = connection.getresponse()
@@ -205,40 +229,42 @@ def test_a_body_is_not_read(server: Server) -> None:
     connection.close()
 
 
-def test_an_idle_connection_is_kept_for_the_next_scrape(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The limit on a turn is none on the time between two."""
-    monkeypatch.setattr(listener, "_TURN_LIMIT", 0.3)
+def test_an_idle_connection_is_kept_for_the_next_scrape(server: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time limit of an exchange does not apply to the time between two exchanges."""
+    monkeypatch.setattr(connections, "_EXCHANGE_TIMEOUT", 1.0)
     kept = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
     kept.request("GET", "/metrics")
     kept.getresponse().read()
     sock = kept.sock
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as silent:
-        assert silent.recv(1) == b""  # its turn is over, and so is that of the other
+        assert silent.recv(1) == b""  # its exchange began later and is over the limit
     kept.request("GET", "/metrics")
     assert kept.getresponse().read() == b"up 1\n"
     assert kept.sock is sock
     kept.close()
 
 
-def test_a_client_that_does_not_read_is_dropped(server: Server, pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It holds up neither others nor memory for longer than a turn lasts."""
-    monkeypatch.setattr(listener, "_TURN_LIMIT", 0.5)
+def test_a_client_that_does_not_read_is_dropped(
+    server: WebServer, pages: FakePages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that does not read its response is dropped at the time limit and delays no other client."""
+    monkeypatch.setattr(connections, "_EXCHANGE_TIMEOUT", 1.0)
     pages.body = b"x" * 30_000_000
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as lazy:
         lazy.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
-        assert ask(server, "/-/healthy")[0].status == 200
+        assert request(server, "/-/healthy")[0].status == 200
         with socket.create_connection(("127.0.0.1", server.port), timeout=10) as silent:
-            assert silent.recv(1) == b""  # a turn that began later is over
+            assert silent.recv(1) == b""  # its exchange began later and is over the limit
         received = 0
         with contextlib.suppress(ConnectionResetError):
-            while piece := lazy.recv(1_000_000):
-                received += len(piece)
+            while chunk := lazy.recv(1_000_000):
+                received += len(chunk)
     assert received < len(pages.body)
 
 
 @contextlib.contextmanager
 def no_more_files() -> Iterator[None]:
-    """For a while, this process can open no file."""
+    """Prevent this process from opening files."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     lowest_free = os.dup(0)
     os.close(lowest_free)
@@ -249,94 +275,102 @@ def no_more_files() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_a_server_without_file_descriptors_goes_on_when_there_are_some(
-    server: Server, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+def test_accepting_resumes_when_file_descriptors_are_free_again(
+    server: WebServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It tries again, says so once, and does not spin meanwhile."""
-    monkeypatch.setattr(listener, "_NO_FD_PAUSE", 0.02)
+    """The server retries at intervals, and logs the failure once."""
+    monkeypatch.setattr(connections, "_ACCEPT_RETRY_INTERVAL", 0.02)
+    starts: list[object] = []
+    start = connections.WebListener.start
+
+    def counted(listener: connections.WebListener) -> None:
+        starts.append(listener)
+        start(listener)
+
+    monkeypatch.setattr(connections.WebListener, "start", counted)
     client = socket.socket()
     client.settimeout(10)
     with no_more_files():
         client.connect(("127.0.0.1", server.port))
-        wait_for(lambda: caplog.messages, "it is told")
-        threading.Event().wait(0.1)  # a few more tries
+        wait_for(lambda: caplog.messages, "a log record")
+        wait_for(lambda: len(starts) >= 3, "three retries")
     client.sendall(b"GET / HTTP/1.0\r\n\r\n")
     assert client.recv(12) == b"HTTP/1.1 200"
     client.close()
-    assert caplog.messages == ["connections to the web server cannot be accepted: Too many open files"]
+    assert caplog.messages == ["the web server cannot accept connections: Too many open files"]
 
 
-def test_a_server_without_file_descriptors_stops(pages: Pages, caplog: pytest.LogCaptureFixture) -> None:
-    """Also while it waits for some."""
-    server = Server("127.0.0.1", 0, pages)
+def test_a_server_without_file_descriptors_can_be_stopped(pages: FakePages, caplog: pytest.LogCaptureFixture) -> None:
+    """The stop ends the wait for a file descriptor."""
+    server = WebServer("127.0.0.1", 0, pages)
     server.start()
     with socket.socket() as client:
         with no_more_files():
             client.connect(("127.0.0.1", server.port))
-            wait_for(lambda: caplog.messages, "it is told")
+            wait_for(lambda: caplog.messages, "a log record")
         server.stop()
     assert not server._thread.is_alive()
 
 
-def test_nobody_is_dropped_in_the_middle_of_an_answer(
-    tmp_path: Path, pages: Pages, monkeypatch: pytest.MonkeyPatch
+def test_no_connection_is_dropped_before_its_response(
+    tmp_path: Path, pages: FakePages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where every connection there may be waits for an answer, it is the newcomer who goes."""
-    monkeypatch.setattr(listener, "_MOST_CONNECTIONS", 8)
-    let_go = threading.Event()
-    monkeypatch.setattr(bcrypt, "checkpw", lambda *_: let_go.wait(20))
+    """If every connection is busy at the limit, the new connection is closed."""
+    monkeypatch.setattr(connections, "_MAX_CONNECTIONS", 8)
+    release = threading.Event()
+    monkeypatch.setattr(bcrypt, "checkpw", lambda *_: release.wait(20))
     waiting: list[object] = []
-    refusal = Guard.refusal
+    denial = AccessControl.denial
 
-    async def counted(guard: Guard, visitor: Visitor, path: str, authorization: str) -> Refusal | None:
-        waiting.append(visitor)
-        return await refusal(guard, visitor, path, authorization)
+    async def counted(access: AccessControl, client: ConnectedClient, path: str, authorization: str) -> Denial | None:
+        waiting.append(client)
+        return await denial(access, client, path, authorization)
 
-    monkeypatch.setattr(Guard, "refusal", counted)
+    monkeypatch.setattr(AccessControl, "denial", counted)
     with serving(pages, write(tmp_path / "web.yml", f"basic_auth_users: {{a: {SESAME}}}")) as server:
-        answers: list[int] = []
-        askers = [
-            threading.Thread(target=lambda: answers.append(Client(server).status(headers=basic("a", "b"))))
+        statuses: list[int] = []
+        clients = [
+            threading.Thread(target=lambda: statuses.append(WebClient(server).status(headers=basic("a", "b"))))
             for _ in range(8)
         ]
-        for asker in askers:
-            asker.start()
-        wait_for(lambda: len(waiting) == 8, "all wait")
-        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as newcomer:
-            assert newcomer.recv(1) == b""
-        let_go.set()
-        for asker in askers:
-            asker.join(10)
-    assert answers == [200] * 8
+        for client in clients:
+            client.start()
+        wait_for(lambda: len(waiting) == 8, "eight waiting requests")
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as further:
+            assert further.recv(1) == b""
+        release.set()
+        for client in clients:
+            client.join(10)
+    assert statuses == [200] * 8
 
 
-def test_a_server_that_never_started_lets_go_of_its_port(pages: Pages) -> None:
-    """What fails between its creation and its start must not keep the port."""
-    server = Server("127.0.0.1", 0, pages)
+def test_stop_before_start_frees_the_port(pages: FakePages) -> None:
+    """A server that was never started releases its port."""
+    server = WebServer("127.0.0.1", 0, pages)
     server.stop()
-    Server("127.0.0.1", server.port, pages).stop()
+    WebServer("127.0.0.1", server.port, pages).stop()
 
 
-def test_a_server_can_be_stopped_twice(pages: Pages) -> None:
-    """And the second time does nothing."""
-    server = Server("127.0.0.1", 0, pages)
+def test_a_server_can_be_stopped_twice(pages: FakePages) -> None:
+    """The second stop does nothing."""
+    server = WebServer("127.0.0.1", 0, pages)
     server.start()
     server.stop()
     server.stop()
     assert not server._thread.is_alive()
 
 
-def test_a_server_that_breaks_is_told(pages: Pages, caplog: pytest.LogCaptureFixture) -> None:
-    """Nobody waits for it for ever."""
-    server = Server("127.0.0.1", 0, pages)
+def test_the_unexpected_end_of_the_server_is_logged(pages: FakePages, caplog: pytest.LogCaptureFixture) -> None:
+    """Start and stop return, and the log has an error, if the server thread fails."""
+    server = WebServer("127.0.0.1", 0, pages)
     server._socket.close()
     server.start()
     server.stop()
-    assert caplog.messages[0].startswith("the web server has ended: OSError at listener.py:")
+    assert caplog.messages[0].startswith("the web server stopped unexpectedly: OSError at web/connections.py:")
 
 
-def test_what_clients_do_wrong_is_no_concern_of_the_operator(server: Server, caplog: pytest.LogCaptureFixture) -> None:
-    """Garbage gets 400; what breaks within a connection is told at level debug, without its words."""
+def test_errors_of_clients_are_not_logged_above_debug(server: WebServer, caplog: pytest.LogCaptureFixture) -> None:
+    """An invalid request gets 400, and an error in a connection is logged at level debug without its text."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
         client.sendall(b"\x00\x01 no HTTP\r\n\r\n")
         assert client.recv(12) == b"HTTP/1.1 400"
@@ -348,5 +382,5 @@ def test_what_clients_do_wrong_is_no_concern_of_the_operator(server: Server, cap
         raise ValueError("hush")
 
     server._loop.call_soon_threadsafe(break_down)
-    wait_for(lambda: caplog.messages, "it is told")
-    assert caplog.messages[0].startswith("a connection was given up: ValueError at test_web.py:")
+    wait_for(lambda: caplog.messages, "a log record")
+    assert caplog.messages[0].startswith("connection dropped: ValueError at test_server.py:")

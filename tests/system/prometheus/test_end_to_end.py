@@ -111,7 +111,9 @@ class Deployment:
 def _settings(simulator: Simulator, names: list[str]) -> dict[str, str]:
     settings = {key: value for name in names for key, value in simulator.environment(name).settings().items()}
     off = {f"TIGR_ENVIRONMENTS__{name.upper()}__ENABLED": "false" for name in ("prod", "uat") if name not in names}
-    return settings | off | SETTINGS | {"TIGR_CA_FILE": str(simulator.ca_file), "TIGR_PROXY": "none"}
+    # A token that is younger than ten seconds is not rejected by one 401.
+    old_enough = {f"TIGR_ENVIRONMENTS__{REVOKED.upper()}__AUTH_INTERVAL": "12s"} if REVOKED in names else {}
+    return settings | off | SETTINGS | old_enough | {"TIGR_CA_FILE": str(simulator.ca_file), "TIGR_PROXY": "none"}
 
 
 @pytest.fixture(scope="module")
