@@ -1,4 +1,4 @@
-# tigr-monitor as an image: `make image` builds it. The last stage is the monitor; `--target demo` is its demo.
+# The image of tigr-monitor: `make image` builds it. The last stage is the monitor; `--target demo` builds the demo.
 
 FROM python:3.13-slim AS build
 WORKDIR /src
@@ -9,7 +9,7 @@ RUN python -m venv --without-pip /opt/tigr-monitor \
     && pip install --no-cache-dir --no-deps --require-hashes -r requirements/build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY monitor monitor
-# What builds the wheel stays out of the environment that runs it.
+# The tools that build the wheel are not installed in the environment that runs it.
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
     && pip --python /opt/tigr-monitor/bin/python install --no-cache-dir --no-deps --no-index /wheels/*.whl
 
@@ -25,16 +25,16 @@ LABEL org.opencontainers.image.title="tigr-monitor" \
     org.opencontainers.image.licenses="Apache-2.0" \
     org.opencontainers.image.version="$VERSION" \
     org.opencontainers.image.revision="$REVISION"
-# Whoever breaks in finds nothing to install more with.
+# Without pip, an attacker in the container has no tool to install packages.
 RUN pip uninstall --yes --quiet --root-user-action=ignore pip \
     && install -d -o 65532 -g 65532 -m 700 /var/lib/tigr-monitor
 ENV PATH=/opt/tigr-monitor/bin:$PATH \
     MALLOC_ARENA_MAX=1 \
     TIGR_LISTEN=:9844 \
     TIGR_STATE_DIR=/var/lib/tigr-monitor
-# Remembers rejected credentials across restarts: give it a name, or a new container forgets them.
+# Contains the count of rejected logins. Use a named volume, or a new container starts without that count.
 VOLUME /var/lib/tigr-monitor
-# A number, because Kubernetes cannot tell of a name that it is not root.
+# A number, because Kubernetes cannot verify that a user name is not root.
 USER 65532:65532
 EXPOSE 9844
 HEALTHCHECK --interval=30s --timeout=5s --start-period=5s CMD ["tigr-monitor", "health"]

@@ -1,6 +1,7 @@
-# Everything a developer does. `make help` lists it.
+# The commands for developers. `make help` lists them.
 
-# Any Python from 3.11 on that has venv. Another one has its own venv: make test PYTHON=python3.13 (or a path)
+# The first Python from 3.11 on that has venv. A Python that you choose gets a separate venv: make test PYTHON=python3.13
+# (or a path).
 PYTHON := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v $$p && break; done)
 ifeq ($(origin PYTHON),file)
@@ -15,47 +16,47 @@ PYTEST := $(BIN)/python -m pytest
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-system soak bench test-lowest lint format lock image release clean
 
-help: ## say what there is
+help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "Each with another Python, in a venv of its own: make test PYTHON=python3.13"
+	@echo "To use another Python, with a separate venv: make test PYTHON=python3.13"
 
-demo: $(VENV)/.demo ## watch a TIGR that runs on this machine, with small incidents
+demo: $(VENV)/.demo ## monitor a simulated TIGR on this machine, with short incidents
 	$(BIN)/tigr-monitor demo
 
-test: $(VENV)/.dev ## every test that needs no root and no Debian packages, with coverage
+test: $(VENV)/.dev ## run the tests that need neither root nor Debian packages, with coverage
 	$(PYTEST) -m "not system" --cov
 
-# 5 is pytest's word for: there is no such test.
-test-system: $(VENV)/.dev ## the tests that need root or Debian packages
+# pytest exits with status 5 if no test is selected.
+test-system: $(VENV)/.dev ## run the tests that need root or Debian packages
 	$(PYTEST) -m system || test $$? -eq 5
 
-soak: $(VENV)/.dev ## 100,000 exchanges with faults at random: what the daemon holds levels off (half an hour)
+soak: $(VENV)/.dev ## check memory, files and threads over 100,000 exchanges with random faults (half an hour)
 	$(BIN)/python -m tests.soak
 
-bench: $(VENV)/.bench ## measure it against blackbox_exporter (17 minutes; root, and Debian packages that it names)
+bench: $(VENV)/.bench ## compare the monitor with blackbox_exporter (17 minutes; needs root and Debian packages)
 	$(BIN)/python -m benchmarks
 
-test-lowest: ## the tests with the oldest dependencies that are allowed (they were made for Python 3.11)
+test-lowest: ## run the tests with the lowest allowed dependencies (they support Python 3.11)
 	$(MAKE) --no-print-directory $(VENV)-lowest/.lowest VENV=$(VENV)-lowest
 	$(VENV)-lowest/bin/python -m pytest -m "not system"
 
-lint: $(VENV)/.dev ## style, types, and which package may import which
+lint: $(VENV)/.dev ## check style, types and imports between packages
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-format: $(VENV)/.dev ## put the style right
+format: $(VENV)/.dev ## correct the style
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
-# On the oldest supported Python, whose set holds what newer ones need too.
+# Run on the oldest supported Python: its set also contains everything that newer versions need.
 LOCK = $(BIN)/python -m piptools compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --no-header \
 	--annotation-style=line --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
-lock: $(VENV)/.dev ## pin what is installed in CI and in images, with hashes (needs Python 3.11)
+lock: $(VENV)/.dev ## pin the dependencies of CI and images, with hashes (needs Python 3.11)
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
-		echo "make lock wants Python 3.11: make lock PYTHON=python3.11" >&2; exit 1; }
+		echo "make lock needs Python 3.11: run make lock PYTHON=python3.11" >&2; exit 1; }
 	$(LOCK) --build-deps-for editable --extra demo --extra test --extra dev -o requirements/dev.txt pyproject.toml
 	$(LOCK) -c requirements/dev.txt --extra demo -o requirements/demo.txt pyproject.toml
 	$(LOCK) -c requirements/dev.txt --extra bench -o requirements/bench.txt pyproject.toml
@@ -67,31 +68,31 @@ lock: $(VENV)/.dev ## pin what is installed in CI and in images, with hashes (ne
 	$(LOCK) --no-annotate -c $(VENV)/lowest.in -c requirements/build.txt --extra demo --extra test \
 		-o requirements/lowest.txt pyproject.toml
 
-# With podman: make image BUILD_IMAGE="podman build --format=docker" (its own format has no health check).
+# With podman: make image BUILD_IMAGE="podman build --format=docker" (podman's default format has no health check).
 BUILD_IMAGE = docker build
 TARGET = monitor
 REVISION = $(shell git rev-parse HEAD)
 
-image: ## build the container image (make image TARGET=demo: the demo's)
+image: ## build the container image (the image of the demo: make image TARGET=demo)
 	version=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) && $(BUILD_IMAGE) --target=$(TARGET) \
 		--build-arg=VERSION=$$version --build-arg=REVISION=$(REVISION) \
 		--tag=tigr-monitor:$$version$(if $(filter demo,$(TARGET)),-demo) .
 
-release: $(VENV)/.dev ## make a version: make release VERSION=1.2.3
+release: $(VENV)/.dev ## create a release: make release VERSION=1.2.3
 	$(BIN)/python -m release $(VERSION)
 
-clean: ## remove what these commands made
+clean: ## remove the files that these commands create
 	rm -rf $(VENV) .venv .venv-* build dist .coverage* .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-# pip, not python: it is what venv puts there last, so a venv that was cut short is made again.
+# The target is pip, not python: venv installs pip last, so an interrupted venv is created again.
 $(BIN)/pip:
 	@"$(PYTHON)" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo "tigr-monitor needs Python 3.11 or newer with venv (on Debian: python3-venv);" \
-		"found: $(or $(PYTHON),none). Another one: make PYTHON=/path/to/python3" >&2; exit 1; }
+		"found: $(or $(PYTHON),none). To use another Python: make PYTHON=/path/to/python3" >&2; exit 1; }
 	"$(PYTHON)" -m venv $(VENV)
 
-# Each set is installed once, and again when it changes. The .dev set holds the .demo set. It is the whole set, so pip need
-# not look for more (--no-deps): it would, for a requirement with extras, and stop at a version newer than the pinned one.
+# Each set is installed once, and again when it changes. The .dev set includes the .demo set. Each file lists all packages, so
+# pip must not resolve dependencies (--no-deps): for a requirement with extras, it would reject versions that are not pinned.
 $(VENV)/.bench $(VENV)/.demo $(VENV)/.dev $(VENV)/.lowest: $(VENV)/.%: requirements/%.txt requirements/build.txt pyproject.toml | $(BIN)/pip
 	$(PIP) install --quiet --require-hashes --no-deps -r $< -r requirements/build.txt
 	$(PIP) install --quiet --no-deps --no-build-isolation -e .

@@ -1,1 +1,1 @@
-"""What the monitor costs and how well it measures: commands to run by hand, not tests."""
+"""Benchmarks of the cost and the accuracy of the monitor: commands to run manually, not tests."""

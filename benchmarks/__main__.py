@@ -1,6 +1,6 @@
-"""Measure this monitor against blackbox_exporter, with a packet capture as the truth: `make bench`.
+"""Compare this monitor with blackbox_exporter, using a packet capture as the reference: `make bench`.
 
-Prints a table, writes it with all its figures as JSON, and a plot. Status 1 when a figure misses what it has to reach.
+Print a table, write all figures as JSON, and draw a plot. Exit with status 1 if a figure misses its bound.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmarks import accuracy, cost, growth
 from benchmarks.accuracy import Accuracy, Compared
-from benchmarks.cost import Running, Scraped
+from benchmarks.cost import Running, ScrapeCosts
 from benchmarks.figures import Figure, Spread, at_most, at_most_times, machine, table
 from benchmarks.growth import Point
 from benchmarks.target import MODULE, NGINX
@@ -33,74 +33,76 @@ _ROUND_TRIPS = 3  # TCP (RFC 9293), TLS 1.3 with a fresh session (RFC 8446 secti
 
 
 def main() -> int:
-    """Measure, tell, and judge."""
+    """Measure, write the results, and return 1 if a figure misses its bound."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0, help="length of each measurement (default: 60)")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="the folder for table, JSON and plot")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="directory for the JSON file and the plot")
     options = parser.parse_args()
     if problem := _missing():
         print(f"bench: {problem}", file=sys.stderr)
         return 2
     with tempfile.TemporaryDirectory() as directory:
         figures, points, versions = _measure(options.seconds, Path(directory))
-    from benchmarks.plot import draw  # the tests do without what it takes
+    from benchmarks.plot import draw  # only `make bench` installs matplotlib
 
     options.results.mkdir(exist_ok=True)
-    told = {
+    report = {
         "machine": machine(),
         "versions": versions,
         "figures": [asdict(figure) | {"ratio": figure.ratio} for figure in figures],
         "growth": [asdict(point) for point in points],
     }
-    (options.results / "results.json").write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    (options.results / "results.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", "utf-8")
     draw(points, options.results / "environments.svg")
     print(table(figures), end="")
     return 1 if any(figure.met is False for figure in figures) else 0
 
 
 def _missing() -> str | None:
-    """What is not there that is needed, and what to do."""
+    """Return the missing programs or rights with their remedy; None if nothing is missing."""
     programs = {NGINX: "nginx", PROGRAM: PROGRAM, "tcpdump": "tcpdump", "ab": "apache2-utils"}
     packages = [package for program, package in programs.items() if not shutil.which(program)]
     packages += [] if MODULE.exists() else ["libnginx-mod-http-echo"]
     if packages:
         return f"not installed: {', '.join(packages)}. On Debian: apt-get install {' '.join(packages)}"
-    return None if os.geteuid() == 0 else "capturing packets takes root: run it as root"
+    return None if os.geteuid() == 0 else "capturing packets needs root: run the command as root"
 
 
 def _measure(seconds: float, directory: Path) -> tuple[list[Figure], list[Point], dict[str, str]]:
-    _say("accuracy: quiet, beside a scrape, and in a storm of them")
+    _log_step("accuracy: without scrapes, with one scrape per second, and with parallel scrapes")
     exact = accuracy.measure(seconds, directory)
     figures = [*_accuracy(exact)]
-    _say("first exchanges, and starts")
+    _log_step("first exchanges, and starts")
     firsts, starts = cost.first_exchanges(directory), cost.starts(directory)
-    _say(f"{cost.EXCHANGES} exchanges")
+    _log_step(f"{cost.EXCHANGES} exchanges")
     running = cost.running(directory)
-    _say("scrapes")
+    _log_step("scrapes")
     scraped = cost.scraped(directory)
     figures += _cost(firsts, starts, running, scraped)
     points = []
     for number in growth.NUMBERS:
-        _say(f"{number} environments on one core")
+        _log_step(f"{number} environments on one core")
         points.append(growth.measure(number, seconds, directory / f"of-{number}"))
     figures += _growth(points)
     versions = {"tigr-monitor": __version__, "blackbox_exporter": exact.version, "nginx": exact.nginx}
     return figures, points, versions
 
 
-def _say(what: str) -> None:
-    print(f"bench: {what}", file=sys.stderr, flush=True)
+def _log_step(step: str) -> None:
+    print(f"bench: {step}", file=sys.stderr, flush=True)
 
 
-def _accuracy(found: Accuracy) -> list[Figure]:
-    """How far from the wire."""
+def _accuracy(result: Accuracy) -> list[Figure]:
+    """Return the differences between reported and captured durations."""
     slow, fast = accuracy.DELAY, 0.0
-    ours = {delay: _errors(found.quiet[delay]) for delay in (slow, fast)}
-    theirs = {delay: _errors(found.exporter[delay]) for delay in (slow, fast)}
-    phases = _errors(found.exporter_phases[slow])
-    scraped, stormed = _errors(found.scraped), _errors(found.stormed)
-    processing = [Spread.of([each.processing_error * _MS for each in of[slow]]) for of in (found.quiet, found.exporter)]
-    every = [*found.quiet[slow], *found.quiet[fast], *found.scraped, *found.stormed]
+    ours = {delay: _errors(result.quiet[delay]) for delay in (slow, fast)}
+    theirs = {delay: _errors(result.exporter[delay]) for delay in (slow, fast)}
+    phases = _errors(result.exporter_phases[slow])
+    scraped, stormed = _errors(result.scraped), _errors(result.stormed)
+    processing = [
+        Spread.of([each.processing_error * _MS for each in of[slow]]) for of in (result.quiet, result.exporter)
+    ]
+    every = [*result.quiet[slow], *result.quiet[fast], *result.scraped, *result.stormed]
     least, trips = min(each.error * _MS for each in every), {each.round_trips for each in every}
     name = "reported minus wire, server of 20 ms"
     count = ours[slow].samples
@@ -131,11 +133,11 @@ def _errors(group: Sequence[Compared]) -> Spread:
     return Spread.of([each.error * _MS for each in group])
 
 
-def _moved(what: str, quiet: Spread, disturbed: Spread, limit: float) -> Figure:
+def _moved(load: str, quiet: Spread, disturbed: Spread, limit: float) -> Figure:
     moved = disturbed.median - quiet.median
     bound = f"less than {limit:g} ms either way"
     return Figure(
-        f"median of the same, moved by {what}", "ms", moved, None, disturbed.samples, bound, abs(moved) < limit
+        f"median of the same, moved by {load}", "ms", moved, None, disturbed.samples, bound, abs(moved) < limit
     )
 
 
@@ -144,13 +146,15 @@ def _within(name: str, ours: Spread, theirs: Spread, limit: float) -> Figure:
     return Figure(name, "ms", ours.median, theirs.median, ours.samples, bound, abs(ours.median) <= limit)
 
 
-def _cost(firsts: list[float], starts: list[float], running: Running, scraped: Scraped) -> list[Figure]:
-    """What it takes from the machine."""
+def _cost(firsts: list[float], starts: list[float], running: Running, scraped: ScrapeCosts) -> list[Figure]:
+    """Return the cost in processor time, memory and time."""
     ours, theirs = (Spread.of([each * _MS for each in of.durations]) for of in (scraped.ours, scraped.theirs))
-    alone, beside = (Spread.of([each * _MS for each in of.durations]) for of in (scraped.alone, scraped.beside_silent))
-    failures = scraped.ours.failures + scraped.alone.failures + scraped.beside_silent.failures
-    asked = ours.samples + alone.samples + beside.samples
-    slower = beside.median - alone.median
+    alone, with_silent = (
+        Spread.of([each * _MS for each in of.durations]) for of in (scraped.alone, scraped.with_silent)
+    )
+    failures = scraped.ours.failures + scraped.alone.failures + scraped.with_silent.failures
+    scrapes = ours.samples + alone.samples + with_silent.samples
+    slower = with_silent.median - alone.median
     first, start = statistics.median(firsts) * _MS, statistics.median(starts)
     cpu, ping, login = (each * _MS for each in (running.cpu, running.exporter_ping_cpu, running.exporter_login_cpu))
     made, name = running.exchanges, "processor time per exchange"
@@ -163,14 +167,14 @@ def _cost(firsts: list[float], starts: list[float], running: Running, scraped: S
         at_most_times(
             f"`/metrics`, {cost.PARALLEL} parallel scrapes: p99", "ms", ours.p99, theirs.p99, 3, samples=ours.samples
         ),
-        Figure("`/metrics`: scrapes that failed", "", failures, None, asked, "none", failures == 0),
+        Figure("`/metrics`: scrapes that failed", "", failures, None, scrapes, "none", failures == 0),
         Figure(
             f"`/metrics`: median with {cost.SILENT} silent clients, minus that without them",
             "ms",
             slower,
             None,
-            beside.samples,
-            "at most 2 ms",  # it is told in whole milliseconds
+            with_silent.samples,
+            "at most 2 ms",  # ab reports whole milliseconds
             slower <= 2,
         ),
         at_most(f"resident memory after {cost.EXCHANGES} exchanges", "MB", running.resident / _MB, 52),
@@ -179,7 +183,7 @@ def _cost(firsts: list[float], starts: list[float], running: Running, scraped: S
 
 
 def _growth(points: list[Point]) -> list[Figure]:
-    """What a hundred environments do to the schedule and the measurement."""
+    """Return the effect of 100 environments on the schedule and the accuracy."""
     few, many = (next(point for point in points if point.environments == number) for number in (2, 100))
     moved = (many.error.median - few.error.median) * _MS
     name = "100 environments on one core"

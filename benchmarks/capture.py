@@ -1,7 +1,7 @@
-"""What was on the wire: tcpdump's packets, and the exchange that each connection in them was.
+"""Packet capture with tcpdump, and the exchange of each captured connection.
 
-Nothing is decrypted. TLS 1.3 (RFC 8446) shows enough: the records' types, lengths and order tell the handshake, the
-request and the answer apart.
+Nothing is decrypted: the types, lengths and order of the TLS 1.3 records (RFC 8446) are enough to distinguish
+handshake, request and response.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from pathlib import Path
 
 from tests.support.process import wait_for
 
-_HANDSHAKE, _APPLICATION_DATA = 22, 23  # RFC 8446 section 5.1: what is encrypted calls itself application data
-_ALERT_LENGTH = 19  # bytes of an encrypted alert: two, its real type, and the tag of the cipher
-_TICKETS = 2  # records with which OpenSSL follows a handshake, unless told otherwise
+_HANDSHAKE, _APPLICATION_DATA = 22, 23  # RFC 8446 section 5.1: every encrypted record has the type application data
+_ALERT_LENGTH = 19  # bytes of an encrypted alert: 2 of content, 1 of type, 16 of the cipher's tag
+_TICKETS = 2  # session tickets that OpenSSL sends after a handshake by default
 _SYN, _ACK, _FIN_RST = 0x02, 0x10, 0x05
 
 
@@ -29,39 +29,40 @@ _SYN, _ACK, _FIN_RST = 0x02, 0x10, 0x05
 class Packet:
     """One TCP packet."""
 
-    time: float  # Unix seconds, by the kernel
-    source: int  # ports
-    destination: int
+    time: float  # Unix seconds, set by the kernel
+    source: int  # port
+    destination: int  # port
     flags: int
     payload: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """One exchange, as it was on the wire. Moments are Unix seconds."""
+class WireExchange:
+    """One captured exchange. Times are Unix seconds."""
 
     began: float  # the first packet
     requested: float  # the last packet of the request
-    answered: float  # the first packet of the answer
-    ended: float  # the last packet of the answer
-    round_trips: int  # how often the client had to wait for the server
+    responded: float  # the first packet of the response
+    ended: float  # the last packet of the response
+    round_trips: int  # the number of times that the client waited for the server
 
     @property
     def duration(self) -> float:
-        """Seconds from the first packet to the last of the answer."""
+        """Return the seconds from the first packet to the last packet of the response."""
         return self.ended - self.began
 
     @property
     def processing(self) -> float:
-        """Seconds from the request to the first packet of the answer."""
-        return self.answered - self.requested
+        """Return the seconds from the request to the first packet of the response."""
+        return self.responded - self.requested
 
 
 @contextmanager
 def capturing(ports: Sequence[int], file: Path) -> Iterator[None]:
-    """Write what goes to and from these ports, at which somebody listens, of the loopback interface to `file`.
+    """Capture the loopback packets to and from these ports into `file`.
 
-    It takes root.
+    A server must listen on the first port, and the process needs root. Raises PermissionError if tcpdump cannot
+    capture, and RuntimeError if the kernel dropped packets.
     """
     wanted = " or ".join(f"port {port}" for port in ports)
     log = file.with_suffix(".log")
@@ -79,11 +80,11 @@ def capturing(ports: Sequence[int], file: Path) -> Iterator[None]:
         process.wait()
     dropped = [line for line in log.read_text().splitlines() if "dropped by kernel" in line]
     if dropped and not dropped[0].startswith("0 "):
-        raise RuntimeError(f"the capture has holes: {dropped[0]}")
+        raise RuntimeError(f"the capture is incomplete: {dropped[0]}; repeat the benchmark on an idle machine")
 
 
 def _flush(port: int, file: Path) -> None:
-    """Wait until all that has passed is in the file: the kernel hands packets over by the second, in their order."""
+    """Wait until every packet so far is in the file: the kernel delivers packets in order, but up to a second later."""
     with socket.create_connection(("127.0.0.1", port)) as last:
         mark = struct.pack("!HH", last.getsockname()[1], port)
 
@@ -95,8 +96,8 @@ def _flush(port: int, file: Path) -> None:
     wait_for(written, "the capture is complete")
 
 
-def exchanges(file: Path, port: int) -> list[Seen]:
-    """The complete exchanges with a server's port, in their order."""
+def exchanges(file: Path, port: int) -> list[WireExchange]:
+    """Return the complete exchanges with the port of a server, oldest first."""
     connections: dict[int, list[list[Packet]]] = defaultdict(list)
     for packet in _packets(file):
         if port not in (packet.source, packet.destination):
@@ -106,8 +107,8 @@ def exchanges(file: Path, port: int) -> list[Seen]:
             connections[client].append([])
         if connections[client]:
             connections[client][-1].append(packet)
-    seen = (_exchange(packets, port) for of_client in connections.values() for packets in of_client)
-    return sorted((each for each in seen if each is not None), key=lambda each: each.began)
+    captured = (_exchange(packets, port) for of_client in connections.values() for packets in of_client)
+    return sorted((each for each in captured if each is not None), key=lambda each: each.began)
 
 
 def _packets(file: Path) -> Iterator[Packet]:
@@ -115,7 +116,7 @@ def _packets(file: Path) -> Iterator[Packet]:
     data = file.read_bytes()
     magic, link = struct.unpack_from("=I", data)[0], struct.unpack_from("=I", data, 20)[0]
     if (magic, link) != (0xA1B23C4D, 1):
-        raise ValueError(f"{file} is no capture of this machine's loopback interface")
+        raise ValueError(f"{file} is not a capture of the loopback interface of this machine")
     at = 24
     while at + 16 <= len(data):
         seconds, nanoseconds, length, _ = struct.unpack_from("=IIII", data, at)
@@ -130,16 +131,16 @@ def _packets(file: Path) -> Iterator[Packet]:
 
 @dataclass(frozen=True, slots=True)
 class _Record:
-    """One TLS record: its type, how long its content is, and when its last byte passed."""
+    """One TLS record: its type, the length of its content in bytes, and the times of its first and last packet."""
 
-    kind: int
+    content_type: int
     length: int
     begun: float
     ended: float
 
 
 def _records(packets: Iterable[Packet]) -> Iterator[_Record]:
-    """The records of one direction. Loopback neither loses packets nor reorders them."""
+    """Yield the records of one direction; loopback neither loses nor reorders packets."""
     waiting = bytearray()
     begun = 0.0
     for packet in packets:
@@ -152,26 +153,30 @@ def _records(packets: Iterable[Packet]) -> Iterator[_Record]:
             begun = packet.time
 
 
-def _exchange(packets: list[Packet], port: int) -> Seen | None:
-    """What a connection was, or None where it is no whole exchange (the capture ended in its middle)."""
+def _exchange(packets: list[Packet], port: int) -> WireExchange | None:
+    """Return the exchange of a connection; None if the capture contains only a part of it."""
     sent = list(_records(packet for packet in packets if packet.destination == port))
     received = list(_records(packet for packet in packets if packet.source == port))
-    hidden = [record for record in sent if record.kind == _APPLICATION_DATA]
+    hidden = [record for record in sent if record.content_type == _APPLICATION_DATA]
     if not any(packet.flags & _FIN_RST for packet in packets) or len(hidden) < 2:
         return None
     finished, *rest = hidden
-    after = [record for record in received if record.kind == _APPLICATION_DATA and record.begun >= finished.ended]
-    tickets, answer = after[:_TICKETS], [record for record in after[_TICKETS:] if record.length != _ALERT_LENGTH]
-    request = [record for record in rest if answer and record.ended <= answer[0].begun]
-    if not answer or not request:
+    after = [
+        record for record in received if record.content_type == _APPLICATION_DATA and record.begun >= finished.ended
+    ]
+    tickets, response = after[:_TICKETS], [record for record in after[_TICKETS:] if record.length != _ALERT_LENGTH]
+    request = [record for record in rest if response and record.ended <= response[0].begun]
+    if not response or not request:
         return None
     waits = [("client", packets[0].time), ("server", packets[1].time)]
     waits += [
-        ("client", record.ended) for record in sent if record.kind == _HANDSHAKE or record in (finished, *request)
+        ("client", record.ended)
+        for record in sent
+        if record.content_type == _HANDSHAKE or record in (finished, *request)
     ]
     waits += [
         ("server", record.begun) for record in received if record not in tickets and record.length != _ALERT_LENGTH
     ]
     order = [side for side, _ in sorted(waits, key=lambda wait: wait[1])]
-    turns = sum(pair == ("client", "server") for pair in itertools.pairwise(order))
-    return Seen(packets[0].time, request[-1].ended, answer[0].begun, answer[-1].ended, turns)
+    round_trips = sum(pair == ("client", "server") for pair in itertools.pairwise(order))
+    return WireExchange(packets[0].time, request[-1].ended, response[0].begun, response[-1].ended, round_trips)

@@ -1,4 +1,4 @@
-"""What becomes of cost and accuracy as the work grows: many environments at the shipped intervals, on one core."""
+"""Cost and accuracy for a growing number of environments at the default intervals, on one core."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from tests.support.process import Monitor
 
 NUMBERS = (2, 10, 100, 500)  # environments
 DELAY = 0.020  # seconds
-_MOST_PAIRS = 25  # of ports: few enough environments on each that two of them never begin together
-_SETTLED = 35.0  # seconds: every environment has had its first turns
+_MOST_PAIRS = 25  # pairs of ports; with few environments per port, two of them never begin at the same time
+_SETTLED = 35.0  # seconds until every environment has had its first runs
 _SCRAPE = 5.0  # seconds between two scrapes, as docs/alerting.md recommends
 _SAMPLE = re.compile(r'^(\w+)\{endpoint="(\w+)",environment="(\w+)"\} (\S+)$', re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One number of environments."""
+    """The result for one number of environments."""
 
     environments: int
     cpu: float  # share of one core
     resident: int  # bytes
-    delay: Spread  # seconds by which turns began late
-    error: Spread  # seconds by which the reported duration is longer than what was on the wire
-    missed: int  # turns
+    delay: Spread  # seconds by which runs began late
+    error: Spread  # seconds: reported minus captured duration
+    missed: int  # runs
 
 
 def measure(environments: int, seconds: float, directory: Path) -> Point:
-    """Watch so many environments for so long, once they have settled, with a scrape every five seconds.
+    """Measure a number of environments for some seconds after their first runs, with a scrape every five seconds.
 
-    A few have few turns: they are watched for twice as long.
+    Few environments have few runs, so they are measured for twice as long.
     """
     seconds = max(seconds, _SETTLED) * (2 if environments < _MOST_PAIRS else 1)
     directory.mkdir()
@@ -53,8 +53,8 @@ def measure(environments: int, seconds: float, directory: Path) -> Point:
             pairs = list(zip(target.ports[::2], target.ports[1::2], strict=True))
             running.enter_context(capturing([port.number for port in target.ports], file))
         with _on([last]):
-            own = [pairs[number % len(pairs)] for number in range(environments)]
-            daemon = running.enter_context(monitor(target, own, directory, {"TIGR_LOG_LEVEL": "debug"}))
+            ports = [pairs[number % len(pairs)] for number in range(environments)]
+            daemon = running.enter_context(monitor(target, ports, directory, {"TIGR_LOG_LEVEL": "debug"}))
         _wait(_SETTLED)
         cost, begun, from_then = Cost(daemon.process.pid), time.monotonic(), time.time()
         cpu = cost.cpu()
@@ -87,7 +87,7 @@ def measure(environments: int, seconds: float, directory: Path) -> Point:
 
 
 def _scrape(daemon: Monitor, delays: dict[tuple[str, str, float], float]) -> int:
-    """Note how late each newest turn began, by its beginning; returns how many turns were missed so far."""
+    """Record the delay of each most recent run by its start time; return the number of missed runs so far."""
     values: dict[str, dict[tuple[str, str], float]] = {}
     for name, endpoint, environment, value in _SAMPLE.findall(daemon.metrics()):
         values.setdefault(name, {})[environment, endpoint] = float(value)
@@ -99,7 +99,7 @@ def _scrape(daemon: Monitor, delays: dict[tuple[str, str, float], float]) -> int
 
 @contextmanager
 def _on(cores: Iterable[int]) -> Iterator[None]:
-    """Whatever starts in this block runs on these cores; what has started already is not moved."""
+    """Restrict processes that start in this block to these cores; running processes are not moved."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
     try:

@@ -1,4 +1,4 @@
-"""The plot of what becomes of cost and accuracy as the work grows."""
+"""The plot of cost and accuracy over the number of environments."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PANELS: dict[str, Callable[[Point], float]] = {
 
 
 def draw(points: Sequence[Point], file: Path) -> None:
-    """Draw one panel per figure over the number of environments, as SVG: the same bytes for the same points."""
+    """Draw one panel per figure over the number of environments as SVG; equal points give equal bytes."""
     with mpl.rc_context({"svg.hashsalt": "tigr-monitor", "svg.fonttype": "none", "font.size": 9}):
         figure = Figure(figsize=(9, 2.8), layout="constrained")
         for axes, (title, value) in zip(figure.subplots(1, len(_PANELS)), _PANELS.items(), strict=True):

@@ -1,4 +1,4 @@
-"""The two programs that are compared, as processes: what they report, and what they cost."""
+"""The processes of the two programs: their reported exchanges and their cost."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ QUICK = {"TIGR_PING_INTERVAL": "1s", "TIGR_AUTH_INTERVAL": "1s", "TIGR_RENEW_MAR
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """One exchange as the program itself reports it."""
+    """One exchange as the program reports it."""
 
     began: float  # Unix seconds
     duration: float  # seconds
@@ -32,28 +32,28 @@ class Reported:
 
 
 class Cost:
-    """What a process has used."""
+    """The processor time and memory of a process."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
 
     def cpu(self) -> float:
-        """Seconds of processor time, of user and system together."""
+        """Return the processor time in seconds, user plus system."""
         user, system = Path(f"/proc/{self._pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
         return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
     def resident(self) -> int:
-        """Bytes of resident memory."""
+        """Return the resident memory in bytes."""
         return int(status(self._pid)["VmRSS"].split()[0]) * 1024
 
 
 def name_of(number: int) -> str:
-    """What an environment is called."""
+    """Return the name of an environment."""
     return f"e{number:03}"
 
 
 def environments(ports: Sequence[tuple[Port, Port]]) -> dict[str, str]:
-    """Settings of as many environments as there are pairs of ports, one for the token and one for the ping."""
+    """Return the settings of one environment per pair of ports, for the token and for the ping."""
     settings = dict(_OFF)
     for number, (token, ping) in enumerate(ports):
         name = f"TIGR_ENVIRONMENTS__{name_of(number).upper()}__"
@@ -66,37 +66,43 @@ def environments(ports: Sequence[tuple[Port, Port]]) -> dict[str, str]:
 def monitor(
     target: Target, ports: Sequence[tuple[Port, Port]], directory: Path, settings: Mapping[str, str] = QUICK
 ) -> Monitor:
-    """The daemon, which logs in to and pings each pair of ports."""
+    """Return a daemon that logs in to and pings each pair of ports."""
     common = {"TIGR_CA_FILE": str(target.ca_file), "TIGR_PROXY": "none", "TIGR_LOG_FORMAT": "json"}
     return Monitor(environments(ports) | common | dict(settings), directory)
 
 
 def reported(log: Path, endpoint: str, environments: Collection[str] = ()) -> list[Reported]:
-    """The successful exchanges that a daemon at level debug has logged, in the order of their beginning."""
-    found = []
+    """Return the successful exchanges that a daemon logged at level debug, oldest first.
+
+    Raises RuntimeError if an exchange failed.
+    """
+    exchanges = []
     for line in log.read_text(encoding="utf-8").splitlines():
-        told = json.loads(line)
-        if "duration" not in told or told["endpoint"] != endpoint:
+        record = json.loads(line)
+        if "duration" not in record or record["endpoint"] != endpoint:
             continue
-        if environments and told["environment"] not in environments:
+        if environments and record["environment"] not in environments:
             continue
-        if not told["msg"].endswith(": success"):
+        if not record["msg"].endswith(": success"):
             raise RuntimeError(f"an exchange failed: {line}")
-        began = datetime.fromisoformat(told["started_at"]).timestamp()
-        found.append(Reported(began, told["duration"], told["processing"]))
-    return sorted(found, key=lambda each: each.began)
+        began = datetime.fromisoformat(record["started_at"]).timestamp()
+        exchanges.append(Reported(began, record["duration"], record["processing"]))
+    return sorted(exchanges, key=lambda each: each.began)
 
 
 @dataclass(frozen=True, slots=True)
 class Exporter:
-    """blackbox_exporter."""
+    """A running blackbox_exporter."""
 
     port: int
     pid: int
     version: str
 
     def probe(self, module: str, url: str) -> tuple[Reported, float]:
-        """One probe: by its phases, and by `probe_duration_seconds`, both in seconds."""
+        """Probe once; return the exchange by its phases, and `probe_duration_seconds`.
+
+        Raises RuntimeError if the probe failed.
+        """
         began = time.time()
         _, text = get(self.port, f"/probe?{urllib.parse.urlencode({'module': module, 'target': url})}")
         if value(text, "probe_success") != 1:
@@ -110,7 +116,7 @@ class Exporter:
 
 @contextmanager
 def exporter(target: Target, token: Port, directory: Path) -> Iterator[Exporter]:
-    """Start it, with the modules `ping`, which has a token, and `login`, which asks for one on the port `token`."""
+    """Start the exporter with two modules: `ping` has a fixed token, `login` requests one from the port `token`."""
     tls = {"ca_file": str(target.ca_file)}
     login = {
         "client_id": "benchmark-id",

@@ -1,4 +1,4 @@
-"""Scrapers of several manners: one now and then, fifty at once, and two hundred who connect and say nothing."""
+"""Load on `/metrics`: a number of scrapes, continuous parallel scrapes, and connections that send nothing."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-_MOST = 1_000_000  # more than any storm here comes to
+_MAX_SCRAPES = 1_000_000  # more than any measurement needs
 
 
 @dataclass(frozen=True, slots=True)
 class Scrapes:
-    """What came of a number of scrapes."""
+    """The durations and failures of a number of scrapes."""
 
-    durations: tuple[float, ...]  # seconds, each from the connect to the last byte, to a millisecond
-    failures: int  # as ab counts them: some that no connection was had for count twice
+    durations: tuple[float, ...]  # seconds from the connect to the last byte, rounded to milliseconds
+    failures: int  # as ab counts them: some failed connections count twice
 
 
 def storm(port: int, parallel: int, count: int) -> Scrapes:
-    """Scrape `/metrics` so often, so many at a time, each on a connection of its own."""
+    """Scrape `/metrics` `count` times, `parallel` at a time, each on a new connection."""
     with tempfile.TemporaryDirectory() as directory:
         table = Path(directory, "times")
         done = subprocess.run(
@@ -35,21 +35,24 @@ def storm(port: int, parallel: int, count: int) -> Scrapes:
             return Scrapes((), count)
         lines = table.read_text(encoding="utf-8").splitlines()[1:]
     durations = tuple(int(line.split("\t")[4]) / 1000 for line in lines)
-    told = dict(line.split(":", 1) for line in done.stdout.splitlines() if ":" in line)
-    refused = sum(int(told.get(name, "0")) for name in ("Failed requests", "Non-2xx responses"))
-    return Scrapes(durations, refused + count - int(told["Complete requests"]))
+    report = dict(line.split(":", 1) for line in done.stdout.splitlines() if ":" in line)
+    failed = sum(int(report.get(name, "0")) for name in ("Failed requests", "Non-2xx responses"))
+    return Scrapes(durations, failed + count - int(report["Complete requests"]))
 
 
 @contextmanager
 def storming(port: int, parallel: int) -> Iterator[None]:
-    """Scrape so many at a time, without a pause, until the end of the block."""
+    """Scrape with `parallel` clients, without a pause, until the end of the block.
+
+    Raises RuntimeError if ab ended early.
+    """
     process = subprocess.Popen(
-        [*_ab(parallel), "-n", str(_MOST), _url(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [*_ab(parallel), "-n", str(_MAX_SCRAPES), _url(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
         yield
         if process.poll() is not None:
-            raise RuntimeError(f"the storm of scrapes ended early, with status {process.returncode}")
+            raise RuntimeError(f"ab ended early, with status {process.returncode}")
     finally:
         process.kill()
         process.wait()
@@ -57,7 +60,7 @@ def storming(port: int, parallel: int) -> Iterator[None]:
 
 @contextmanager
 def silent(port: int, count: int) -> Iterator[None]:
-    """Keep so many connections open, on which nothing is said."""
+    """Keep this many connections open without sending anything."""
     with ExitStack() as connections:
         for _ in range(count):
             connections.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
@@ -65,7 +68,7 @@ def silent(port: int, count: int) -> Iterator[None]:
 
 
 def _ab(parallel: int) -> list[str]:
-    # -r: a connection that is refused is counted, and the others go on. -l: pages differ in length.
+    # -r: count a failed connection and continue. -l: accept responses of different length.
     return ["ab", "-q", "-r", "-l", "-s", "30", "-c", str(parallel)]
 
 

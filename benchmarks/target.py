@@ -1,4 +1,4 @@
-"""What both are measured against: Debian's nginx, with TLS 1.3, an ECDSA certificate, and a known delay."""
+"""The server of the benchmarks: Debian's nginx with TLS 1.3, an ECDSA certificate, and a known delay."""
 
 from __future__ import annotations
 
@@ -50,20 +50,20 @@ _SERVER = """
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """One port, so that the capture can tell who asked for what."""
+    """One port of the server; the capture identifies client and endpoint by the port."""
 
     number: int
-    delay: float  # seconds until the answer
+    delay: float  # seconds until the response
     host: str
 
     @property
     def token_url(self) -> str:
-        """Where a login goes."""
+        """Return the URL of the token endpoint."""
         return f"https://{self.host}:{self.number}/oauth/token"
 
     @property
     def api_url(self) -> str:
-        """What a ping's path is added to."""
+        """Return the base URL of the API."""
         return f"https://{self.host}:{self.number}"
 
 
@@ -80,7 +80,8 @@ class Target:
 def serving(delays: Sequence[float], directory: Path, host: str = "127.0.0.1") -> Iterator[Target]:
     """Serve on one port per delay, in seconds.
 
-    At an address, for what is held against the wire: a look-up in /etc/hosts takes its time on none.
+    For comparisons with the capture, `host` must be an address: the capture does not contain the time of a lookup.
+    Raises RuntimeError if nginx does not start.
     """
     certificates = CertificateStore(directory)
     ports = tuple(Port(number, delay, host) for number, delay in zip(_free_ports(len(delays)), delays, strict=True))
@@ -104,13 +105,13 @@ def serving(delays: Sequence[float], directory: Path, host: str = "127.0.0.1") -
         _CONFIG.format(module=MODULE, directory=directory, certificate=certificate, servers=servers), encoding="utf-8"
     )
     version = subprocess.run([NGINX, "-v"], capture_output=True, text=True, check=True).stderr.split("/")[-1].strip()
-    said = directory / "nginx.said"
-    with said.open("wb") as output:
+    log_file = directory / "nginx.stderr"
+    with log_file.open("wb") as output:
         process = subprocess.Popen([NGINX, "-p", str(directory), "-c", str(config)], stderr=output)
     try:
         wait_for(lambda: process.poll() is not None or _listens(ports[0].number), "nginx listens")
         if process.poll() is not None:
-            raise RuntimeError(f"nginx does not start: {said.read_text().strip()}")
+            raise RuntimeError(f"nginx failed to start: {log_file.read_text().strip()}")
         yield Target(ports, certificates.ca_file, version)
     finally:
         process.terminate()
@@ -118,9 +119,9 @@ def serving(delays: Sequence[float], directory: Path, host: str = "127.0.0.1") -
 
 
 def _free_ports(count: int) -> list[int]:
-    """So many ports of 127.0.0.1 that nobody has at this moment, no two alike."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+    """Return `count` different free ports of 127.0.0.1."""
+    with ExitStack() as open_sockets:
+        sockets = [open_sockets.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
         return [sock.getsockname()[1] for sock in sockets]
 
 

@@ -1,7 +1,7 @@
-"""What the dashboard asks of Prometheus: every metric and recorded series it uses is named here.
+"""The PromQL queries of the dashboard, with every metric and recorded series that it uses.
 
-Several monitors may watch the same environment. Except in the row about the monitors themselves, the worst that any of
-the selected ones says is shown, under the environment's name alone.
+Several monitors may probe the same environment. Except in the row about the monitors themselves, a panel shows the
+worst value of the selected monitors, labelled with the environment only.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from grafana.style import reason_code
 from monitor.model import Endpoint, Reason
 
-OBJECTIVE = 0.995  # of the time, over 30 days
+OBJECTIVE = 0.995  # share of the observed time, over 30 days
 FAST_BURN, SLOW_BURN = 14.4, 6.0
 # Seconds, about 3,170 years: drawn for +Inf, which a graph cannot draw. The panel maps the exact value, because Grafana
 # compares the `to` of a range as a number: a range whose `to` is null matches no positive value.
@@ -27,63 +27,63 @@ _SELECTED = f'environment=~"$environment",{INSTANCE}'
 
 
 def series(metric: str, endpoint: Endpoint | None = None, **labels: str) -> str:
-    """A metric of the selected environments and monitors."""
+    """Return the selector of a metric for the selected environments and monitors."""
     chosen = ({"endpoint": endpoint.value} if endpoint else {}) | labels
     matchers = ",".join([_SELECTED, *(f'{name}="{value}"' for name, value in chosen.items())])
     return f"{metric}{{{matchers}}}"
 
 
 def lowest(metric: str, endpoint: Endpoint | None = None) -> str:
-    """Of each environment, the lowest that a monitor says."""
+    """Return the lowest value of any monitor, for each environment."""
     return f"min by (environment) ({series(metric, endpoint)})"
 
 
 def highest(metric: str, endpoint: Endpoint | None = None) -> str:
-    """Of each environment, the highest that a monitor says."""
+    """Return the highest value of any monitor, for each environment."""
     return f"max by (environment) ({series(metric, endpoint)})"
 
 
 def worst(metric: str) -> str:
-    """Of each environment, what is farthest from zero."""
+    """Return the value that is farthest from zero, for each environment."""
     return f"{highest(metric)} > -({lowest(metric)}) or {lowest(metric)}"
 
 
 def state(endpoint: Endpoint) -> str:
-    """The reason of the newest failure as its code, 0 while all is well, nothing before the first attempt."""
+    """Return the code of the current failure reason, 0 after a success, no sample before the first attempt."""
     codes = (f"{reason_code(reason)} * {series('tigr_failure', endpoint, reason=reason.value)}" for reason in Reason)
     attempted = f"and on (environment, endpoint, instance) {series('tigr_up', endpoint)}"
     return f"max by (environment) (({' or '.join(codes)}) {attempted})"
 
 
 def quantile(share: float, endpoint: Endpoint, window: str) -> str:
-    """Of the requests that did their job, the time within which that share of them did."""
+    """Return the duration in seconds within which this share of the successful requests completed."""
     buckets = series("tigr_request_duration_seconds_bucket", endpoint)
     return f"histogram_quantile({share}, sum by (environment, le) (rate({buckets}[{window}])))"
 
 
 def per_bucket(endpoint: Endpoint) -> str:
-    """How many requests fell into each bucket, of all selected environments together."""
+    """Return the number of requests in each bucket, over all selected environments."""
     return f"sum by (le) (increase({series('tigr_request_duration_seconds_bucket', endpoint)}[$__rate_interval]))"
 
 
 def phases(endpoint: Endpoint) -> str:
-    """The phases of the newest request."""
+    """Return the duration of each phase of the most recent request, in seconds."""
     return f"max by (phase) ({series('tigr_request_phase_seconds', endpoint)})"
 
 
 def counted(metric: str, by: str, endpoint: Endpoint | None = None) -> str:
-    """How much a counter grew in each interval that is drawn."""
+    """Return the increase of a counter in each interval of the graph."""
     return f"sum by ({by}) (increase({series(metric, endpoint)}[$__rate_interval]))"
 
 
 def firing() -> str:
-    """Every alert that fires; a row that says so when none does."""
-    none = 'label_replace(vector(0), "alertname", "none: all is quiet", "", "")'
+    """Return every firing alert, or one row that reports that none fires."""
+    none = 'label_replace(vector(0), "alertname", "none: no alert fires", "", "")'
     return f"max by (severity, alertname, environment) ({FIRING}) or on () {none}"
 
 
 def api_host() -> str:
-    """0: the Client API's host does not answer; 1: it does; 2: it answers 200 without a token."""
+    """Return 0 if the API host does not respond, 1 if it responds, 2 if it accepts unauthenticated requests."""
     return (
         f"max by (environment) (clamp_max({series('tigr_api_reachable')} + 2 * {series('tigr_api_open')}, 2))"
         f" or {lowest('tigr_api_reachable')}"
@@ -91,7 +91,7 @@ def api_host() -> str:
 
 
 def until(metric: str, endpoint: Endpoint) -> str:
-    """Seconds from now to the nearest of these timestamps."""
+    """Return the seconds from now to the earliest of these timestamps."""
     return f"{lowest(metric, endpoint)} - time()"
 
 
@@ -100,8 +100,8 @@ def backoff(endpoint: Endpoint) -> str:
     return f"clamp_max({highest('tigr_backoff_seconds', endpoint)}, {STOPPED})"
 
 
-def turns_behind(endpoint: Endpoint) -> str:
-    """How many intervals ago the newest turn began."""
+def intervals_since_run(endpoint: Endpoint) -> str:
+    """Return the number of intervals since the most recent run began."""
     return (
         f"max by (environment) ((time() - {series('tigr_last_attempt_timestamp_seconds', endpoint)})"
         f" / {series('tigr_interval_seconds', endpoint)})"
@@ -109,5 +109,5 @@ def turns_behind(endpoint: Endpoint) -> str:
 
 
 def monitor(metric: str) -> str:
-    """A metric of the monitor's process, or one that Prometheus keeps about its scrapes."""
+    """Return the selector of a metric of the monitor's process, or of one that Prometheus records about its scrapes."""
     return f"max by (instance) ({metric}{{{INSTANCE}}})"

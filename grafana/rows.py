@@ -1,4 +1,4 @@
-"""The rows of the dashboard and their panels, in the order in which somebody who was woken up asks."""
+"""The rows of the dashboard and their panels, in the order in which an operator needs them during an incident."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models.dashboard import DynamicConfigValue, Panel
 
-from grafana import queries as ask
+from grafana import queries
 from grafana.style import (
     BAD,
     CAUSE_COLORS,
@@ -49,54 +49,54 @@ def _now() -> Iterator[Builder[Panel]]:
     yield (
         value_panel(
             "Ping",
-            "Can we ping? The newest ping's outcome: ok, or the reason of its failure. Without a valid token it is"
-            " no_token: then look at the login.",
+            "Can we ping? The outcome of the most recent ping: ok, or the reason of its failure. Without a valid token,"
+            " the outcome is no_token: then check the login.",
             4,
         )
         .mappings(reasons())
         .thresholds(steps((None, BAD)))
-        .with_target(now("A", ask.state(Endpoint.PING), "{{environment}}"))
+        .with_target(now("A", queries.state(Endpoint.PING), "{{environment}}"))
     )
     yield (
         value_panel(
             "Login",
-            "Can we log in? The newest login's outcome: ok, or the reason of its failure. While the credentials are"
-            " rejected, logins are suppressed: see the row Tokens.",
+            "Can we log in? The outcome of the most recent login: ok, or the reason of its failure. While the"
+            " credentials are rejected, logins are suppressed: see the row Tokens.",
             4,
         )
         .mappings(reasons())
         .thresholds(steps((None, BAD)))
-        .with_target(now("A", ask.state(Endpoint.TOKEN), "{{environment}}"))
+        .with_target(now("A", queries.state(Endpoint.TOKEN), "{{environment}}"))
     )
     yield (
         value_panel(
             "Token left",
-            "How long can we go on if no login succeeds? Time until the token in hand expires, negative once it has."
-            " Orange: under a minute, later than a renewal should come.",
+            "How long can we continue if no login succeeds? The time until the current token expires, negative after"
+            " the expiry. Orange: less than one minute; the renewal is late.",
             4,
         )
         .unit("s")
         .decimals(0)
         .thresholds(steps((None, BAD), (0, CONCERN), (60, GOOD)))
         .no_value("no token yet")
-        .with_target(now("A", ask.lowest("tigr_token_expiry_headroom_seconds"), "{{environment}}"))
+        .with_target(now("A", queries.lowest("tigr_token_expiry_headroom_seconds"), "{{environment}}"))
     )
     yield (
         value_panel(
             "Error budget left",
-            "How much more failing can we afford? What is left of the 0.5 % of 30 days that may fail; below zero the"
-            " objective of 99.5 % is missed. Time that nobody observed does not count.",
+            "How much of the error budget is left? The remaining share of the 0.5 % of 30 days that may fail; below"
+            " zero, the objective of 99.5 % is missed. Time without observation does not count.",
             4,
         )
         .unit("percentunit")
         .decimals(0)
         .thresholds(steps((None, BAD), (0, CONCERN), (0.25, GOOD)))
-        .with_target(now("A", ask.lowest(ask.BUDGET, Endpoint.TOKEN), "{{environment}} login"))
-        .with_target(now("B", ask.lowest(ask.BUDGET, Endpoint.PING), "{{environment}} ping"))
+        .with_target(now("A", queries.lowest(queries.BUDGET, Endpoint.TOKEN), "{{environment}} login"))
+        .with_target(now("B", queries.lowest(queries.BUDGET, Endpoint.PING), "{{environment}} ping"))
     )
     yield (
-        table_panel("Firing alerts", "What do the alerts say? Every alert that fires, the newest state.", 5, 7)
-        .with_target(rows("A", ask.firing()))
+        table_panel("Firing alerts", "Which alerts fire? Every firing alert, in its most recent state.", 5, 7)
+        .with_target(rows("A", queries.firing()))
         .with_transformation(columns("severity", "alertname", "environment"))
         .override_by_name(
             "severity",
@@ -111,13 +111,12 @@ def _now() -> Iterator[Builder[Panel]]:
     yield (
         value_panel(
             "Monitor",
-            "Is the monitor itself up? Whether Prometheus can scrape it. If not, everything else here is old or"
-            " missing.",
+            "Is the monitor itself up? It is if Prometheus can scrape it. If not, all other values are old or missing.",
             3,
         )
         .mappings(named({"0": ("down", BAD), "1": ("up", GOOD)}))
         .thresholds(steps((None, BAD), (1, GOOD)))
-        .with_target(now("A", f"min by (instance) (up{{{ask.INSTANCE}}})", "{{instance}}"))
+        .with_target(now("A", f"min by (instance) (up{{{queries.INSTANCE}}})", "{{instance}}"))
     )
 
 
@@ -125,38 +124,39 @@ def _availability() -> Iterator[Builder[Panel]]:
     yield (
         timeline_panel(
             "Outcome by reason",
-            "What failed when, and why? Green is well; red shades concern credentials, admission and load, orange"
-            " ones the network, yellow ones TLS, blue ones the vendor's server; purple is a fault of the monitor.",
+            "Which requests failed, when and why? Green is success. Red shades are credentials, permissions and load,"
+            " orange shades the network, yellow shades TLS, blue shades the vendor's server; purple is a fault of the"
+            " monitor.",
             8,
         )
         .mappings(reasons())
-        .with_target(query("A", ask.state(Endpoint.PING), "{{environment}} ping"))
-        .with_target(query("B", ask.state(Endpoint.TOKEN), "{{environment}} login"))
+        .with_target(query("A", queries.state(Endpoint.PING), "{{environment}} ping"))
+        .with_target(query("B", queries.state(Endpoint.TOKEN), "{{environment}} login"))
     )
     yield (
         timeline_panel(
             "Client API host",
-            "Does the Client API's host answer at all? With or without a token, so that its state is known while"
-            " logins fail. Open: it answered 200 to a question without a token.",
+            "Does the host of the Client API respond? The monitor tests it with or without a token, so its state is"
+            " known while logins fail. Open: the API accepts unauthenticated requests.",
             5,
         )
         .mappings(
-            named({"0": ("no answer", BAD), "1": ("answers", GOOD), "2": ("open, no token asked", "dark-purple")})
+            named({"0": ("no response", BAD), "1": ("responds", GOOD), "2": ("open without token", "dark-purple")})
         )
-        .with_target(query("A", ask.api_host(), "{{environment}}"))
+        .with_target(query("A", queries.api_host(), "{{environment}}"))
     )
     requests = graph_panel(
         "Requests by outcome",
-        "How many requests failed, and of what? All requests to both hosts; success is green, the reasons have their"
-        " colours.",
+        "How many requests failed, and for which reasons? All requests to both hosts; success is green, each reason has"
+        " its own colour.",
         12,
     )
     yield colored_each(bars(requests, PER_PING), {"success": GOOD, **REASON_COLORS}).with_target(
-        query("A", ask.counted("tigr_requests_total", "outcome"), "{{outcome}}")
+        query("A", queries.counted("tigr_requests_total", "outcome"), "{{outcome}}")
     )
     failures = graph_panel(
         "Failures in a row",
-        "Is it a blip or an outage? Failures since the last success; an alert counts on 3 pings or 2 logins.",
+        "Is it a single failure or an outage? Failures since the last success; alerts need 3 pings or 2 logins.",
         12,
     )
     yield (
@@ -164,26 +164,27 @@ def _availability() -> Iterator[Builder[Panel]]:
         .min(0)
         .decimals(0)
         .unit("short")
-        .with_target(query("A", ask.highest("tigr_consecutive_failures", Endpoint.PING), "{{environment}} ping"))
-        .with_target(query("B", ask.highest("tigr_consecutive_failures", Endpoint.TOKEN), "{{environment}} login"))
+        .with_target(query("A", queries.highest("tigr_consecutive_failures", Endpoint.PING), "{{environment}} ping"))
+        .with_target(query("B", queries.highest("tigr_consecutive_failures", Endpoint.TOKEN), "{{environment}} login"))
     )
     for name, endpoint in (("Ping", Endpoint.PING), ("Login", Endpoint.TOKEN)):
         word = name.lower()
         burn = graph_panel(
             f"{name} burn rate",
-            f"How fast is the error budget of the {word} spent? At 1 it lasts exactly 30 days. Fast burn: above"
-            f" {ask.FAST_BURN} over 1 h and over 5 min. Slow burn: above {ask.SLOW_BURN:.0f} over 6 h and over 30 min.",
+            f"How fast is the error budget of the {word} used up? At 1 it lasts exactly 30 days. Fast burn: above"
+            f" {queries.FAST_BURN} over 1 h and over 5 min. Slow burn: above {queries.SLOW_BURN:.0f} over 6 h and over"
+            " 30 min.",
             8,
         )
-        panel = limited(burn, (None, GOOD), (ask.SLOW_BURN, CONCERN), (ask.FAST_BURN, BAD)).min(0).unit("short")
-        for ref, (window, recorded) in zip("ABCD", ask.BURN.items(), strict=True):
+        panel = limited(burn, (None, GOOD), (queries.SLOW_BURN, CONCERN), (queries.FAST_BURN, BAD)).min(0).unit("short")
+        for ref, (window, recorded) in zip("ABCD", queries.BURN.items(), strict=True):
             panel = panel.with_target(
-                query(ref, ask.highest(recorded, endpoint), f"{{{{environment}}}} {word} {window}")
+                query(ref, queries.highest(recorded, endpoint), f"{{{{environment}}}} {word} {window}")
             )
         yield panel
     objective = value_panel(
         "30 days",
-        "Do we meet the objective? Share of the observed time of the past 30 days that was well; the objective is"
+        "Do we meet the objective? The share of the observed time of the past 30 days without failure; the objective is"
         " 99.5 %.",
         8,
     )
@@ -191,43 +192,43 @@ def _availability() -> Iterator[Builder[Panel]]:
         objective.unit("percentunit")
         .decimals(3)
         .height(8)
-        .thresholds(steps((None, BAD), (ask.OBJECTIVE, GOOD)))
-        .with_target(now("A", ask.lowest(ask.AVAILABILITY, Endpoint.PING), "{{environment}} ping"))
-        .with_target(now("B", ask.lowest(ask.AVAILABILITY, Endpoint.TOKEN), "{{environment}} login"))
+        .thresholds(steps((None, BAD), (queries.OBJECTIVE, GOOD)))
+        .with_target(now("A", queries.lowest(queries.AVAILABILITY, Endpoint.PING), "{{environment}} ping"))
+        .with_target(now("B", queries.lowest(queries.AVAILABILITY, Endpoint.TOKEN), "{{environment}} login"))
     )
 
 
 def _latency() -> Iterator[Builder[Panel]]:
-    for name, endpoint, window, told, shades in (
+    for name, endpoint, window, period, shades in (
         ("Ping", Endpoint.PING, "5m", "5 min", PING),
-        ("Login", Endpoint.TOKEN, "1h", "1 h, because few logins happen in less", LOGIN),
+        ("Login", Endpoint.TOKEN, "1h", "1 h, because shorter windows contain few logins", LOGIN),
     ):
         word = name.lower()
         graph = graph_panel(
             f"{name} latency",
-            f"Has the {word} become slow? Time from name resolution to the last byte, of requests that did their job:"
-            f" the median and the slowest tenth, over {told}. A gap: none did its job.",
+            f"Has the {word} become slow? The time from the start of the DNS lookup to the last byte, of successful"
+            f" requests: median and 90th percentile, over {period}. A gap means that no request succeeded.",
             12,
         )
         panel = lines_by_endpoint(graph).unit("s").min(0)
         for ref, share, percentile, shade in (("A", 0.5, "p50", shades), ("B", 0.9, "p90", f"light-{shades}")):
             panel = panel.with_target(
-                query(ref, ask.quantile(share, endpoint, window), f"{{{{environment}}}} {word} {percentile}")
+                query(ref, queries.quantile(share, endpoint, window), f"{{{{environment}}}} {word} {percentile}")
             ).with_override(*colored(f" {word} {percentile}$", shade))
         yield panel
     for name, endpoint, per in (("Ping", Endpoint.PING, PER_PING), ("Login", Endpoint.TOKEN, PER_LOGIN)):
         heat = heat_panel(
             f"{name} durations",
-            f"Are all {name.lower()}s alike, or are there two kinds? How many took how long, of the selected"
-            " environments together.",
+            f"Do all {name.lower()}s take about the same time? The number of requests by duration, over all selected"
+            " environments.",
             12,
         )
-        yield heat.interval(per).with_target(heat_query("A", ask.per_bucket(endpoint)))
+        yield heat.interval(per).with_target(heat_query("A", queries.per_bucket(endpoint)))
     for name, endpoint in (("Ping", Endpoint.PING), ("Login", Endpoint.TOKEN)):
         graph = graph_panel(
             f"{name} phases, $environment",
-            f"Where does the {name.lower()}'s time go? The newest request's phases, one upon the other. A phase that"
-            " was not reached is missing.",
+            f"Which phase of the {name.lower()} takes how long? The phases of the most recent request, stacked. A"
+            " phase that the request did not reach is missing.",
             24,
         )
         yield (
@@ -237,7 +238,7 @@ def _latency() -> Iterator[Builder[Panel]]:
             .repeat("environment")
             .repeat_direction("h")
             .max_per_row(2)
-            .with_target(query("A", ask.phases(endpoint), "{{phase}}"))
+            .with_target(query("A", queries.phases(endpoint), "{{phase}}"))
         )
 
 
@@ -245,54 +246,58 @@ def _tokens() -> Iterator[Builder[Panel]]:
     headroom = graph_panel(
         "Headroom and lifetime",
         "Is the token renewed in time, and has its lifetime changed? The headroom falls until a login succeeds; the"
-        " lifetime is what the newest token was granted with.",
+        " lifetime is that of the most recent token.",
         12,
     )
     yield (
         limited(headroom, (None, BAD), (0, GOOD))
         .unit("s")
-        .with_target(query("A", ask.lowest("tigr_token_expiry_headroom_seconds"), "{{environment}} headroom"))
-        .with_target(query("B", ask.lowest("tigr_token_lifetime_seconds"), "{{environment}} lifetime"))
+        .with_target(query("A", queries.lowest("tigr_token_expiry_headroom_seconds"), "{{environment}} headroom"))
+        .with_target(query("B", queries.lowest("tigr_token_lifetime_seconds"), "{{environment}} lifetime"))
     )
     renewals = graph_panel(
         "Logins by cause",
-        "Why do we log in? Scheduled is the routine; rejected means that a token was refused before its time; a retry"
-        " keeps its cause.",
+        "Why do we log in? Scheduled is the normal cause; rejected means that the API refused a token before its"
+        " expiry. A retry has the cause of the first attempt.",
         12,
     )
     yield colored_each(bars(renewals, PER_LOGIN), CAUSE_COLORS).with_target(
-        query("A", ask.counted("tigr_token_renewals_total", "cause"), "{{cause}}")
+        query("A", queries.counted("tigr_token_renewals_total", "cause"), "{{cause}}")
     )
-    answers = graph_panel(
-        "401 answers and rejected tokens",
-        "Who refuses us? 401 from the login: the credentials. 401 from the ping: the token; rejected, if it had not"
-        " expired by our clock: revoked, another client, or rotated keys.",
+    unauthorized = graph_panel(
+        "401 responses and rejected tokens",
+        "Which host rejects us? A 401 to a login rejects the credentials, a 401 to a ping rejects the token. Rejected:"
+        " the token had not expired by our clock (it was revoked, replaced by another client, or the keys changed).",
         12,
     )
     yield (
-        lines_by_endpoint(bars(answers, PER_PING))
+        lines_by_endpoint(bars(unauthorized, PER_PING))
         .with_override(*colored(" rejected$", CONCERN))
         .with_target(
-            query("A", ask.counted("tigr_unauthorized_total", "environment", Endpoint.TOKEN), "{{environment}} login")
+            query(
+                "A", queries.counted("tigr_unauthorized_total", "environment", Endpoint.TOKEN), "{{environment}} login"
+            )
         )
         .with_target(
-            query("B", ask.counted("tigr_unauthorized_total", "environment", Endpoint.PING), "{{environment}} ping")
+            query("B", queries.counted("tigr_unauthorized_total", "environment", Endpoint.PING), "{{environment}} ping")
         )
-        .with_target(query("C", ask.counted("tigr_token_rejected_total", "environment"), "{{environment}} rejected"))
+        .with_target(
+            query("C", queries.counted("tigr_token_rejected_total", "environment"), "{{environment}} rejected")
+        )
     )
     backoff = graph_panel(
         "Backoff",
-        "When is the next attempt allowed? Seconds until then, on a logarithmic scale; 0 if nothing delays it. Stopped:"
-        " no login until the credentials change or an operator asks.",
+        "When is the next attempt allowed? The seconds until then, on a logarithmic scale; 0 if nothing delays it."
+        " Stopped: no login until the credentials change or an operator asks.",
         12,
     )
     yield (
         lines_by_endpoint(symlog(backoff))
         .unit("s")
         .min(0)
-        .mappings(named({str(ask.STOPPED): ("stopped", BAD)}))
-        .with_target(query("A", ask.backoff(Endpoint.TOKEN), "{{environment}} login"))
-        .with_target(query("B", ask.backoff(Endpoint.PING), "{{environment}} ping"))
+        .mappings(named({str(queries.STOPPED): ("stopped", BAD)}))
+        .with_target(query("A", queries.backoff(Endpoint.TOKEN), "{{environment}} login"))
+        .with_target(query("B", queries.backoff(Endpoint.PING), "{{environment}} ping"))
     )
     yield (
         timeline_panel(
@@ -302,7 +307,7 @@ def _tokens() -> Iterator[Builder[Panel]]:
             5,
         )
         .mappings(named({"0": ("not rejected", GOOD), "1": ("rejected, logins suppressed", BAD)}))
-        .with_target(query("A", ask.highest("tigr_credentials_rejected"), "{{environment}}"))
+        .with_target(query("A", queries.highest("tigr_credentials_rejected"), "{{environment}}"))
     )
 
 
@@ -311,92 +316,104 @@ def _host() -> Iterator[Builder[Panel]]:
     yield (
         value_panel(
             "Certificates expire in",
-            "How long are the hosts' certificates good? As last seen, also when verification failed because of it.",
+            "When do the certificates of the hosts expire? The most recent values, including those of failed"
+            " verifications.",
             6,
         )
         .unit("s")
         .decimals(0)
         .thresholds(steps((None, BAD), (7 * DAY, CONCERN), (21 * DAY, GOOD)))
-        .with_target(now("A", ask.until(expiry, Endpoint.PING), "{{environment}} ping"))
-        .with_target(now("B", ask.until(expiry, Endpoint.TOKEN), "{{environment}} login"))
+        .with_target(now("A", queries.until(expiry, Endpoint.PING), "{{environment}} ping"))
+        .with_target(now("B", queries.until(expiry, Endpoint.TOKEN), "{{environment}} login"))
     )
     clock = graph_panel(
         "Clock offset",
-        "Do our clocks agree? The server's clock minus ours, good to half a round trip. Beyond 30 s expiry is"
-        " misjudged.",
+        "Do the clocks agree? The server's clock minus ours, accurate to half a round trip. Beyond 30 s, expiry times"
+        " are unreliable.",
         10,
     )
     yield (
         limited(clock, (None, BAD), (-30, GOOD), (30, BAD))
         .unit("s")
         .height(7)
-        .with_target(query("A", ask.worst("tigr_clock_offset_seconds"), "{{environment}}"))
+        .with_target(query("A", queries.worst("tigr_clock_offset_seconds"), "{{environment}}"))
     )
     yield (
-        table_panel("TLS version", "Which TLS version was negotiated? Of the newest handshake with each host.", 8, 7)
-        .with_target(rows("A", f"max by (environment, endpoint, version) ({ask.series('tigr_tls_info')})"))
+        table_panel(
+            "TLS version",
+            "Which TLS version was negotiated? The version of the most recent handshake with each host.",
+            8,
+            7,
+        )
+        .with_target(rows("A", f"max by (environment, endpoint, version) ({queries.series('tigr_tls_info')})"))
         .with_transformation(columns("environment", "endpoint", "version"))
     )
     yield (
-        table_panel("Hosts", "Which hosts are watched? As configured.", 24, 5)
-        .with_target(rows("A", f"max by (environment, token_host, api_host) ({ask.series('tigr_environment_info')})"))
+        table_panel("Hosts", "Which hosts are monitored? The hosts of the configured URLs.", 24, 5)
+        .with_target(
+            rows("A", f"max by (environment, token_host, api_host) ({queries.series('tigr_environment_info')})")
+        )
         .with_transformation(columns("environment", "token_host", "api_host"))
     )
 
 
 def _monitor() -> Iterator[Builder[Panel]]:
     age = graph_panel(
-        "Turns behind",
-        "Is what we see fresh? Intervals since the newest turn began. Above 3, with nothing held back, the data is"
-        " stale although scrapes succeed.",
+        "Intervals since the last run",
+        "Are the data current? The number of intervals since the most recent run began. Above 3, and without a backoff,"
+        " the data are stale although scrapes succeed.",
         8,
     )
     yield (
         lines_by_endpoint(limited(age, (None, GOOD), (3, BAD)))
         .unit("short")
         .min(0)
-        .with_target(query("A", ask.turns_behind(Endpoint.PING), "{{environment}} ping"))
-        .with_target(query("B", ask.turns_behind(Endpoint.TOKEN), "{{environment}} login"))
+        .with_target(query("A", queries.intervals_since_run(Endpoint.PING), "{{environment}} ping"))
+        .with_target(query("B", queries.intervals_since_run(Endpoint.TOKEN), "{{environment}} login"))
     )
-    delay = graph_panel("Delay", "Do turns start on time? How late the newest one started.", 8)
+    delay = graph_panel("Delay", "Do runs start on time? The delay of the most recent run.", 8)
     yield (
         lines_by_endpoint(delay)
         .unit("s")
         .min(0)
-        .with_target(query("A", ask.highest("tigr_schedule_delay_seconds", Endpoint.PING), "{{environment}} ping"))
-        .with_target(query("B", ask.highest("tigr_schedule_delay_seconds", Endpoint.TOKEN), "{{environment}} login"))
+        .with_target(query("A", queries.highest("tigr_schedule_delay_seconds", Endpoint.PING), "{{environment}} ping"))
+        .with_target(
+            query("B", queries.highest("tigr_schedule_delay_seconds", Endpoint.TOKEN), "{{environment}} login")
+        )
     )
-    missed = graph_panel("Missed turns", "Did turns not happen? The one before had not ended, or the machine slept.", 8)
+    missed = graph_panel(
+        "Missed runs", "Were runs skipped? The run before had not ended, or the machine was suspended.", 8
+    )
     metric = "tigr_schedule_missed_total"
     yield (
         lines_by_endpoint(bars(missed, PER_PING))
-        .with_target(query("A", ask.counted(metric, "environment", Endpoint.PING), "{{environment}} ping"))
-        .with_target(query("B", ask.counted(metric, "environment", Endpoint.TOKEN), "{{environment}} login"))
+        .with_target(query("A", queries.counted(metric, "environment", Endpoint.PING), "{{environment}} ping"))
+        .with_target(query("B", queries.counted(metric, "environment", Endpoint.TOKEN), "{{environment}} login"))
     )
     yield (
-        graph_panel("Memory", "Does the monitor grow? Resident memory of its process.", 8)
+        graph_panel("Memory", "Does the memory use of the monitor grow? The resident memory of its process.", 8)
         .unit("bytes")
         .min(0)
-        .with_target(query("A", ask.monitor("process_resident_memory_bytes"), "{{instance}}"))
+        .with_target(query("A", queries.monitor("process_resident_memory_bytes"), "{{instance}}"))
     )
     yield (
-        graph_panel("Scrape time", "Does the monitor answer quickly? How long Prometheus waited for its metrics.", 8)
+        graph_panel("Scrape time", "Does the monitor respond quickly? The duration of each scrape.", 8)
         .unit("s")
         .min(0)
-        .with_target(query("A", ask.monitor("scrape_duration_seconds"), "{{instance}}"))
+        .with_target(query("A", queries.monitor("scrape_duration_seconds"), "{{instance}}"))
     )
     yield (
-        value_panel("Settings", "Are the settings on disk those in use? Whether the newest reload succeeded.", 4)
+        value_panel("Settings", "Are the current settings in use? They are if the most recent reload succeeded.", 4)
         .height(8)
         .mappings(named({"0": ("reload failed", BAD), "1": ("in use", GOOD)}))
         .thresholds(steps((None, BAD), (1, GOOD)))
         .with_target(
-            now("A", f"min by (instance) (tigr_config_last_reload_successful{{{ask.INSTANCE}}})", "{{instance}}")
+            now("A", f"min by (instance) (tigr_config_last_reload_successful{{{queries.INSTANCE}}})", "{{instance}}")
         )
     )
     yield (
-        table_panel("Version", "Which version runs? Of the monitor and of its Python.", 4, 8)
-        .with_target(rows("A", f"max by (instance, version, python) (tigr_build_info{{{ask.INSTANCE}}})"))
+        table_panel("Version", "Which version runs? The versions of the monitor and of Python.", 4, 8)
+        .with_target(rows("A", f"max by (instance, version, python) (tigr_build_info{{{queries.INSTANCE}}})"))
         .with_transformation(columns("version", "python", "instance"))
     )
 

@@ -1,4 +1,4 @@
-"""How the dashboard looks: one colour for one meaning, and panels that start from the same settings."""
+"""The appearance of the dashboard: one colour per meaning, and common settings for the panels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SOURCE = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
 GOOD, CONCERN, BAD, NEUTRAL = "green", "orange", "red", "text"
 LOGIN, PING = "blue", "purple"
 
-# By who must act: red ours and the vendor's administrators, orange the network, yellow certificates, blue the vendor.
+# By the side that must act: red our administrators and the vendor's, orange the network, yellow TLS, blue the vendor.
 REASON_COLORS: Mapping[str, str] = {
     Reason.NO_TOKEN: "light-red",
     Reason.TIMEOUT: "orange",
@@ -54,12 +54,12 @@ PHASE_COLORS: Mapping[str, str] = {
 
 
 def reason_code(reason: Reason) -> int:
-    """The number that stands for a reason in a panel; 0 is no failure."""
+    """Return the number that represents a reason in a panel; 0 represents success."""
     return list(Reason).index(reason) + 1
 
 
 def named(values: Mapping[str, tuple[str, str]]) -> list[dashboard.ValueMapping]:
-    """Show values as a text in a colour."""
+    """Return a mapping that shows values as coloured text."""
     options = {
         value: dashboard.ValueMappingResult(text=text, color=color, index=index)
         for index, (value, (text, color)) in enumerate(values.items())
@@ -68,26 +68,26 @@ def named(values: Mapping[str, tuple[str, str]]) -> list[dashboard.ValueMapping]
 
 
 def reasons() -> list[dashboard.ValueMapping]:
-    """Show the code of a reason as its name in its colour."""
+    """Return a mapping that shows the code of a reason as its name in its colour."""
     names = {str(reason_code(reason)): (reason.value, REASON_COLORS[reason]) for reason in Reason}
     return named({"0": ("ok", GOOD)} | names)
 
 
 def colored(name_pattern: str, color: str) -> tuple[dashboard.MatcherConfig, list[dashboard.DynamicConfigValue]]:
-    """Give every series whose name matches a fixed colour: the arguments of `with_override`."""
+    """Return the arguments of `with_override` that give every series with a matching name a fixed colour."""
     matcher = dashboard.MatcherConfig(id_val="byRegexp", options=f"/{name_pattern}/")
     return matcher, [dashboard.DynamicConfigValue(id_val="color", value={"mode": "fixed", "fixedColor": color})]
 
 
 def colored_each(panel: timeseries.Panel, colors: Mapping[str, str]) -> timeseries.Panel:
-    """Give each series that has exactly such a name its colour."""
+    """Give each series with one of these exact names its colour."""
     for name, color in colors.items():
         panel = panel.with_override(*colored(f"^{name}$", color))
     return panel
 
 
 def steps(*limits: tuple[float | None, str]) -> builders.ThresholdsConfig:
-    """Thresholds: each colour holds from its value on; the first from minus infinity (None)."""
+    """Return thresholds: each colour applies from its value upwards, the first from minus infinity (None)."""
     return (
         builders.ThresholdsConfig()
         .mode(dashboard.ThresholdsMode.ABSOLUTE)
@@ -96,27 +96,27 @@ def steps(*limits: tuple[float | None, str]) -> builders.ThresholdsConfig:
 
 
 def query(ref: str, expr: str, legend: str = "") -> prometheus.Dataquery:
-    """A question over the time that is shown."""
+    """Return a query over the time range of the dashboard."""
     return prometheus.Dataquery().ref_id(ref).datasource(SOURCE).expr(expr).legend_format(legend).range()
 
 
 def now(ref: str, expr: str, legend: str = "") -> prometheus.Dataquery:
-    """A question about this moment."""
+    """Return a query of the current value."""
     return prometheus.Dataquery().ref_id(ref).datasource(SOURCE).expr(expr).legend_format(legend).instant()
 
 
 def rows(ref: str, expr: str) -> prometheus.Dataquery:
-    """A question about this moment whose labels become the columns of a table."""
+    """Return a query of the current value, with labels as the columns of a table."""
     return now(ref, expr).format(PromQueryFormat.TABLE)
 
 
 def heat_query(ref: str, expr: str) -> prometheus.Dataquery:
-    """A question about buckets, each of which becomes a line of a heatmap."""
+    """Return a query of buckets, with one row of a heatmap per bucket."""
     return query(ref, expr, "{{le}}").format(PromQueryFormat.HEATMAP)
 
 
 def value_panel(title: str, description: str, width: int) -> stat.Panel:
-    """A large value for each series, on its colour; a height that fits four of them."""
+    """Return a panel with a large coloured value per series, high enough for four values."""
     return (
         stat.Panel()
         .title(title)
@@ -138,7 +138,7 @@ def value_panel(title: str, description: str, width: int) -> stat.Panel:
 
 
 def timeline_panel(title: str, description: str, height: int) -> statetimeline.Panel:
-    """A bar for each series whose colour is its state."""
+    """Return a panel with a bar per series; the colour shows the state."""
     return (
         statetimeline.Panel()
         .title(title)
@@ -159,7 +159,7 @@ def timeline_panel(title: str, description: str, height: int) -> statetimeline.P
 
 
 def graph_panel(title: str, description: str, width: int) -> timeseries.Panel:
-    """Lines over time, with their newest and largest values beside their names."""
+    """Return a panel with lines over time, whose legend contains the most recent and the largest value."""
     return (
         timeseries.Panel()
         .title(title)
@@ -179,7 +179,7 @@ def graph_panel(title: str, description: str, width: int) -> timeseries.Panel:
 
 
 def lines_by_endpoint(panel: timeseries.Panel) -> timeseries.Panel:
-    """Login and ping in their colours; production as a solid line, every other environment dashed."""
+    """Draw login and ping in their colours, production as a solid line, every other environment as a dashed line."""
     for pattern, color in ((" login", LOGIN), (" ping", PING)):
         panel = panel.with_override(*colored(pattern, color))
     matcher = dashboard.MatcherConfig(id_val="byRegexp", options="/^(?!prod\\b)/")
@@ -188,7 +188,7 @@ def lines_by_endpoint(panel: timeseries.Panel) -> timeseries.Panel:
 
 
 def bars(panel: timeseries.Panel, per: str) -> timeseries.Panel:
-    """Counts of at least so much time each (as Grafana writes it), stacked as bars."""
+    """Draw counts as stacked bars; `per` is the minimum time per bar, in Grafana's notation."""
     return (
         panel.draw_style(common.GraphDrawStyle.BARS)
         .fill_opacity(80)
@@ -202,7 +202,7 @@ def bars(panel: timeseries.Panel, per: str) -> timeseries.Panel:
 
 
 def stacked(panel: timeseries.Panel) -> timeseries.Panel:
-    """Parts that add up."""
+    """Stack the series, because their sum has a meaning."""
     return panel.fill_opacity(60).stacking(common_builders.StackingConfig().mode(common.StackingMode.NORMAL).group("A"))
 
 
@@ -219,7 +219,7 @@ def symlog(panel: timeseries.Panel) -> timeseries.Panel:
 
 
 def heat_panel(title: str, description: str, width: int) -> heatmap.Panel:
-    """How many requests took how long; the darker, the more."""
+    """Return a heatmap of durations; a darker cell means more requests."""
     return (
         heatmap.Panel()
         .title(title)
@@ -237,7 +237,7 @@ def heat_panel(title: str, description: str, width: int) -> heatmap.Panel:
 
 
 def table_panel(title: str, description: str, width: int, height: int) -> table.Panel:
-    """Labels as columns."""
+    """Return a table with labels as columns."""
     return (
         table.Panel()
         .title(title)
@@ -254,7 +254,7 @@ def table_panel(title: str, description: str, width: int, height: int) -> table.
 
 
 def columns(*names: str, hidden: Sequence[str] = ("Time", "Value")) -> dashboard.DataTransformerConfig:
-    """The columns of a table in their order, without what says nothing."""
+    """Return the transformation that orders the columns of a table and hides columns without information."""
     options = {
         "excludeByName": dict.fromkeys(hidden, True),
         "indexByName": {name: index for index, name in enumerate(names)},

@@ -1,1 +1,1 @@
-"""How a version is made: `make release VERSION=1.2.3`."""
+"""The release command: `make release VERSION=1.2.3`."""

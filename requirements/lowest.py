@@ -1,4 +1,4 @@
-"""Print the lowest versions that pyproject.toml allows of what the daemon needs, as constraints."""
+"""Print the lowest allowed versions of the daemon's dependencies as constraints, from pyproject.toml."""
 
 import tomllib
 from pathlib import Path
@@ -9,12 +9,12 @@ PYPROJECT = Path(__file__).parent.parent / "pyproject.toml"
 
 
 def main() -> None:
-    """Print them, one a line."""
+    """Print one constraint per line."""
     project = tomllib.loads(PYPROJECT.read_text())["project"]
     for text in [*project["dependencies"], *project["optional-dependencies"]["demo"]]:
         requirement = Requirement(text)
-        least = next(part.version for part in requirement.specifier if part.operator == ">=")
-        print(f"{requirement.name}=={least}")
+        lowest = next(part.version for part in requirement.specifier if part.operator == ">=")
+        print(f"{requirement.name}=={lowest}")
 
 
 if __name__ == "__main__":

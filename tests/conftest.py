@@ -1,4 +1,4 @@
-"""What holds for every test: where all is installed no skip passes, and how fast a machine is decides nothing."""
+"""Settings for every test: with NO_SKIP=1 a skipped test fails, and hypothesis has no deadline on slow machines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Generator
 import hypothesis
 import pytest
 
-# Not named TIGR_…: the program under test rejects the variables of that prefix that it does not know.
+# Not named TIGR_…: the monitor rejects unknown variables with that prefix.
 NO_SKIP = os.environ.get("NO_SKIP") == "1"
 
 hypothesis.settings.register_profile("unhurried", deadline=None)
@@ -24,7 +24,7 @@ def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a test marked `needs("promtool")` where that program is not installed, and say its name."""
+    """Skip a test marked `needs("promtool")` if that program is not installed; the reason contains its name."""
     programs = [program for marker in item.iter_markers("needs") for program in marker.args]
     if missing := [program for program in programs if not shutil.which(program)]:
         pytest.skip(f"not installed: {', '.join(missing)}")
@@ -32,7 +32,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Turn a skipped test into a failed one where nothing may be skipped."""
+    """Turn a skipped test into a failed one if NO_SKIP is set."""
     report = yield
     _fail_if_skipped(report)
     return report
@@ -40,7 +40,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Do the same for a file that skips itself as a whole."""
+    """Turn a skipped file into a failed one if NO_SKIP is set."""
     report = yield
     _fail_if_skipped(report)
     return report

@@ -1,6 +1,6 @@
-"""Whether it can run for years: many exchanges, faults at random, and what the process holds at the end.
+"""Soak test: many exchanges with random faults, then the resources of the process are compared with those at the start.
 
-`python -m tests.soak --exchanges 100000` prints the figures; status 1 when a bound is missed.
+`python -m tests.soak --exchanges 100000` prints the figures; the exit status is 1 if a bound is exceeded.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ SETTINGS = {
     "TIGR_RENEW_MARGIN": "1s",
     "TIGR_LOG_LEVEL": "error",
 }
-MOST_GROWTH = 1024 * 1024  # bytes of resident memory
+MAX_GROWTH = 1024 * 1024  # bytes of resident memory
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """What the process holds at a moment at which little is under way."""
+class ResourceSample:
+    """The resources of the process while no fault is active."""
 
     exchanges: int
     resident: int  # bytes
@@ -71,33 +71,33 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What a soak has shown."""
+    """The results of a soak test."""
 
     exchanges: int
     seconds: float
-    settled: Sample
-    end: Sample
-    turns_due: int  # of pings
-    turns_told: int  # made, or counted as missed
+    settled: ResourceSample
+    end: ResourceSample
+    runs_due: int  # of pings
+    runs_counted: int  # made, or counted as missed
 
     @property
     def growth(self) -> int:
-        """Bytes of resident memory, from when it had settled to the end."""
+        """Return the growth of resident memory in bytes, from the settled state to the end."""
         return self.end.resident - self.settled.resident
 
     def complaints(self) -> list[str]:
-        """Which bounds were missed."""
-        found = {
-            f"resident memory grew by {self.growth} bytes": self.growth > MOST_GROWTH,
+        """Return a message for each exceeded bound."""
+        exceeded = {
+            f"resident memory grew by {self.growth} bytes": self.growth > MAX_GROWTH,
             f"file descriptors went from {self.settled.files} to {self.end.files}": self.end.files > self.settled.files,
             f"threads went from {self.settled.threads} to {self.end.threads}": self.end.threads > self.settled.threads,
-            f"{self.turns_due} pings were due, {self.turns_told} were told": self.turns_told < self.turns_due,
+            f"{self.runs_due} pings were due, {self.runs_counted} were counted": self.runs_counted < self.runs_due,
         }
-        return [complaint for complaint, is_true in found.items() if is_true]
+        return [complaint for complaint, is_true in exceeded.items() if is_true]
 
 
 def soak(exchanges: int, settled_after: int, directory: Path, seed: int = 1) -> Figures:
-    """Let the daemon make so many exchanges; what it holds is compared with what it held after the first ones."""
+    """Let the daemon make exchanges; return its resources after the first ones and at the end."""
     chance = random.Random(seed)
     with Simulator([f"e{number:03}" for number in range(ENVIRONMENTS)]) as simulator:
         for environment in simulator.environments.values():
@@ -110,13 +110,13 @@ def soak(exchanges: int, settled_after: int, directory: Path, seed: int = 1) -> 
             _run_until(exchanges, simulator, chance)
             end = _sample(simulator, monitor)
             seconds = time.monotonic() - began
-            told = series(monitor.metrics(), '^tigr_(requests|schedule_missed)_total.*"ping"')
-    due = ENVIRONMENTS * (int(seconds) - 3)  # the first ping of each comes up to a second later, the last is under way
-    return Figures(simulator.log.requests(), seconds, settled, end, due, int(sum(told.values())))
+            counts = series(monitor.metrics(), '^tigr_(requests|schedule_missed)_total.*"ping"')
+    due = ENVIRONMENTS * (int(seconds) - 3)  # the first ping of each starts up to 1 s later, the last has not ended
+    return Figures(simulator.log.requests(), seconds, settled, end, due, int(sum(counts.values())))
 
 
 def _run_until(exchanges: int, simulator: Simulator, chance: random.Random) -> None:
-    """Switch faults at random, each for a moment, until so many requests have come."""
+    """Activate random faults for 0.2 s each until the simulator has received this many requests."""
     pause = threading.Event()
     environments = list(simulator.environments.values())
     while simulator.log.requests() < exchanges:
@@ -133,21 +133,21 @@ def _run_until(exchanges: int, simulator: Simulator, chance: random.Random) -> N
         environment.api_faults.clear()
 
 
-def _sample(simulator: Simulator, monitor: Monitor) -> Sample:
-    """The least of files and threads, and the median of memory, over three seconds without a fault."""
+def _sample(simulator: Simulator, monitor: Monitor) -> ResourceSample:
+    """Return the minimum of files and threads and the median of memory over three seconds without a fault."""
     pause, process = threading.Event(), Path(f"/proc/{monitor.process.pid}")
     resident, files, threads = [], [], []
     for _ in range(60):
         pause.wait(0.05)
-        held = status(monitor.process.pid)
-        resident.append(int(held["VmRSS"].split()[0]) * 1024)
-        threads.append(int(held["Threads"]))
+        fields = status(monitor.process.pid)
+        resident.append(int(fields["VmRSS"].split()[0]) * 1024)
+        threads.append(int(fields["Threads"]))
         files.append(len(list(process.joinpath("fd").iterdir())))
-    return Sample(simulator.log.requests(), int(statistics.median(resident)), min(files), min(threads))
+    return ResourceSample(simulator.log.requests(), int(statistics.median(resident)), min(files), min(threads))
 
 
 def main() -> int:
-    """Soak, and print the figures as JSON."""
+    """Run the soak test and print the figures as JSON; return 1 if a bound is exceeded."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--exchanges", type=int, default=100_000)
     parser.add_argument("--settled-after", type=int, default=10_000)

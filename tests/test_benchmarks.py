@@ -1,4 +1,4 @@
-"""The benchmark: reading a capture, comparing figures, and the table of results in docs/benchmarks.md."""
+"""The benchmark: reading a capture, comparing figures, and the documented table of results."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import __main__ as command
 from benchmarks.accuracy import compare
-from benchmarks.capture import Packet, Seen, _exchange, capturing, exchanges
+from benchmarks.capture import Packet, WireExchange, _exchange, capturing, exchanges
 from benchmarks.figures import Figure, Spread, at_most, at_most_times, table
 from benchmarks.processes import QUICK, Cost, Reported, exporter, monitor, reported
 from benchmarks.scraping import silent, storm, storming
@@ -27,20 +27,20 @@ CLIENT, SERVER = 40000, 443
 DELAY = 0.020  # seconds
 
 
-def test_the_table_is_the_benchmarks_output() -> None:
-    """To the letter: nobody types a figure."""
+def test_the_documented_table_is_the_output_of_the_benchmark() -> None:
+    """The documentation contains the generated table exactly."""
     assert table(FIGURES) in DOCUMENT
 
 
-def test_the_machine_and_the_versions_are_told() -> None:
-    """A figure without them says nothing."""
-    told = DOCUMENT.split("\n## Results\n")[1].split("\n## ")[0]
+def test_the_machine_and_the_versions_are_documented() -> None:
+    """The documentation names every property of the machine and every version of the measurement."""
+    section = DOCUMENT.split("\n## Results\n")[1].split("\n## ")[0]
     for value in [*RESULTS["machine"].values(), *RESULTS["versions"].values()]:
-        assert value in " ".join(told.split())
+        assert value in " ".join(section.split())
 
 
-def test_the_plot_is_there() -> None:
-    """Made in the same run: it names every number of environments and what they came to."""
+def test_the_plot_shows_every_measurement() -> None:
+    """The plot contains every number of environments and its resident memory."""
     plot = (ROOT / "benchmarks/results/environments.svg").read_text(encoding="utf-8")
     assert "(../benchmarks/results/environments.svg)" in DOCUMENT
     for point in RESULTS["growth"]:
@@ -48,8 +48,8 @@ def test_the_plot_is_there() -> None:
         assert f">{point['resident'] / 1e6:.3g}<" in plot
 
 
-def test_a_missed_bound_is_seen() -> None:
-    """In the table, whichever kind it is."""
+def test_a_missed_bound_is_marked() -> None:
+    """The table marks a value above a fixed limit or above a multiple of the other program."""
     assert at_most("a", "ms", 5.0, 5.0).met
     assert at_most("a", "ms", 5.1, 5.0).met is False
     assert at_most_times("a", "ms", 3.0, 10.0, 0.3, samples=1).met
@@ -59,14 +59,14 @@ def test_a_missed_bound_is_seen() -> None:
 
 
 def test_a_spread_is_of_all_samples() -> None:
-    """The one in a hundred that was slow is its p99."""
+    """One slow sample in a hundred is the p99."""
     assert Spread.of([1.0] * 99 + [7.0]) == Spread(1.0, 7.0, 1.0, 100)
 
 
-def test_what_is_missing_is_told_by_its_package(
+def test_a_missing_program_is_reported_with_its_package(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With status 2 and what to do, before anything is measured."""
+    """The command exits with status 2 and names the Debian packages before it measures anything."""
     monkeypatch.setenv("PATH", "/nonexistent")
     monkeypatch.setattr("sys.argv", ["benchmarks"])
     assert command.main() == 2
@@ -74,17 +74,17 @@ def test_what_is_missing_is_told_by_its_package(
 
 
 def packet(time: float, payload: bytes = b"", *, flags: int = 0x10, from_client: bool = True) -> Packet:
-    """One of a connection."""
+    """Return a packet of the connection."""
     ports = (CLIENT, SERVER) if from_client else (SERVER, CLIENT)
     return Packet(time, *ports, flags, payload)
 
 
-def record(kind: int, length: int) -> bytes:
-    """A TLS record."""
-    return bytes((kind, 3, 3)) + length.to_bytes(2, "big") + bytes(length)
+def record(content_type: int, length: int) -> bytes:
+    """Return a TLS record."""
+    return bytes((content_type, 3, 3)) + length.to_bytes(2, "big") + bytes(length)
 
 
-HELLO, FINISHED, REQUEST, TICKET, ANSWER, ALERT = (
+HELLO, FINISHED, REQUEST, TICKET, RESPONSE, ALERT = (
     record(*each) for each in ((22, 500), (23, 53), (23, 200), (23, 234), (23, 300), (23, 19))
 )
 CONNECTION = [
@@ -95,53 +95,53 @@ CONNECTION = [
     packet(0.4, FINISHED),
     packet(0.5, REQUEST),
     packet(0.6, TICKET + TICKET, from_client=False),
-    packet(0.7, ANSWER[:100], from_client=False),
-    packet(0.8, ANSWER[100:], from_client=False),
+    packet(0.7, RESPONSE[:100], from_client=False),
+    packet(0.8, RESPONSE[100:], from_client=False),
     packet(0.9, ALERT, flags=0x11, from_client=False),
 ]
-WHOLE = Seen(began=0.0, requested=0.5, answered=0.7, ended=0.8, round_trips=3)
+WHOLE = WireExchange(began=0.0, requested=0.5, responded=0.7, ended=0.8, round_trips=3)
 
 
-def test_an_exchange_is_read_off_its_packets() -> None:
-    """Tickets and the goodbye are no part of the answer."""
+def test_an_exchange_is_read_from_its_packets() -> None:
+    """Session tickets and the closing alert are not part of the response."""
     assert _exchange(CONNECTION, SERVER) == WHOLE
 
 
-def test_a_client_that_waits_once_more_has_one_round_trip_more() -> None:
-    """As for a second hello (RFC 8446 section 2.1)."""
+def test_a_second_hello_is_one_more_round_trip() -> None:
+    """A client that must send a second hello (RFC 8446 section 2.1) waits one more time."""
     again = [packet(0.21, record(22, 60), from_client=False), packet(0.22, HELLO)]
-    found = _exchange([*CONNECTION[:3], *again, *CONNECTION[3:]], SERVER)
-    assert found == replace(WHOLE, round_trips=4)
+    exchange = _exchange([*CONNECTION[:3], *again, *CONNECTION[3:]], SERVER)
+    assert exchange == replace(WHOLE, round_trips=4)
 
 
 @pytest.mark.parametrize("length", range(1, len(CONNECTION) - 1))
-def test_an_exchange_that_the_capture_cuts_off_is_none(length: int) -> None:
-    """It would be shorter than it was."""
+def test_an_incomplete_exchange_is_dropped(length: int) -> None:
+    """An exchange that the capture does not contain completely is None."""
     assert _exchange(CONNECTION[:length], SERVER) is None
 
 
-def test_an_exchange_is_compared_with_its_own() -> None:
-    """What was seen before, or not told, is passed over."""
-    seen = [replace(WHOLE, began=moment, ended=moment + 0.8) for moment in (5.0004, 9.0004)]
-    seen.insert(0, replace(WHOLE, began=4.0, ended=4.1))
-    told = [Reported(moment, 1.0, 0.3) for moment in (5.0, 9.0)]
-    pairs = compare(told, seen)
+def test_each_reported_exchange_is_compared_with_the_captured_one() -> None:
+    """Captured exchanges that were not reported are ignored."""
+    captured = [replace(WHOLE, began=moment, ended=moment + 0.8) for moment in (5.0004, 9.0004)]
+    captured.insert(0, replace(WHOLE, began=4.0, ended=4.1))
+    reports = [Reported(moment, 1.0, 0.3) for moment in (5.0, 9.0)]
+    pairs = compare(reports, captured)
     assert [(each.began, round(each.error, 6), round(each.processing_error, 6)) for each in pairs] == [
         (5.0, 0.2, 0.1),
         (9.0, 0.2, 0.1),
     ]
 
 
-def test_too_many_that_were_not_seen_are_no_comparison() -> None:
-    """A capture with holes proves nothing."""
-    with pytest.raises(RuntimeError, match="of 9 exchanges only 0"):
+def test_too_many_missing_exchanges_are_an_error() -> None:
+    """The comparison fails if the capture lacks more exchanges than its end can cut off."""
+    with pytest.raises(RuntimeError, match="only 0 of 9 exchanges"):
         compare([Reported(float(moment), 1.0, 0.3) for moment in range(9)], [])
 
 
 @pytest.mark.system
 @pytest.mark.needs("nginx", "tcpdump", "prometheus-blackbox-exporter")
-def test_both_are_measured_on_the_wire(tmp_path: Path) -> None:
-    """Each reports what the capture shows, and some; nobody asks twice."""
+def test_both_programs_are_measured_in_the_capture(tmp_path: Path) -> None:
+    """Each program reports at least the captured duration, and each exchange takes three round trips."""
     with serving([DELAY] * 3, tmp_path) as target:
         token, ping, theirs = target.ports
         file = tmp_path / "packets"
@@ -152,27 +152,27 @@ def test_both_are_measured_on_the_wire(tmp_path: Path) -> None:
             monitor(target, [(token, ping)], tmp_path, settings) as daemon,
         ):
             wait_for(lambda: len(reported(daemon.log_file, "ping")) >= 3, "three pings")
-            told, whole = other.probe("ping", f"{theirs.api_url}/api/system/ping")
+            exchange, duration = other.probe("ping", f"{theirs.api_url}/api/system/ping")
             assert daemon.stop() == 0
             assert Cost(other.pid).cpu() >= 0
             assert Cost(other.pid).resident() > 1e6
         for port, endpoint in ((token, "token"), (ping, "ping")):
-            seen = exchanges(file, port.number)
-            assert {each.round_trips for each in seen} == {3}
-            assert all(each.processing >= DELAY for each in seen)
-            assert all(0 <= each.error < 0.1 for each in compare(reported(daemon.log_file, endpoint), seen))
+            captured = exchanges(file, port.number)
+            assert {each.round_trips for each in captured} == {3}
+            assert all(each.processing >= DELAY for each in captured)
+            assert all(0 <= each.error < 0.1 for each in compare(reported(daemon.log_file, endpoint), captured))
         (of_theirs,) = exchanges(file, theirs.number)
-        assert DELAY <= of_theirs.duration <= whole
-        assert told.processing >= DELAY
+        assert DELAY <= of_theirs.duration <= duration
+        assert exchange.processing >= DELAY
 
 
 @pytest.mark.system
 @pytest.mark.needs("nginx", "ab")
-def test_scrapes_are_counted(tmp_path: Path) -> None:
-    """Those that failed too: nobody listens any more in the end."""
+def test_successful_and_failed_scrapes_are_counted(tmp_path: Path) -> None:
+    """All scrapes of a running daemon succeed, and all scrapes of a stopped one fail."""
     with serving([0.0, 0.0], tmp_path) as target, monitor(target, [target.ports], tmp_path) as daemon:  # type: ignore[list-item]
         with silent(daemon.port, 20), storming(daemon.port, 5):
-            found = storm(daemon.port, 10, 50)
-        assert (len(found.durations), found.failures) == (50, 0)
+            scrapes = storm(daemon.port, 10, 50)
+        assert (len(scrapes.durations), scrapes.failures) == (50, 0)
         assert daemon.stop() == 0
         assert storm(daemon.port, 10, 50).failures >= 50

@@ -1,4 +1,4 @@
-"""The README's comparison: blackbox_exporter's side on the real one, and how the monitor handles a wrong password."""
+"""The documented comparison with blackbox_exporter, on the real one, and the monitor with a wrong password."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PROBES = 3
 
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
-    """One environment that takes both spellings, since the exporter knows only its own."""
+    """Yield one environment that accepts both field names, because the exporter sends only `username`."""
     with Simulator(("prod",)) as running:
         prod = running.environment("prod")
         prod.latency = 0.0
@@ -30,7 +30,7 @@ def simulator() -> Iterator[Simulator]:
 
 @contextmanager
 def exporter(simulator: Simulator, directory: Path, password: str) -> Iterator[int]:
-    """The exporter, configured to log in with `password`; yields its port."""
+    """Run the exporter with a login with this password; yield its port."""
     if shutil.which(PROGRAM) is None:
         pytest.skip(f"{PROGRAM} is not installed")
     prod = simulator.environment("prod")
@@ -48,27 +48,30 @@ def exporter(simulator: Simulator, directory: Path, password: str) -> Iterator[i
 
 
 def probe(port: int, simulator: Simulator) -> str:
-    """One probe."""
+    """Probe once and return the metrics."""
     return get(port, f"/probe?module=tigr&target={simulator.environment('prod').api_url}/api/system/ping")[1]
 
 
-def test_it_asks_for_a_token_at_every_probe(simulator: Simulator, tmp_path: Path) -> None:
-    """Though the last one would last for an hour."""
+def test_the_exporter_requests_a_token_at_every_probe(simulator: Simulator, tmp_path: Path) -> None:
+    """The exporter logs in at every probe, although the token is valid for an hour."""
     with exporter(simulator, tmp_path, simulator.environment("prod").credentials.password) as port:
         assert all("probe_success 1" in probe(port, simulator) for _ in range(PROBES))
     assert simulator.log.requests("prod", "token") == PROBES
 
 
-def test_it_tries_a_wrong_password_twice_per_probe(simulator: Simulator, tmp_path: Path) -> None:
-    """And its metrics do not say that the password is what is wrong."""
+def test_the_exporter_sends_a_wrong_password_twice_per_probe(simulator: Simulator, tmp_path: Path) -> None:
+    """The exporter sends two logins per probe, and its metrics do not show that the password is wrong."""
     with exporter(simulator, tmp_path, "wrong") as port:
-        told = [probe(port, simulator) for _ in range(PROBES)]
+        metrics = [probe(port, simulator) for _ in range(PROBES)]
     assert simulator.log.requests("prod", "token") == 2 * PROBES
-    assert series(told[-1], "^probe_(success|http_status_code)$") == {"probe_success": 0, "probe_http_status_code": 0}
+    assert series(metrics[-1], "^probe_(success|http_status_code)$") == {
+        "probe_success": 0,
+        "probe_http_status_code": 0,
+    }
 
 
 def test_the_monitor_sends_a_wrong_password_twice_at_first_contact(simulator: Simulator, tmp_path: Path) -> None:
-    """It sends nothing more before its pause ends, however many pings come, and a metric names the cause."""
+    """The monitor sends no further login before its pause ends, and a metric shows the cause."""
     settings = {"TIGR_PING_INTERVAL": "1s", "TIGR_ENVIRONMENTS__PROD__PASSWORD": "certainly wrong"}
     with Monitor(simulator.settings() | settings, tmp_path) as monitor:
         monitor.wait_for(1, "tigr_credentials_rejected", environment="prod")
@@ -77,8 +80,8 @@ def test_the_monitor_sends_a_wrong_password_twice_at_first_contact(simulator: Si
     assert simulator.log.requests("prod", "token") == 2
 
 
-def test_it_shows_the_password_on_a_page(simulator: Simulator, tmp_path: Path) -> None:
-    """To whoever opens its configuration."""
+def test_the_exporter_shows_the_password_on_a_page(simulator: Simulator, tmp_path: Path) -> None:
+    """The configuration page of the exporter contains the password."""
     password = simulator.environment("prod").credentials.password
     with exporter(simulator, tmp_path, password) as port:
         assert password in get(port, "/config")[1]

@@ -1,4 +1,4 @@
-"""What is installed and released: the wheel and the sdist hold what they should, and a release is one command."""
+"""The wheel, the sdist and the release command."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ DAY = dt.date(2026, 1, 31)
 
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Wheel and sdist of what git knows here, by suffix, as a release builds them."""
+    """Return wheel and sdist of the tracked files by suffix, built as in a release."""
     clone = tmp_path_factory.mktemp("clone")
     copy_to(clone)
     return {path.suffix: path for path in build(clone, "1700000000")}
 
 
-def test_the_wheel_holds_the_package_and_nothing_else(packages: dict[str, Path]) -> None:
-    """Nobody's site-packages gets a `tests` from us; who imports the package finds its types."""
+def test_the_wheel_contains_only_the_package(packages: dict[str, Path]) -> None:
+    """The wheel contains the tracked files of `monitor`, with the marker of its types, and nothing else."""
     with zipfile.ZipFile(packages[".whl"]) as wheel:
         names = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert names == tracked("monitor")
     assert "monitor/py.typed" in names
 
 
-def test_the_sdist_holds_what_builds_and_tests_it(packages: dict[str, Path]) -> None:
-    """Whoever packages it further can run its tests; caches, secrets and what CI needs alone stay out."""
+def test_the_sdist_contains_every_file_for_build_and_tests(packages: dict[str, Path]) -> None:
+    """The sdist contains every tracked file except those of CI, and no untracked file."""
     with tarfile.open(packages[".gz"]) as sdist:
         names = {re.sub(r"^[^/]+/", "", member.name) for member in sdist.getmembers()}
     unwanted = {".gitattributes"} | tracked(".ci", ".editorconfig")
@@ -46,7 +46,7 @@ def test_the_sdist_holds_what_builds_and_tests_it(packages: dict[str, Path]) -> 
 
 
 def test_packages_are_reproducible(packages: dict[str, Path], tmp_path: Path) -> None:
-    """The same commit gives the same bytes: who doubts a release can build it."""
+    """A wheel that is built from the sdist has the same bytes as the released wheel."""
     again = tmp_path / "again"
     with tarfile.open(packages[".gz"]) as sdist:
         sdist.extractall(again, filter="data")
@@ -58,7 +58,7 @@ def test_packages_are_reproducible(packages: dict[str, Path], tmp_path: Path) ->
 @pytest.mark.system
 @pytest.mark.timeout(180)
 def test_the_wheel_runs_in_an_empty_environment(packages: dict[str, Path], tmp_path: Path) -> None:
-    """With what is pinned for production and nothing else; it needs a package registry."""
+    """The command starts with only the pinned runtime dependencies; the test needs a package registry."""
     venv = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", venv], check=True)
     pip = [str(venv / "bin" / "pip"), "--disable-pip-version-check"]
@@ -67,13 +67,13 @@ def test_the_wheel_runs_in_an_empty_environment(packages: dict[str, Path], tmp_p
     subprocess.run([*install, str(packages[".whl"])], check=True)
     subprocess.run([*pip, "check"], check=True, capture_output=True)
     command = [str(venv / "bin" / "tigr-monitor"), "--version"]
-    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-    assert said.split() == ["tigr-monitor", __version__]
+    output = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert output.split() == ["tigr-monitor", __version__]
 
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A repository with the files that a release changes, and one package."""
+    """Return a repository with the files that a release changes, and one package."""
     for folder in ("docs", "kubernetes", "monitor"):
         (tmp_path / folder).mkdir()
     for name in ("pyproject.toml", "LICENSE", *NAMING, "monitor/__init__.py"):
@@ -90,8 +90,8 @@ def clone(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_release_is_a_version_a_section_a_commit_a_tag_and_packages(clone: Path) -> None:
-    """One command, and the tree is clean afterwards."""
+def test_a_release_creates_version_section_commit_tag_and_packages(clone: Path) -> None:
+    """One command creates everything, and the working tree is clean afterwards."""
     built = release(clone, "7.0.1", DAY)
     assert [path.name for path in built] == ["tigr_monitor-7.0.1-py3-none-any.whl", "tigr_monitor-7.0.1.tar.gz"]
     assert git(clone, "tag").split() == ["v7.0.1"]
@@ -103,30 +103,30 @@ def test_a_release_is_a_version_a_section_a_commit_a_tag_and_packages(clone: Pat
     assert "## [Unreleased]\n\n## [7.0.1] - 2026-01-31\n\n### Added\n\n- A thing.\n" in changelog
 
 
-def test_a_release_of_what_is_not_committed_is_refused(clone: Path) -> None:
-    """What is released is what others can see."""
+def test_a_release_with_uncommitted_changes_is_refused(clone: Path) -> None:
+    """A release with an untracked file fails and creates no tag."""
     (clone / "new").write_text("", encoding="utf-8")
     with pytest.raises(CannotReleaseError, match="not committed"):
         release(clone, "7.0.1", DAY)
     assert git(clone, "tag") == ""
 
 
-def test_a_version_is_released_once(clone: Path) -> None:
-    """A tag never moves."""
+def test_a_version_is_released_only_once(clone: Path) -> None:
+    """A release of an existing tag fails."""
     git(clone, "tag", "v7.0.1")
     with pytest.raises(CannotReleaseError, match="already"):
         release(clone, "7.0.1", DAY)
 
 
 @pytest.mark.parametrize("wanted", ["", "x", "1.2", "v1.2.3", "1.2.3rc1", "01.2.3", "1.2.3.post1", "0.0.9"])
-def test_what_is_no_newer_version_is_refused(wanted: str) -> None:
-    """Three numbers, and never backwards."""
+def test_an_invalid_or_older_version_is_refused(wanted: str) -> None:
+    """A version must consist of three numbers and must not be older than the current one."""
     with pytest.raises(CannotReleaseError, match=r"version|form|older"):
         next_version('version = "0.1.0"\n', wanted)
 
 
 @pytest.mark.parametrize("changelog", ["", "## [Unreleased]\n\n## [0.1.0]\n\n- A thing.\n"])
-def test_a_release_that_says_nothing_is_refused(changelog: str) -> None:
-    """A user reads the changelog before upgrading."""
+def test_a_release_without_changelog_entries_is_refused(changelog: str) -> None:
+    """A release without an entry under [Unreleased] fails."""
     with pytest.raises(CannotReleaseError, match="Unreleased"):
         with_section(changelog, next_version('version = "0.1.0"', "0.1.0"), DAY)

@@ -1,4 +1,4 @@
-"""The files around the program agree with each other: pins, versions, changelog, and what a skip means."""
+"""The files around the program are consistent: pins, versions, changelog, skipped tests."""
 
 from __future__ import annotations
 
@@ -28,31 +28,31 @@ each_set = pytest.mark.parametrize("path", SETS, ids=lambda path: path.name)
 
 
 def entries(path: Path) -> list[str]:
-    """The logical lines of a requirements file, without comments."""
+    """Return the logical lines of a requirements file without comments."""
     text = re.sub(r"^\s*#.*\n", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
     return [line for line in text.replace("\\\n", " ").splitlines() if line.strip()]
 
 
 def pins(name: str) -> dict[str, Version]:
-    """What a requirements file installs."""
-    found = (PIN.match(entry) for entry in entries(ROOT / "requirements" / name))
-    return {pin["name"]: Version(pin["version"]) for pin in found if pin}
+    """Return the version of each package that a requirements file pins."""
+    matches = (PIN.match(entry) for entry in entries(ROOT / "requirements" / name))
+    return {pin["name"]: Version(pin["version"]) for pin in matches if pin}
 
 
 def wanted(*extras: str) -> list[Requirement]:
-    """What pyproject.toml asks for, by itself and for these extras."""
+    """Return the requirements of pyproject.toml, including these extras."""
     optional = (dependency for extra in extras for dependency in PROJECT["optional-dependencies"][extra])
     return [Requirement(dependency) for dependency in [*PROJECT["dependencies"], *optional]]
 
 
 def test_there_is_a_set_for_every_purpose() -> None:
-    """The Makefile and the images install these by name."""
+    """The requirements files are exactly those that the Makefile and the images install."""
     assert [path.stem for path in SETS] == ["bench", "build", "demo", "dev", "lowest", "runtime", "servers"]
 
 
 @each_set
 def test_every_requirement_is_one_version_with_a_hash(path: Path) -> None:
-    """What is installed is what was looked at, whoever serves it."""
+    """Every entry pins one version and has at least one hash."""
     for entry in entries(path):
         pin, *rest = entry.split()
         assert PIN.fullmatch(pin), entry
@@ -61,8 +61,8 @@ def test_every_requirement_is_one_version_with_a_hash(path: Path) -> None:
 
 
 @each_set
-def test_no_requirement_says_where_to_get_it(path: Path) -> None:
-    """Which registry or directory packages come from is the machine's business; no file names one."""
+def test_no_requirements_file_names_a_registry(path: Path) -> None:
+    """No requirements file contains a URL, a registry, a path or an option that selects them."""
     text = path.read_text(encoding="utf-8")
     assert not re.search(r"://|\bindex\b|--extra-|--find-links|--trusted-host|(^|\s)/\w|\.(org|com|net|io)\b", text)
 
@@ -77,8 +77,8 @@ def test_no_requirement_says_where_to_get_it(path: Path) -> None:
         ("lowest.txt", ("demo", "test")),
     ],
 )
-def test_a_set_holds_what_pyproject_asks_for(name: str, extras: tuple[str, ...]) -> None:
-    """A dependency that is new, or has new bounds, takes a `make lock`."""
+def test_a_set_satisfies_the_requirements_of_pyproject(name: str, extras: tuple[str, ...]) -> None:
+    """Every requirement of pyproject.toml is pinned to an allowed version."""
     installed = pins(name)
     for requirement in wanted(*extras):
         pinned = installed.get(canonicalize_name(requirement.name))
@@ -88,12 +88,12 @@ def test_a_set_holds_what_pyproject_asks_for(name: str, extras: tuple[str, ...])
 
 @pytest.mark.parametrize("name", ["runtime.txt", "demo.txt", "build.txt"])
 def test_the_sets_agree(name: str) -> None:
-    """What is run in production is what was tested: every version is the one of dev.txt."""
+    """Every version in production is the version in dev.txt, with which the tests run."""
     assert pins(name).items() <= pins("dev.txt").items()
 
 
-def test_the_lowest_set_is_the_lower_bounds() -> None:
-    """What is said to be enough is what was tested: `make test-lowest` runs with exactly these."""
+def test_the_lowest_set_pins_the_lower_bounds() -> None:
+    """`make test-lowest` runs with exactly the lower bounds of pyproject.toml."""
     lowest = pins("lowest.txt")
     for requirement in wanted("demo"):
         bounds = [Version(bound.version) for bound in requirement.specifier if bound.operator == ">="]
@@ -106,18 +106,18 @@ def test_the_daemon_does_not_load_a_terminal_toolkit() -> None:
 
 
 def test_the_installed_version_is_pyprojects() -> None:
-    """`--version` and the User-Agent tell the version that pyproject.toml has."""
+    """The installed version, which `--version` and the User-Agent show, is that of pyproject.toml."""
     assert version("tigr-monitor") == PROJECT["version"]
 
 
-def test_the_changelog_knows_the_version() -> None:
-    """A version has its section; before it is released that is the section of what is not released yet."""
+def test_the_changelog_contains_the_version() -> None:
+    """The newest section of the changelog is that of the current version or of unreleased changes."""
     headings = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
     assert {PROJECT["version"], "Unreleased"} & set(headings[:2])
 
 
 def run_tests(directory: Path, *, no_skip: bool) -> str:
-    """Run these skipping tests with the project's own conftest.py, and return what pytest says about them."""
+    """Run tests that skip themselves with the conftest.py of the project; return the output of pytest."""
     shutil.copy(ROOT / "tests" / "conftest.py", directory)
     (directory / "pyproject.toml").write_text(
         '[tool.pytest.ini_options]\nmarkers = ["needs(*programs)"]\n', encoding="utf-8"
@@ -138,7 +138,7 @@ def test_is_known_to_fail(): assert False
         encoding="utf-8",
     )
     (directory / "test_skipped_whole.py").write_text(
-        "import pytest\npytest.skip('not on this planet', allow_module_level=True)\n", encoding="utf-8"
+        "import pytest\npytest.skip('not on this system', allow_module_level=True)\n", encoding="utf-8"
     )
     environ = {**os.environ, "NO_SKIP": "1" if no_skip else ""}
     command = [sys.executable, "-m", "pytest", "-ra", "--continue-on-collection-errors", "-p", "no:cacheprovider"]
@@ -146,33 +146,33 @@ def test_is_known_to_fail(): assert False
     return done.stdout
 
 
-def test_what_needs_a_missing_program_is_skipped_with_its_name(tmp_path: Path) -> None:
-    """A newcomer without Debian's packages has a green run that says what it left out."""
-    said = run_tests(tmp_path, no_skip=False)
-    assert "1 passed, 2 skipped, 1 xfailed" in said
-    assert "not installed: tigr-no-such-program\n" in said
+def test_a_missing_program_skips_the_test_and_is_named(tmp_path: Path) -> None:
+    """Without NO_SKIP, pytest skips tests of missing programs and reports the programs."""
+    output = run_tests(tmp_path, no_skip=False)
+    assert "1 passed, 2 skipped, 1 xfailed" in output
+    assert "not installed: tigr-no-such-program\n" in output
 
 
-def test_no_skip_passes_where_all_is_installed(tmp_path: Path) -> None:
-    """CI sets NO_SKIP=1: a test, or a whole file, that is skipped there is an error; a known failure stays one."""
-    said = run_tests(tmp_path, no_skip=True)
-    assert "1 passed, 1 xfailed, 2 errors" in said
-    assert "NO_SKIP=1: Skipped: not installed: tigr-no-such-program" in said
-    assert "NO_SKIP=1: Skipped: not on this planet" in said
+def test_skips_are_errors_with_no_skip(tmp_path: Path) -> None:
+    """With NO_SKIP=1, a skipped test or file is an error; an expected failure is not."""
+    output = run_tests(tmp_path, no_skip=True)
+    assert "1 passed, 1 xfailed, 2 errors" in output
+    assert "NO_SKIP=1: Skipped: not installed: tigr-no-such-program" in output
+    assert "NO_SKIP=1: Skipped: not on this system" in output
 
 
-def test_an_image_gets_every_module_of_the_checkout() -> None:
-    """The file that says what a build sees admits them package by package, and nothing else of the program."""
-    first, *admitted = [
+def test_an_image_contains_every_module_of_the_checkout() -> None:
+    """The patterns in .dockerignore select every tracked file of `monitor` and no other file of it."""
+    first, *patterns = [
         line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")
     ]
     assert first == "*"
-    assert all(line.startswith("!") for line in admitted)
-    seen = {str(path.relative_to(ROOT)) for line in admitted for path in ROOT.glob(line[1:])}
+    assert all(line.startswith("!") for line in patterns)
+    seen = {str(path.relative_to(ROOT)) for line in patterns for path in ROOT.glob(line[1:])}
     wanted = tracked("monitor") | {"LICENSE", "README.md", "pyproject.toml"}
     assert {name for name in seen if not name.startswith("requirements/")} == wanted
 
 
 def test_few_modules_stand_outside_the_packages() -> None:
-    """At most eleven modules are at the top."""
+    """At most eleven modules are in `monitor` itself."""
     assert len([name for name in tracked("monitor") if name.count("/") == 1 and name.endswith(".py")]) <= 11

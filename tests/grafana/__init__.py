@@ -1,1 +1,1 @@
-"""The tests of the Grafana dashboard."""
+"""Tests of the Grafana dashboard."""

@@ -11,25 +11,25 @@ from typing import Any
 from tests.support.checkout import ROOT
 
 FILE = ROOT / "grafana" / "tigr-connectivity.json"
-SCRAPE = 5.0  # seconds: what the provisioned data source says
-POINTS = 1000  # about what a panel on a wide screen asks for
+SCRAPE = 5.0  # seconds: the scrape interval of the provisioned data source
+POINTS = 1000  # about the number of points that a panel on a wide screen requests
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def load() -> dict[str, Any]:
-    """The file's contents."""
+    """Return the contents of the JSON file."""
     contents: dict[str, Any] = json.loads(FILE.read_text())
     return contents
 
 
 def panels() -> list[dict[str, Any]]:
-    """Every panel that shows something, in its order."""
+    """Return every panel except the row headings, in order."""
     return [panel for panel in load()["panels"] if panel["type"] != "row"]
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One query of one panel, or the annotations'."""
+    """One query of a panel or of the annotations."""
 
     panel: str
     ref: str
@@ -43,11 +43,11 @@ class Query:
         return f"{self.panel} {self.ref}"
 
     def step(self, seconds: float) -> float:
-        """Seconds between the points that Grafana asks for over so long a time."""
+        """Return the seconds between the points that Grafana requests for a view over this many seconds."""
         return max(self.min_interval, seconds / POINTS)
 
     def filled(self, seconds: float, variables: Mapping[str, list[str]]) -> str:
-        """The expression as Grafana sends it for a view over so long a time."""
+        """Return the expression as Grafana sends it for a view over this many seconds."""
         step = self.step(seconds)
         expr = self.expr.replace("$__rate_interval", f"{max(step + SCRAPE, 4 * SCRAPE):.0f}s")
         for name, values in variables.items():
@@ -57,7 +57,7 @@ class Query:
 
 
 def queries() -> Iterator[Query]:
-    """Every query of every panel, then the annotations'."""
+    """Yield every query of every panel, then those of the annotations."""
     for panel in panels():
         for target in panel["targets"]:
             yield Query(
@@ -74,7 +74,7 @@ def queries() -> Iterator[Query]:
 
 
 def _interpolated(values: list[str]) -> str:
-    """As Grafana writes the values of a variable into a regular expression of PromQL."""
+    """Return the values of a variable as Grafana writes them into a regular expression of PromQL."""
     escaped = [re.sub(r"([\\^$.*+?()[\]{}|])", r"\\\\\1", value) for value in values]
     return escaped[0] if len(escaped) == 1 else f"({'|'.join(escaped)})"
 

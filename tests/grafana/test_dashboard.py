@@ -1,4 +1,4 @@
-"""What can be said of the dashboard without a Prometheus: it is what the script makes, and it is complete."""
+"""Checks of the dashboard that need no Prometheus: the script generates it, and it is complete."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ _IDS = [panel["title"] for panel in _PANELS]
 every_panel = pytest.mark.parametrize("panel", _PANELS, ids=_IDS)
 
 
-def test_the_file_is_what_the_script_makes() -> None:
-    """Nobody edits the JSON file: `python -m grafana.dashboard` makes it, twice the same."""
+def test_the_script_generates_the_file() -> None:
+    """`python -m grafana.dashboard` generates exactly the committed JSON file, every time."""
     assert dashboards.FILE.read_text() == dashboard.text() == dashboard.text()
 
 
-def test_the_readme_has_the_table_that_the_script_makes() -> None:
-    """The README lists every panel and the question it answers."""
+def test_the_script_generates_the_table_of_the_readme() -> None:
+    """The README lists every panel with its question."""
     assert dashboard.README.read_text() == dashboard.with_table(dashboard.README.read_text())
 
 
 def test_titles_are_unique() -> None:
-    """A panel can be named."""
+    """A title identifies one panel."""
     assert len(set(_IDS)) == len(_IDS)
 
 
-def test_the_rows_come_in_the_order_of_the_questions() -> None:
-    """First what is wrong, then since when and why."""
+def test_the_rows_are_in_the_order_of_an_investigation() -> None:
+    """The current state comes first, then the history and the causes."""
     rows = [panel["title"] for panel in dashboards.load()["panels"] if panel["type"] == "row"]
     assert rows == ["Now", "Availability", "Latency", "Tokens", "Host", "The monitor itself"]
 
 
 def test_panels_do_not_overlap() -> None:
-    """Each has a place of its own in a grid of 24 columns."""
+    """No two panels share a cell of the grid of 24 columns."""
     for one, other in combinations([panel["gridPos"] for panel in dashboards.load()["panels"]], 2):
         apart = (
             one["x"] + one["w"] <= other["x"]
@@ -52,8 +52,8 @@ def test_panels_do_not_overlap() -> None:
         assert one["x"] + one["w"] <= 24
 
 
-def test_rows_of_panels_are_filled() -> None:
-    """No gap in the grid: the widths of the panels that begin at the same height add up to 24."""
+def test_panels_fill_the_width_of_the_grid() -> None:
+    """The widths of the panels that begin at the same height add up to 24."""
     widths: dict[int, int] = {}
     for panel in dashboards.load()["panels"]:
         widths[panel["gridPos"]["y"]] = widths.get(panel["gridPos"]["y"], 0) + panel["gridPos"]["w"]
@@ -61,39 +61,39 @@ def test_rows_of_panels_are_filled() -> None:
 
 
 @every_panel
-def test_a_description_begins_with_its_question(panel: dict[str, Any]) -> None:
-    """The first sentence is a question, and an answer's explanation follows."""
-    question, mark, rest = panel["description"].partition("? ")
-    assert question
+def test_a_description_begins_with_an_interrogative_sentence(panel: dict[str, Any]) -> None:
+    """The first sentence ends with a question mark, and an explanation follows."""
+    first_sentence, mark, rest = panel["description"].partition("? ")
+    assert first_sentence
     assert mark
     assert rest.endswith(".")
 
 
 @every_panel
 def test_values_have_a_unit_or_a_name(panel: dict[str, Any]) -> None:
-    """A number without a unit is a puzzle."""
+    """Every panel except a table gives its values a unit or a text."""
     defaults = panel["fieldConfig"]["defaults"]
     assert panel["type"] == "table" or "unit" in defaults or "mappings" in defaults
 
 
 @every_panel
 def test_every_panel_has_thresholds(panel: dict[str, Any]) -> None:
-    """A colour without a threshold would be Grafana's default, which turns red at 80 of whatever it is."""
+    """Every panel sets thresholds, because Grafana's default turns red at 80, whatever the unit."""
     assert panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
 
 
 @every_panel
-def test_every_query_asks_the_chosen_data_source(panel: dict[str, Any]) -> None:
-    """The variable decides, in the panel and in each query."""
-    chosen = {"type": "prometheus", "uid": "${datasource}"}
-    assert [panel["datasource"], *(target["datasource"] for target in panel["targets"])] == [chosen] * (
+def test_every_query_uses_the_selected_data_source(panel: dict[str, Any]) -> None:
+    """The panel and each of its queries use the variable."""
+    selected = {"type": "prometheus", "uid": "${datasource}"}
+    assert [panel["datasource"], *(target["datasource"] for target in panel["targets"])] == [selected] * (
         len(panel["targets"]) + 1
     )
 
 
 @every_panel
-def test_legends_name_what_is_drawn(panel: dict[str, Any]) -> None:
-    """A series is not called by all its labels, and two queries of a panel are told apart."""
+def test_every_query_has_a_unique_legend(panel: dict[str, Any]) -> None:
+    """Every query of a graph has a legend, and no two queries of a panel have the same one."""
     if panel["type"] == "table":
         return
     legends = [target["legendFormat"] for target in panel["targets"]]
@@ -103,15 +103,15 @@ def test_legends_name_what_is_drawn(panel: dict[str, Any]) -> None:
 
 @every_panel
 def test_queries_follow_the_variables(panel: dict[str, Any]) -> None:
-    """A choice of environments and monitors applies to every panel."""
+    """Every metric is restricted to the selected environments and monitors."""
     for target in panel["targets"]:
         for selector in re.findall(r"\btigr_\w+(\{[^}]*\})?", target["expr"]):
             assert 'instance=~"$instance"' in selector, target["expr"]
             assert 'environment=~"$environment"' in selector or "by (instance" in target["expr"], target["expr"]
 
 
-def test_every_reason_has_a_name_and_a_colour_of_its_own() -> None:
-    """A state is known by its colour: no two reasons share one, and none is missing."""
+def test_every_reason_has_a_unique_name_and_colour() -> None:
+    """No two reasons share a colour, and no reason is missing."""
     mappings = [
         mapping["options"]
         for panel in _PANELS
@@ -133,7 +133,7 @@ def _colours(panel_title: str) -> dict[str, str]:
 
 
 def test_an_outcome_has_the_same_colour_everywhere() -> None:
-    """The bars by outcome use the timeline's colours."""
+    """The bars by outcome use the colours of the timeline."""
     (timeline,) = (panel for panel in _PANELS if panel["title"] == "Outcome by reason")
     (mapping,) = timeline["fieldConfig"]["defaults"]["mappings"]
     of_states = {value["text"]: value["color"] for value in mapping["options"].values()}
@@ -150,10 +150,10 @@ def test_an_outcome_has_the_same_colour_everywhere() -> None:
     ],
 )
 def test_closed_sets_are_coloured_completely(title: str, values: type[LoginCause | Phase]) -> None:
-    """A value that the code adds needs a colour."""
+    """Every cause and every phase of the code has a colour."""
     assert set(_colours(title)) == {value.value for value in values}
 
 
-def test_no_colour_of_a_cause_says_that_all_is_bad() -> None:
-    """Red is kept for what is bad."""
+def test_no_login_cause_is_red() -> None:
+    """Red is reserved for failures."""
     assert not [color for color in _colours("Logins by cause").values() if "red" in color]

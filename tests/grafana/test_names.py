@@ -1,4 +1,4 @@
-"""The dashboard asks only for what exists: exported metrics and labels, the reasons of the code, recorded series."""
+"""The dashboard uses only exported metrics and labels, the reasons of the code, and recorded series."""
 
 from __future__ import annotations
 
@@ -19,38 +19,38 @@ every_query = pytest.mark.parametrize("query", _QUERIES, ids=str)
 
 @pytest.fixture(scope="module")
 def exported() -> dict[str, set[str]]:
-    """The names and labels of everything that a monitor exports once it has logged in and pinged."""
+    """Return the labels by metric of a monitor that has logged in and pinged."""
     return promql.exported()
 
 
 @every_query
-def test_every_metric_is_asked_for_with_matchers(query: dashboards.Query) -> None:
-    """No name stands alone in an expression: none escapes the tests below, or the variables."""
+def test_every_metric_has_matchers(query: dashboards.Query) -> None:
+    """Every metric in an expression has matchers, so that the variables and the tests below apply to it."""
     assert promql.names(query.expr) == {name for name, _ in promql.selectors(query.expr)}
 
 
 @every_query
 def test_metrics_and_their_labels_exist(query: dashboards.Query, exported: dict[str, set[str]]) -> None:
-    """A metric or a label that is renamed in the code is missed here."""
+    """Every metric and label of a query exists in the code."""
     promql.check_labels(query.expr, exported)
 
 
 @every_query
-def test_values_are_of_the_closed_sets(query: dashboards.Query) -> None:
-    """A reason, phase, cause or endpoint that is asked for by name is one of the code's."""
+def test_label_values_exist_in_the_code(query: dashboards.Query) -> None:
+    """Every reason, phase, cause and endpoint in a query exists in the code."""
     promql.check_values(query.expr)
 
 
 @every_query
-def test_legends_name_labels_that_the_answer_has(query: dashboards.Query) -> None:
-    """A legend of a label that was aggregated away would be empty."""
+def test_legends_use_labels_of_the_result(query: dashboards.Query) -> None:
+    """Every label in a legend survives the aggregation of its query."""
     groups = re.findall(r"\bby\s*\(([^)]*)\)", query.expr)
     kept = {label.strip() for group in groups for label in group.split(",")}
     assert set(re.findall(r"\{\{(\w+)\}\}", query.legend)) <= kept
 
 
-def test_columns_of_tables_are_labels_that_the_answer_has() -> None:
-    """A column of a label that was aggregated away would not be there."""
+def test_columns_of_tables_are_labels_of_the_result() -> None:
+    """Every column is a label that survives the aggregation of the query."""
     for panel in (panel for panel in dashboards.panels() if panel["type"] == "table"):
         (target,) = panel["targets"]
         (group,) = re.findall(r"\bby\s*\(([^)]*)\)", target["expr"])
@@ -58,8 +58,8 @@ def test_columns_of_tables_are_labels_that_the_answer_has() -> None:
         assert set(columns["options"]["indexByName"]) == {label.strip() for label in group.split(",")}
 
 
-def test_variables_ask_for_what_is_exported(exported: dict[str, set[str]]) -> None:
-    """The choices of a variable are the values of a label that exists."""
+def test_variables_use_exported_labels(exported: dict[str, set[str]]) -> None:
+    """The values of a variable are those of an exported label."""
     asked = [variable["query"]["query"] for variable in dashboards.load()["templating"]["list"][1:]]
     for text in asked:
         name, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", text).groups()  # type: ignore[union-attr]
@@ -68,13 +68,13 @@ def test_variables_ask_for_what_is_exported(exported: dict[str, set[str]]) -> No
 
 
 def test_recorded_series_are_those_of_the_rules() -> None:
-    """What the dashboard wants recorded, the rules record."""
+    """Every recorded series of the dashboard is recorded by a rule."""
     asked = {name for query in _QUERIES for name, _ in promql.selectors(query.expr) if ":" in name}
     assert asked <= rulefiles.recorded()
 
 
-def test_every_alert_is_one_that_the_dashboard_shows() -> None:
-    """The alerts are chosen by how their names begin: one that is named otherwise would not be seen."""
+def test_the_dashboard_shows_every_alert() -> None:
+    """The dashboard selects alerts by the prefix of their names, and every alert has that prefix."""
     (pattern,) = {
         value
         for query in _QUERIES
@@ -89,7 +89,7 @@ def test_every_alert_is_one_that_the_dashboard_shows() -> None:
 @pytest.mark.system
 @pytest.mark.needs("promtool")
 def test_promtool_parses_every_query(tmp_path: Path) -> None:
-    """Every expression, with the variables filled in, is PromQL."""
+    """Every expression, with the variables filled in, is valid PromQL."""
     everything = {"environment": ["prod", "uat"], "instance": ["127.0.0.1:9844", "[::1]:9844"]}
     recorded = [
         {"record": f"test:query{number}", "expr": query.filled(6 * 3600, everything)}

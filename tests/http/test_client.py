@@ -24,8 +24,7 @@ from monitor.model import Phase
 from monitor.simulator import CertificateVariant, Host, Simulator
 from monitor.simulator.faults import Certificate, Hang, TlsMax, TlsVersion
 from tests.simulator.proxy import TunnelProxy
-from tests.support.raw_server import RawServer, resetting_port
-from tests.support.raw_server import http_response as answer
+from tests.support.raw_server import RawServer, http_response, resetting_port
 
 TIMEOUT = 0.6  # seconds
 GRACE = 0.25
@@ -112,7 +111,7 @@ def _proxy_at(port: int) -> HttpProxy:
 
 def test_a_request_arrives_complete(client: HttpClient) -> None:
     """The request line, the headers of the request, Content-Length and the content arrive together."""
-    with RawServer(answer(b"")) as server:
+    with RawServer(http_response(b"")) as server:
         client.exchange(HttpRequest("POST", server.url + "/x", {"A": "b"}, TIMEOUT, content=b"c=d"))
     head, _, body = server.requests[0].partition(b"\r\n\r\n")
     assert head.startswith(b"POST /x HTTP/1.1\r\n")
@@ -129,7 +128,7 @@ def test_the_repr_of_a_request_or_exchange_shows_no_content() -> None:
 
 def test_a_cookie_is_not_sent_back(client: HttpClient) -> None:
     """The second request to a server that set a cookie carries no cookie."""
-    with RawServer(answer(b"", "Set-Cookie: a=b; expires=Fri, 99 Foo 99999999999 00:00:00 GMT")) as server:
+    with RawServer(http_response(b"", "Set-Cookie: a=b; expires=Fri, 99 Foo 99999999999 00:00:00 GMT")) as server:
         for _ in range(2):
             assert client.exchange(ping(server.url)).status == 200
     assert all(b"cookie" not in request.lower() for request in server.requests)
@@ -141,7 +140,7 @@ def test_a_redirect_to_an_invalid_location_is_an_ordinary_response(
     client: HttpClient, status: int, location: str
 ) -> None:
     """The client never parses Location, so an invalid one is at most a malformed response."""
-    exchange = ask(client, answer(b"gone", f"Location: {location}", status=status))
+    exchange = ask(client, http_response(b"gone", f"Location: {location}", status=status))
     assert exchange.status == status
     if exchange.fault is None:
         assert exchange.body == b"gone"
@@ -157,7 +156,7 @@ def test_a_redirect_to_an_invalid_location_is_an_ordinary_response(
         (b"HTTP/2.0 200 OK\r\n\r\n", None, ExchangeFault.DISCONNECT),
         (b"x" * 100_000, None, ExchangeFault.DISCONNECT),
         (b"HTTP/1.1 103 Early Hints\r\n\r\n" * 5000, None, ExchangeFault.DISCONNECT),
-        (b"HTTP/1.1 103 Early Hints\r\n\r\n" + answer(b"x"), 200, None),
+        (b"HTTP/1.1 103 Early Hints\r\n\r\n" + http_response(b"x"), 200, None),
         (b"HTTP/1.1 200\r\n\r\nx", 200, None),
         (b"HTTP/1.1 999 X\r\n\r\n", 999, None),
         (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 16_000, 200, ExchangeFault.DISCONNECT),
@@ -252,8 +251,8 @@ def test_there_is_no_reason_phrase_without_a_final_status_line(client: HttpClien
 @pytest.mark.parametrize("over", [False, True])
 def test_a_response_is_read_up_to_the_size_limit(client: HttpClient, *, over: bool) -> None:
     """The limit includes the header section, and one byte above it is a fault."""
-    size = MAX_RESPONSE_SIZE - len(answer(b"x" * 65000)) + 65000
-    exchange = ask(client, answer(b"x" * (size + over)))
+    size = MAX_RESPONSE_SIZE - len(http_response(b"x" * 65000)) + 65000
+    exchange = ask(client, http_response(b"x" * (size + over)))
     assert exchange.fault is (ExchangeFault.MALFORMED if over else None)
     if not over:
         assert exchange.body == b"x" * size
@@ -278,7 +277,7 @@ def test_an_encoded_body_is_decoded_up_to_the_size_limit(
     client: HttpClient, name: str, encoded: bytes, fault: ExchangeFault | None
 ) -> None:
     """A gzip or deflate body is decoded although none was requested; a body that cannot be decoded is dropped."""
-    exchange = ask(client, answer(encoded, f"Content-Encoding: {name}"))
+    exchange = ask(client, http_response(encoded, f"Content-Encoding: {name}"))
     assert exchange.fault is fault
     assert exchange.body == (b"text" if fault is None and encoded else b"")
 
@@ -390,6 +389,6 @@ def test_a_response_header_is_in_no_log(client: HttpClient, caplog: pytest.LogCa
     """Httpx and httpcore log no response header, not even at level DEBUG."""
     for name in ("", "httpx", "httpcore", "httpcore.http11", "httpcore.connection"):
         caplog.set_level(logging.DEBUG, logger=name or None)
-    assert ask(client, answer(b"", "X-Echo: Basic canary-canary")).headers["x-echo"] == "Basic canary-canary"
+    assert ask(client, http_response(b"", "X-Echo: Basic canary-canary")).headers["x-echo"] == "Basic canary-canary"
     assert "canary" not in caplog.text
     assert "canary" not in repr([vars(record) for record in caplog.records])

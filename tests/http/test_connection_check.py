@@ -76,7 +76,9 @@ def trusting(ca_file: Path, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) ->
     return HttpClient(context)
 
 
-def check(client: HttpClient, url: str, timeout: float = TIMEOUT, proxy: ProxySetting | None = None) -> ConnectionCheck:
+def check(
+    client: HttpClient, url: str, timeout: float = TIMEOUT, proxy: ProxySettings | None = None
+) -> ConnectionCheck:
     """Return the check of `url`, after assertions that hold for every check."""
     began = time.time()
     checked = client.check_connection(url, proxy, timeout)
@@ -252,7 +254,7 @@ def _fails(*_: object, **__: object) -> list[tuple[Any, ...]]:
 def test_a_name_that_does_not_resolve_is_a_fault_of_the_lookup(*, through_proxy: bool) -> None:
     """The name of the host is a DNS fault, the name of the proxy a proxy fault."""
     client = HttpClient(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), Resolver(_fails))
-    checked = check(client, "https://token.test", proxy=ProxySetting("proxy.test", 3128) if through_proxy else None)
+    checked = check(client, "https://token.test", proxy=ProxySettings("proxy.test", 3128) if through_proxy else None)
     assert failure(checked) == (ExchangeFault.PROXY if through_proxy else ExchangeFault.DNS, Phase.RESOLVE)
     assert "name or service not known" in checked.fault_detail.lower()
 

@@ -24,8 +24,7 @@ from monitor.simulator import CertificateVariant, Host, SimulatedCredentials, Si
 from monitor.simulator.faults import Certificate, Content, Status
 from monitor.tigr.client import USER_AGENT, TigrClient
 from tests.support.canaries import CANARIES, leaks, values
-from tests.support.raw_server import RawServer
-from tests.support.raw_server import http_response as answer
+from tests.support.raw_server import RawServer, http_response
 
 OPAQUE = "Qw8eR2tY-opaque-canary-token~7uI0pA5sD9fG"
 SECRETS = (*values(CANARIES), f"{CANARIES.client_id}:{CANARIES.client_secret}", OPAQUE)
@@ -350,19 +349,21 @@ def _everywhere(text: str) -> bytes:
     error = {"code": text, "message": text, "field": text}
     body = json.dumps({"submissionId": text, "errors": [error] * 3}).encode()
     line = " ".join(text.encode("ascii", "replace").decode().split())[:6000]
-    return answer(body, f"X-Echo: {line}", f"Retry-After: {line}", f"Location: {line}", status=400)
+    return http_response(body, f"X-Echo: {line}", f"Retry-After: {line}", f"Location: {line}", status=400)
 
 
 def _as_page(text: str) -> bytes:
-    return answer(f"<html><h1>{text}</h1></html>".encode(), "Content-Type: text/html", status=502)
+    return http_response(f"<html><h1>{text}</h1></html>".encode(), "Content-Type: text/html", status=502)
 
 
 def _as_oauth(text: str) -> bytes:
-    return answer(json.dumps({"error": text, "error_description": text}).encode(), status=401)
+    return http_response(json.dumps({"error": text, "error_description": text}).encode(), status=401)
 
 
 def _as_token(text: str) -> bytes:
-    return answer(json.dumps({"access_token": text, "token_type": text, "expires_in": text, "pong": text}).encode())
+    return http_response(
+        json.dumps({"access_token": text, "token_type": text, "expires_in": text, "pong": text}).encode()
+    )
 
 
 @pytest.mark.parametrize("form", [_everywhere, _as_page, _as_oauth, _as_token])

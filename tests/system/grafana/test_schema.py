@@ -21,7 +21,7 @@ pytestmark = pytest.mark.system
 
 @pytest.fixture(scope="session")
 def compiler_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the compiler and the types are installed, exactly as the lock file says."""
+    """Return the directory with the compiler and the types, in the versions of the lock file."""
     for program in ("node", "npm"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed")
@@ -36,10 +36,10 @@ def compiler_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def complaints(compiler_directory: Path) -> Callable[[dict[str, Any]], list[str]]:
-    """What the compiler has to say about a dashboard."""
+def type_errors(compiler_directory: Path) -> Callable[[dict[str, Any]], list[str]]:
+    """Return a function that returns the errors of the compiler for a dashboard."""
 
-    def ask(dashboard: dict[str, Any]) -> list[str]:
+    def compile_dashboard(dashboard: dict[str, Any]) -> list[str]:
         (compiler_directory / "dashboard.ts").write_text(_typescript(dashboard))
         command = ["node", "node_modules/typescript/bin/tsc", "--project", "."]
         compiled = subprocess.run(
@@ -49,48 +49,50 @@ def complaints(compiler_directory: Path) -> Callable[[dict[str, Any]], list[str]
         assert (compiled.returncode == 0) == (compiled.stdout == ""), compiled.stdout
         return compiled.stdout.splitlines()
 
-    return ask
+    return compile_dashboard
 
 
 def _typescript(dashboard: dict[str, Any]) -> str:
-    """Each panel as a constant of its own type, so that a key that its type lacks is an error."""
+    """Return the dashboard as TypeScript, each panel as a constant of its type, so that an unknown key is an error."""
     frame = {key: value for key, value in dashboard.items() if key != "panels"}
     lines = ["import type * as types from './types.js';", f"export const frame: types.Frame = {json.dumps(frame)};"]
     for panel in dashboard["panels"]:
-        kind = "".join(word.capitalize() for word in panel["type"].split("-"))
-        lines.append(f"export const panel{panel['id']}: types.{kind}Panel = {json.dumps(panel)};")
+        panel_type = "".join(word.capitalize() for word in panel["type"].split("-"))
+        lines.append(f"export const panel{panel['id']}: types.{panel_type}Panel = {json.dumps(panel)};")
     return "\n".join(lines)
 
 
-def test_the_dashboard_fits_grafanas_types(complaints: Callable[[dict[str, Any]], list[str]]) -> None:
-    """Every key of the file is one that Grafana knows, with a value of its type, and none that it needs is missing."""
-    assert complaints(dashboards.load()) == []
+def test_the_dashboard_conforms_to_grafanas_types(type_errors: Callable[[dict[str, Any]], list[str]]) -> None:
+    """Every key of the file is in Grafana's types with a value of its type, and no required key is missing."""
+    assert type_errors(dashboards.load()) == []
 
 
-def _first(dashboard: dict[str, Any], kind: str) -> dict[str, Any]:
-    panel: dict[str, Any] = next(panel for panel in dashboard["panels"] if panel["type"] == kind)
+def _first(dashboard: dict[str, Any], panel_type: str) -> dict[str, Any]:
+    panel: dict[str, Any] = next(panel for panel in dashboard["panels"] if panel["type"] == panel_type)
     return panel
 
 
 _WRONG: dict[str, Callable[[dict[str, Any]], object]] = {
-    "an option of no panel": lambda d: _first(d, "stat")["options"].update(graphMood="none"),
-    "a value of no enum": lambda d: _first(d, "timeseries")["options"]["tooltip"].update(mode="every"),
-    "a table's footer": lambda d: _first(d, "table")["options"].update(footer={}),
-    "an option that is missing": lambda d: _first(d, "state-timeline")["options"].pop("showValue"),
-    "a field's property of no kind": lambda d: _first(d, "heatmap")["fieldConfig"]["defaults"].update(units="s"),
-    "an override of nothing": lambda d: _first(d, "timeseries")["fieldConfig"]["overrides"][0]["properties"].append(
-        {"id": "custom.lineStile", "value": {}}
-    ),
-    "a variable's unknown key": lambda d: d["templating"]["list"][0].update(auto=False),
-    "a dashboard's unknown key": lambda d: d.update(refreshing="30s"),
-    "an annotation's unknown key": lambda d: d["annotations"]["list"][0].update(titel="x"),
-    "a query's unknown key": lambda d: _first(d, "stat")["targets"][0].update(expression="up"),
+    "unknown option of a panel": lambda d: _first(d, "stat")["options"].update(graphMood="none"),
+    "unknown value of an enum": lambda d: _first(d, "timeseries")["options"]["tooltip"].update(mode="every"),
+    "footer of a table": lambda d: _first(d, "table")["options"].update(footer={}),
+    "missing option": lambda d: _first(d, "state-timeline")["options"].pop("showValue"),
+    "unknown property of a field": lambda d: _first(d, "heatmap")["fieldConfig"]["defaults"].update(units="s"),
+    "override of an unknown property": lambda d: _first(d, "timeseries")["fieldConfig"]["overrides"][0][
+        "properties"
+    ].append({"id": "custom.lineStile", "value": {}}),
+    "unknown key of a variable": lambda d: d["templating"]["list"][0].update(auto=False),
+    "unknown key of the dashboard": lambda d: d.update(refreshing="30s"),
+    "unknown key of an annotation": lambda d: d["annotations"]["list"][0].update(titel="x"),
+    "unknown key of a query": lambda d: _first(d, "stat")["targets"][0].update(expression="up"),
 }
 
 
-@pytest.mark.parametrize("what", _WRONG)
-def test_the_types_reject_what_is_wrong(what: str, complaints: Callable[[dict[str, Any]], list[str]]) -> None:
-    """The check finds one wrong key or value anywhere in the file."""
+@pytest.mark.parametrize("change", _WRONG)
+def test_the_types_reject_wrong_keys_and_values(
+    change: str, type_errors: Callable[[dict[str, Any]], list[str]]
+) -> None:
+    """The compiler reports a single wrong key or value anywhere in the file."""
     dashboard = copy.deepcopy(dashboards.load())
-    _WRONG[what](dashboard)
-    assert len(complaints(dashboard)) >= 1
+    _WRONG[change](dashboard)
+    assert len(type_errors(dashboard)) >= 1

@@ -1,1 +1,1 @@
-"""The image, built and run without a registry."""
+"""Tests of the image, built and run without a registry."""

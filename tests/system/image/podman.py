@@ -1,4 +1,4 @@
-"""buildah and podman, with a store of their own and a base image made here: no registry, and nothing left behind."""
+"""Run buildah and podman with a separate store and a local base image, without a registry and without leftovers."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-BASE = "docker.io/library/python:3.13-slim"  # the official name; what bears it here is made of Debian
+BASE = "docker.io/library/python:3.13-slim"  # the official name; the image here is built from Debian
 _PATIENCE = 300.0  # seconds
 _CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
-# Mounts, processes and control groups of their own: crun wants groups of version 2 alone, and all ends with the first
-# process in there.
+# Separate namespaces for mounts and processes: crun needs control groups of version 2 only, and the kernel ends all
+# processes when the first process of the namespace ends.
 _HOLDER = """
 set -e
 umount --recursive --lazy /sys/fs/cgroup
@@ -22,7 +22,7 @@ mount -t cgroup2 cgroup2 /sys/fs/cgroup
 echo ready
 exec cat
 """
-# Python and a pip of its own in /usr/local, and no distribution that claims them.
+# Python and pip in /usr/local, as in the official image, and not managed by Debian.
 _LIKE_THE_OFFICIAL = """
 for name in python python3; do ln -s /usr/bin/python3 /usr/local/bin/$name; done
 rm /usr/lib/python3*/EXTERNALLY-MANAGED
@@ -39,28 +39,28 @@ class Podman:
         self._store = ["--root", str(store / "root"), "--runroot", str(store / "run"), "--storage-driver=overlay"]
 
     def build(self, folder: Path) -> list[str]:
-        """The command that builds an image there, as `docker build` would, with what pip needs of this machine."""
+        """Return the equivalent of `docker build` in a folder, with the pip configuration of this machine."""
         volumes = [path for path in (_CERTIFICATES, "/etc/pip.conf") if Path(path).exists()]
         mounted = [f"--volume={path}:{path}:ro" for path in volumes]
         options = ["--isolation=chroot", "--format=docker", "--pull-never", "--layers", *mounted]
         return [*self._enter, "env", f"--chdir={folder}", "buildah", *self._store, "build", *options]
 
     def buildah(self, *arguments: str | Path) -> str:
-        """What buildah prints."""
+        """Run buildah and return its output."""
         return _run([*self._enter, "buildah", *self._store, *map(str, arguments)]).stdout.strip()
 
     def podman(self, *arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """What becomes of a command of podman's."""
+        """Run podman and return the completed process."""
         options = ["--cgroup-manager=cgroupfs", "--events-backend=file", "--log-level=error"]
         return _run([*self._enter, "podman", *self._store, *options, *map(str, arguments)], check=check)
 
-    def inspect(self, kind: str, name: str) -> Any:  # noqa: ANN401 - a tree of JSON
-        """What podman knows of an image or a container."""
-        (found,) = json.loads(self.podman(kind, "inspect", name).stdout)
-        return found
+    def inspect(self, object_type: str, name: str) -> Any:  # noqa: ANN401 - a tree of JSON
+        """Return the description of an image or a container (`object_type`)."""
+        (description,) = json.loads(self.podman(object_type, "inspect", name).stdout)
+        return description
 
     def make_base(self, root: Path) -> None:
-        """Make an image under the official short name from the root of a Debian that has Python and pip."""
+        """Create an image with the official short name from the root of a Debian with Python and pip."""
         container = self.buildah("from", "scratch")
         archive = root.with_suffix(".tar")
         subprocess.run(["tar", "-C", root, "--exclude=./dev/*", "-cf", archive, "."], check=True)
@@ -71,12 +71,12 @@ class Podman:
         self.buildah("config", "--env", "PATH=/usr/local/bin:/usr/bin:/bin", "--env", "LANG=C.UTF-8", container)
         self.buildah("commit", "--quiet", "--format=docker", "--rm", container, BASE)
         short = BASE.rpartition("/")[2]
-        self.buildah("tag", BASE, f"localhost/{short}")  # where no file says what the short name means
+        self.buildah("tag", BASE, f"localhost/{short}")  # if no file resolves the short name
 
 
 @contextmanager
 def podman(store: Path) -> Iterator[Podman]:
-    """A store in that directory; in the end nothing of it runs any more."""
+    """Yield a store in a directory; at the end, stop every process of it."""
     holder = subprocess.Popen(
         [
             "unshare",

@@ -1,4 +1,4 @@
-"""The image: what is in it, and how it runs with nothing but what it needs."""
+"""Tests of the image: its contents, and its operation with minimal rights."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ pytestmark = [
 
 PORT = 9844
 PATIENCE = 30.0  # seconds
-MOST = 45e6  # bytes on top of the base image
+MAX_SIZE = 45e6  # bytes on top of the base image
 REVISION = "0123456789abcdef"
-# No limit of this kind can be raised where tests run; podman's own defaults would be.
+# Tests cannot raise these limits, and podman's defaults would raise them.
 LIMITS = ["--cgroups=disabled", "--ulimit=nofile=1024:1024", "--ulimit=nproc=4096:4096"]
 CONFINED = ["--read-only", "--cap-drop=all", "--security-opt=no-new-privileges", "--network=host"]
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
-    """The base image, and on it the monitor's and the demo's, by `make image` in a clone where secrets lie about."""
+    """Yield a store with the base image and the images of `make image` in a clone that contains secret files."""
     directory = tmp_path_factory.mktemp("image")
     root, clone = directory / "debian", directory / "clone"
     install("trixie", ["python3", "python3-pip", "ca-certificates", "tzdata"], root)
@@ -63,7 +63,7 @@ IMAGE = f"tigr-monitor:{__version__}"
 
 @contextmanager
 def container(store: Podman, *options: str, image: str = IMAGE) -> Iterator[str]:
-    """Run one in the background; its name."""
+    """Run a container in the background; yield its name."""
     name = "under-test"
     store.podman("run", "--detach", "--name", name, *LIMITS, *CONFINED, *options, image)
     try:
@@ -74,38 +74,38 @@ def container(store: Podman, *options: str, image: str = IMAGE) -> Iterator[str]
 
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
-    """Both environments, with secrets that can be found again."""
+    """Yield a simulator of both environments with recognizable secrets."""
     with simulator_with_canaries() as running:
         yield running
 
 
 @pytest.fixture
 def options(simulator: Simulator, tmp_path: Path) -> list[str]:
-    """What a container is given to watch the simulator: the secrets as files in /run/secrets, the rest as variables."""
+    """Return the options of a container: the secrets are files in /run/secrets, all other settings are variables."""
     secrets = tmp_path / "secrets"
     secrets.mkdir()
-    given = [f"--volume={secrets}:/run/secrets:ro", f"--volume={simulator.ca_file}:/etc/ca.pem:ro"]
-    given += ["--env=TIGR_CA_FILE=/etc/ca.pem", "--env=TIGR_PING_INTERVAL=2s"]
+    arguments = [f"--volume={secrets}:/run/secrets:ro", f"--volume={simulator.ca_file}:/etc/ca.pem:ro"]
+    arguments += ["--env=TIGR_CA_FILE=/etc/ca.pem", "--env=TIGR_PING_INTERVAL=2s"]
     for environment in simulator.environments.values():
-        given += [f"--env={name}={url}" for name, url in environment.urls().items()]
+        arguments += [f"--env={name}={url}" for name, url in environment.urls().items()]
         for name, secret in environment.secrets().items():
             path = secrets / name.lower()
             path.write_text(secret)
             path.chmod(0o444)
     tmp_path.chmod(0o755)
-    return given
+    return arguments
 
 
 def up(environment: str) -> bool:
-    """Whether its pings are well."""
+    """Return True if the most recent ping of an environment succeeded."""
     try:
         return value(get(PORT, "/metrics")[1], "tigr_up", environment=environment, endpoint="ping") == 1
     except OSError:
         return False
 
 
-def test_it_runs_with_nothing_but_its_secrets(store: Podman, options: list[str]) -> None:
-    """Read-only, without capabilities, as a user that is a number: it is scraped, healthy, and stops with status 0."""
+def test_the_container_runs_confined(store: Podman, options: list[str]) -> None:
+    """A read-only container without capabilities and with a numeric user works, and stops with status 0."""
     with container(store, *options) as name:
         wait_for(lambda: up("prod") and up("uat"), "it is scraped", PATIENCE)
         assert store.podman("healthcheck", "run", name).returncode == 0
@@ -119,51 +119,51 @@ def test_it_runs_with_nothing_but_its_secrets(store: Podman, options: list[str])
         store.podman("stop", "--time=10", name)
         assert store.inspect("container", name)["State"]["ExitCode"] == 0
         log = store.podman("logs", name)
-        said = log.stdout + log.stderr
-    assert "msg=stopping" in said
-    assert not leaks(said, values(CANARIES))
+        output = log.stdout + log.stderr
+    assert "msg=stopping" in output
+    assert not leaks(output, values(CANARIES))
 
 
-def test_without_secrets_it_says_what_is_missing(store: Podman) -> None:
-    """And ends with status 2, so that a restart policy can tell."""
+def test_missing_secrets_are_reported(store: Podman) -> None:
+    """A container without secrets names the missing settings and exits with status 2."""
     ended = store.podman("run", "--rm", *LIMITS, *CONFINED, IMAGE, check=False)
     assert ended.returncode == 2
     assert "TIGR_ENVIRONMENTS__PROD__PASSWORD: is missing" in ended.stderr
 
 
-def test_a_check_by_hand_works_beside_it(store: Podman, options: list[str]) -> None:
-    """`exec` has the same secrets."""
+def test_a_manual_check_works_in_the_container(store: Podman, options: list[str]) -> None:
+    """A check with `podman exec` uses the secrets of the container."""
     with container(store, *options) as name:
         wait_for(lambda: up("prod"), "it is scraped", PATIENCE)
         assert re.search(r"prod +login +ok", store.podman("exec", name, "tigr-monitor", "check").stdout)
 
 
-def test_the_demo_runs_as_confined(store: Podman) -> None:
-    """It needs a place for its certificates, and nothing else."""
+def test_the_demo_runs_confined(store: Podman) -> None:
+    """The demo needs a temporary directory for its certificates, and no other rights."""
     with container(store, "--tmpfs=/tmp", image=f"{IMAGE}-demo") as name:
         wait_for(lambda: up("prod"), "the demo is scraped", PATIENCE)
         store.podman("stop", "--time=10", name)
         assert store.inspect("container", name)["State"]["ExitCode"] == 0
 
 
-def test_it_holds_the_package_whole(store: Podman) -> None:
-    """What is kept out of the build is not missing in the end."""
+def test_the_image_contains_the_whole_package(store: Podman) -> None:
+    """The image contains every tracked file of `monitor`."""
     folder = "/opt/tigr-monitor/lib/python3.13/site-packages"
-    look = f"cd {folder}; find monitor -type f -not -name '*.pyc'"
-    found = store.podman("run", "--rm", *LIMITS, "--entrypoint=sh", "--network=none", IMAGE, "-c", look).stdout
-    assert set(found.split()) == tracked("monitor")
+    script = f"cd {folder}; find monitor -type f -not -name '*.pyc'"
+    output = store.podman("run", "--rm", *LIMITS, "--entrypoint=sh", "--network=none", IMAGE, "-c", script).stdout
+    assert set(output.split()) == tracked("monitor")
 
 
-def test_it_is_small(store: Podman) -> None:
-    """On top of its base, without what built it."""
-    assert store.inspect("image", IMAGE)["Size"] - store.inspect("image", BASE)["Size"] <= MOST
-    look = "for tool in pip pip3 gcc cc make git python; do command -v $tool || true; done; python -m pip || true"
-    found = store.podman("run", "--rm", *LIMITS, "--entrypoint=sh", "--network=none", IMAGE, "-c", look).stdout
-    assert found == "/opt/tigr-monitor/bin/python\n"
+def test_the_image_is_small(store: Podman) -> None:
+    """The image adds at most 45 MB to its base and contains no build tools."""
+    assert store.inspect("image", IMAGE)["Size"] - store.inspect("image", BASE)["Size"] <= MAX_SIZE
+    script = "for tool in pip pip3 gcc cc make git python; do command -v $tool || true; done; python -m pip || true"
+    output = store.podman("run", "--rm", *LIMITS, "--entrypoint=sh", "--network=none", IMAGE, "-c", script).stdout
+    assert output == "/opt/tigr-monitor/bin/python\n"
 
 
-def test_it_says_what_it_is(store: Podman) -> None:
-    """By the labels that registries show."""
+def test_the_image_has_its_labels(store: Podman) -> None:
+    """The image has the labels that registries show, its user, its health check and its version."""
     config = store.inspect("image", IMAGE)["Config"]
     labels = {name.removeprefix("org.opencontainers.image."): text for name, text in config["Labels"].items()}
     assert labels.pop("description")
@@ -175,15 +175,15 @@ def test_it_says_what_it_is(store: Podman) -> None:
     assert version == f"tigr-monitor {__version__}\n"
 
 
-def test_nothing_of_the_clone_gets_in_that_does_not_belong(store: Podman, tmp_path: Path) -> None:
-    """Neither into a layer nor into the history, whatever lay about when it was built."""
+def test_no_secret_file_of_the_clone_is_in_the_image(store: Podman, tmp_path: Path) -> None:
+    """No layer and no history entry contains a secret that was in the clone during the build."""
     archive = tmp_path / "image.tar"
     store.podman("save", "--output", archive, IMAGE)
-    found = []
+    leaked = []
     with tarfile.open(archive) as image:
         for part in image.getmembers():
             content = image.extractfile(part)
             if content and CANARIES.password.encode() in content.read():
-                found.append(part.name)
-    assert not found
+                leaked.append(part.name)
+    assert not leaked
     assert CANARIES.password not in store.podman("history", "--no-trunc", IMAGE).stdout

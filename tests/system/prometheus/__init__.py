@@ -1,1 +1,1 @@
-"""The rules, the routes, and the way from a fault to a message."""
+"""Tests of the rules, the routes, and the path from a fault to a message."""

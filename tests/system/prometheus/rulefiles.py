@@ -16,34 +16,34 @@ CASES = sorted((FOLDER / "tests").glob("*.yml"))
 
 
 def load(path: Path) -> dict[str, Any]:
-    """A file's contents."""
+    """Return the contents of a file."""
     contents: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     return contents
 
 
 def rules() -> Iterator[dict[str, Any]]:
-    """Every rule of every file."""
+    """Yield every rule of every file."""
     for path in RULES:
         for group in load(path)["groups"]:
             yield from group["rules"]
 
 
 def alerts() -> dict[str, dict[str, Any]]:
-    """The alerting rules, by name."""
+    """Return the alerting rules by name."""
     return {rule["alert"]: rule for rule in rules() if "alert" in rule}
 
 
 def recorded() -> set[str]:
-    """The names of the series that are recorded."""
+    """Return the names of the recorded series."""
     return {rule["record"] for rule in rules() if "record" in rule}
 
 
 def groups() -> list[str]:
-    """The names of the groups of rules."""
+    """Return the names of the rule groups."""
     return [group["name"] for path in RULES for group in load(path)["groups"]]
 
 
 def cases() -> Iterator[dict[str, Any]]:
-    """Every case of every file of tests for promtool."""
+    """Yield every case of every promtool test file."""
     for path in CASES:
         yield from load(path)["tests"]

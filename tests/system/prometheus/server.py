@@ -1,4 +1,4 @@
-"""A Prometheus of Debian's, started for a test on data of its own."""
+"""Debian's Prometheus, started for a test with an empty database."""
 
 from __future__ import annotations
 
@@ -28,65 +28,68 @@ class _Series(TypedDict, total=False):
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """One series of an answer: its labels and its values, in their order."""
+class SeriesSample:
+    """One series of a result: its labels and its values, oldest first."""
 
     labels: dict[str, str]
     values: list[float]
 
 
-class Prometheus:
-    """What it can be asked."""
+class PrometheusServer:
+    """The HTTP API of a running Prometheus."""
 
     def __init__(self, url: str) -> None:
         self.url = url
 
-    def now(self, expr: str) -> list[Sample]:
-        """Answer an instant query."""
-        return [Sample(series["metric"], [float(series["value"][1])]) for series in self._result("query", query=expr)]
+    def now(self, expr: str) -> list[SeriesSample]:
+        """Run an instant query and return its result."""
+        return [
+            SeriesSample(series["metric"], [float(series["value"][1])]) for series in self._result("query", query=expr)
+        ]
 
-    def over(self, expr: str, seconds: float, step: float) -> list[Sample]:
-        """Answer a range query over the newest so many seconds, at multiples of the step, as Grafana asks.
+    def over(self, expr: str, seconds: float, step: float) -> list[SeriesSample]:
+        """Run a range query over the most recent seconds, at multiples of the step as Grafana does; return its result.
 
-        Grafana ends at the multiple before now; this at the next one, or a step of minutes would see nothing yet.
+        Grafana ends at the multiple before now. This method ends at the next one: otherwise, a step of minutes would
+        have no sample yet.
         """
         now = time.time()
         begin, end = (now - seconds) // step * step, (now // step + 1) * step
         result = self._result("query_range", query=expr, start=begin, end=end, step=step)
-        return [Sample(series["metric"], [float(value) for _, value in series["values"]]) for series in result]
+        return [SeriesSample(series["metric"], [float(value) for _, value in series["values"]]) for series in result]
 
     def label_values(self, metric: str, label: str) -> list[str]:
-        """What Grafana makes of `label_values(metric, label)`."""
+        """Return the sorted values that Grafana shows for `label_values(metric, label)`."""
         series = cast("list[dict[str, str]]", self._get("series", {"match[]": metric}))
         return sorted({labels[label] for labels in series})
 
     def ready(self) -> bool:
-        """Whether it answers queries."""
+        """Return True if Prometheus is ready for queries."""
         try:
-            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=5) as answer:  # noqa: S310 - our own
-                return bool(answer.status == 200)
+            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=5) as response:  # noqa: S310 - a loopback URL
+                return bool(response.status == 200)
         except OSError:
             return False
 
-    def _result(self, kind: str, **arguments: str | float) -> list[_Series]:
-        return cast("dict[str, list[_Series]]", self._get(kind, arguments))["result"]
+    def _result(self, path: str, **arguments: str | float) -> list[_Series]:
+        return cast("dict[str, list[_Series]]", self._get(path, arguments))["result"]
 
-    def _get(self, kind: str, arguments: dict[str, str | float] | dict[str, str]) -> object:
-        url = f"{self.url}/api/v1/{kind}?{urllib.parse.urlencode(arguments)}"
+    def _get(self, path: str, arguments: dict[str, str | float] | dict[str, str]) -> object:
+        url = f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(arguments)}"
         try:
-            with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - our own
-                data: object = json.load(answer)["data"]
+            with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310 - a loopback URL
+                data: object = json.load(response)["data"]
                 return data
         except urllib.error.HTTPError as error:
             raise AssertionError(f"Prometheus refuses {arguments}: {error.read().decode()}") from error
 
 
 @contextmanager
-def running(directory: Path, config: str) -> Iterator[Prometheus]:
-    """Start one with this configuration, and end it."""
+def running(directory: Path, config: str) -> Iterator[PrometheusServer]:
+    """Run Prometheus with this configuration until the end of the block."""
     (directory / "prometheus.yml").write_text(config)
     address = f"127.0.0.1:{free_port()}"
-    prometheus = Prometheus(f"http://{address}")
+    prometheus = PrometheusServer(f"http://{address}")
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen(
             [

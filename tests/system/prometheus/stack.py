@@ -1,4 +1,4 @@
-"""Prometheus, Alertmanager and what receives its messages, with the files that are shipped, only faster."""
+"""Prometheus, Alertmanager and the receivers of its messages, with the shipped files at shorter intervals."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ import yaml
 from monitor.durations import parse, text
 from tests.support.process import free_port, wait_for
 from tests.system.prometheus import rulefiles
-from tests.system.prometheus.server import Prometheus, running
+from tests.system.prometheus.server import PrometheusServer, running
 
 _PATIENCE = 30.0  # seconds
 _DURATION = re.compile(r"\[(\w+)(?::(\w+))?\]")
 _TIMED = ("for", "keep_firing_for", "interval", "group_wait", "group_interval", "repeat_interval")
-_SEVERITY = 'environment=~"prod"'  # the one place that names the environments that wake somebody up
+_SEVERITY = 'environment=~"prod"'  # the only place that names the environments that page
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One alert of one notification."""
+    """One alert in one notification."""
 
     receiver: str
     status: str  # "firing" or "resolved"
@@ -38,17 +38,17 @@ class Message:
 
     @property
     def name(self) -> str:
-        """The alert's."""
+        """Return the name of the alert."""
         return self.labels["alertname"]
 
     @property
     def subject(self) -> str:
-        """What it is about: an environment, or a whole monitor."""
+        """Return the environment of the alert, or the instance if it is about a whole monitor."""
         return self.labels.get("environment") or self.labels.get("instance", "")
 
 
 class Receivers:
-    """Records what Alertmanager sends, as a pager and a chat would get it."""
+    """The pager and the chat: a server that records the messages of Alertmanager."""
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
@@ -62,7 +62,7 @@ class Receivers:
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}/"
@@ -81,11 +81,11 @@ class Receivers:
             self.messages.append(Message(body["receiver"], alert["status"], alert["labels"], summary))
 
     def about(self, subject: str, status: str = "firing") -> set[tuple[str, str]]:
-        """Receiver and name of the alerts that were told about a subject."""
+        """Return receiver and name of the alerts that were sent about a subject."""
         return {(m.receiver, m.name) for m in list(self.messages) if (m.subject, m.status) == (subject, status)}
 
     def unresolved(self) -> set[tuple[str, str, str]]:
-        """What was told to fire and not, after that, to be over."""
+        """Return receiver, subject and name of the alerts that fired and were not resolved."""
         newest = {(m.receiver, m.subject, m.name): m.status for m in list(self.messages)}
         return {key for key, status in newest.items() if status == "firing"}
 
@@ -95,7 +95,7 @@ def _faster(value: str, factor: float) -> str:
 
 
 def _in_expression(expr: str, factor: float) -> str:
-    """The ranges of an expression, in shorter time. Days stay: nothing here runs so long."""
+    """Return an expression with shorter ranges; ranges of days stay, because no test runs so long."""
 
     def replace(match: re.Match[str]) -> str:
         parts = [_faster(part, factor) for part in match.groups() if part]
@@ -105,7 +105,7 @@ def _in_expression(expr: str, factor: float) -> str:
 
 
 def faster_rules(paging: Sequence[str], factor: float) -> dict[str, Any]:
-    """The shipped rules with every wait and range divided by a factor, and these environments as those that page."""
+    """Return the shipped rules with all durations divided by a factor; alerts of these environments page."""
     groups = [group for path in rulefiles.RULES for group in rulefiles.load(path)["groups"]]
     for group in groups:
         for timed in [group, *group["rules"]]:
@@ -118,7 +118,7 @@ def faster_rules(paging: Sequence[str], factor: float) -> dict[str, Any]:
 
 
 def faster_routes(receivers: str, factor: float) -> dict[str, Any]:
-    """The shipped Alertmanager configuration with every wait divided by a factor, at any hour, to these receivers."""
+    """Return the shipped Alertmanager configuration for this receiver URL, with shorter waits, active at all hours."""
     config = rulefiles.load(rulefiles.FOLDER / "alertmanager.yml")
     for route in [config["route"], *config["route"]["routes"]]:
         for key in set(_TIMED) & route.keys():
@@ -143,7 +143,7 @@ def _alertmanager(directory: Path, port: int) -> Iterator[None]:
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output)
     try:
-        wait_for(lambda: process.poll() is not None or _answers(ready), "Alertmanager is ready", _PATIENCE)
+        wait_for(lambda: process.poll() is not None or _is_ready(ready), "Alertmanager is ready", _PATIENCE)
         assert process.poll() is None, log.read_text()
         yield
     finally:
@@ -155,10 +155,10 @@ def _alertmanager(directory: Path, port: int) -> Iterator[None]:
             process.wait()
 
 
-def _answers(url: str) -> bool:
+def _is_ready(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - our own
-            return bool(answer.status == 200)
+        with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 - a loopback URL
+            return bool(response.status == 200)
     except OSError:
         return False
 
@@ -166,10 +166,10 @@ def _answers(url: str) -> bool:
 @contextlib.contextmanager
 def stack(
     directory: Path, targets: Mapping[str, int], rules: Mapping[str, Any], routes: Mapping[str, Any], scrape: float
-) -> Iterator[Prometheus]:
-    """Run both on these rules and routes; `targets` are ports by instance, looked at every `scrape` seconds.
+) -> Iterator[PrometheusServer]:
+    """Run Prometheus and Alertmanager; `targets` are ports by instance, scraped every `scrape` seconds.
 
-    Yields the Prometheus, which knows what fires even where nobody is told.
+    Yields the Prometheus, which also knows the alerts that are inhibited.
     """
     alertmanager = free_port()
     config = rulefiles.load(rulefiles.FOLDER / "prometheus.yml")
@@ -186,6 +186,6 @@ def stack(
         _alertmanager(directory, alertmanager),
         running(directory, yaml.safe_dump(config, sort_keys=False)) as prometheus,
     ):
-        # From its first scrape on it sees what rises.
+        # Increases count only after the first scrape.
         wait_for(lambda: len(prometheus.now("up == 1")) == len(targets), "every monitor is scraped", _PATIENCE)
         yield prometheus

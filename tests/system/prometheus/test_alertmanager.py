@@ -1,4 +1,4 @@
-"""The example for Alertmanager: valid, and each alert goes where it should."""
+"""The example configuration of Alertmanager: it is valid, and each alert goes to its receiver."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ FILE = str(rulefiles.FOLDER / "alertmanager.yml")
 
 
 def amtool(*arguments: str) -> str:
-    """What amtool says."""
+    """Run amtool and return its output."""
     done = subprocess.run(["amtool", *arguments], capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
 def test_the_configuration_is_valid() -> None:
-    """The time interval of uat, which no route test looks at, is checked here alone."""
-    said = amtool("check-config", FILE)
-    assert "SUCCESS" in said
-    assert "2 receivers" in said
+    """The configuration passes amtool; only this test covers the time interval of uat."""
+    output = amtool("check-config", FILE)
+    assert "SUCCESS" in output
+    assert "2 receivers" in output
 
 
 @pytest.mark.parametrize(
@@ -39,22 +39,22 @@ def test_the_configuration_is_valid() -> None:
     ],
 )
 def test_an_alert_goes_to_its_receiver(receiver: str, labels: dict[str, str]) -> None:
-    """What pages goes to the pager, and all else to the chat."""
-    said = amtool(
+    """Critical alerts go to the pager, all other alerts to the chat."""
+    output = amtool(
         "config", "routes", "test", f"--config.file={FILE}", *(f"{name}={value}" for name, value in labels.items())
     )
-    assert said.split() == [receiver]
+    assert output.split() == [receiver]
 
 
-def test_nothing_silences_another_instance() -> None:
-    """Two monitors see different things: each rule wants the same instance, and the environment where there is one."""
+def test_no_rule_inhibits_another_instance() -> None:
+    """Every rule requires the same instance, and the same environment if its alerts have one."""
     for rule in rulefiles.load(rulefiles.FOLDER / "alertmanager.yml")["inhibit_rules"]:
         assert "instance" in rule["equal"]
         assert "environment" in rule["equal"] or rule["source_matchers"] == ['alertname="TigrEveryEnvironmentFailing"']
 
 
-def test_every_alert_that_is_named_exists() -> None:
-    """A rule for an alert that was renamed silences nothing."""
+def test_every_named_alert_exists() -> None:
+    """Every alert that a rule or a route names exists."""
     text = (rulefiles.FOLDER / "alertmanager.yml").read_text(encoding="utf-8")
     named = [name for group in re.findall(r'alertname=~?"([^"]+)"', text) for name in group.split("|")]
     for name in named:

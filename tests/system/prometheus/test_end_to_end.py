@@ -1,7 +1,7 @@
-"""From a fault to a message: the real monitor, Prometheus and Alertmanager, and exactly what arrives, and that it ends.
+"""From a fault to a message, with the real monitor, Prometheus and Alertmanager: every message and its end.
 
-All faults happen at once, each to an environment or a monitor of its own, with the shipped rules and routes in a
-twentieth of their time. The outage lasts until the error budget burns too, of which nobody may hear: it has its cause.
+All faults begin at the same time, each in a separate environment or monitor. The shipped rules and routes run at a
+twentieth of their durations. The outage lasts until the error budget burns too; the cause must inhibit that alert.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pytest
 from monitor.simulator import SimulatedEnvironment, Simulator
 from monitor.simulator.faults import Certificate, Hang, Refuse, Status
 from tests.support.process import Monitor, wait_for
-from tests.system.prometheus.server import Prometheus
+from tests.system.prometheus.server import PrometheusServer
 from tests.system.prometheus.stack import Receivers, faster_routes, faster_rules, stack
 
 pytestmark = [
@@ -28,7 +28,7 @@ pytestmark = [
 
 FACTOR = 20.0
 SCRAPE = 1.0  # seconds
-PATIENCE = 120.0  # seconds; what arrives late on a slow machine arrives
+PATIENCE = 120.0  # seconds: enough for a slow machine
 SETTINGS = {
     "TIGR_PING_INTERVAL": "2s",
     "TIGR_AUTH_INTERVAL": "6s",
@@ -40,12 +40,12 @@ PAGER, CHAT = "pager", "chat"
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """What goes wrong with one environment, what has to be told of it, and in which words."""
+class FaultCase:
+    """The fault of one environment, the expected alerts, and a part of their summaries."""
 
     begin: Callable[[SimulatedEnvironment], None]
-    told: frozenset[tuple[str, str]]
-    words: str
+    alerts: frozenset[tuple[str, str]]  # receiver and name
+    summary_part: str
 
 
 def _api(fault: object) -> Callable[[SimulatedEnvironment], None]:
@@ -56,36 +56,40 @@ def _login(fault: object) -> Callable[[SimulatedEnvironment], None]:
     return lambda environment: environment.token_faults.set(fault)  # type: ignore[arg-type]
 
 
-def _told(*alerts: tuple[str, str]) -> frozenset[tuple[str, str]]:
+def _alerts(*alerts: tuple[str, str]) -> frozenset[tuple[str, str]]:
     return frozenset(alerts)
 
 
-# The uat of this table is one that gets tickets.
-FAULTS: Mapping[str, Fault] = {
-    "wrong_password": Fault(
-        _login(Status(401)), _told((PAGER, "TigrCredentialsRejected")), "TIGR rejected our credentials; next attempt at"
+# The environment uat of this table has tickets instead of pages.
+FAULTS: Mapping[str, FaultCase] = {
+    "wrong_password": FaultCase(
+        _login(Status(401)),
+        _alerts((PAGER, "TigrCredentialsRejected")),
+        "TIGR rejected our credentials; next attempt at",
     ),
-    "ping_500": Fault(_api(Status(500)), _told((PAGER, "TigrPingFailing")), "reason: server_error"),
-    "ping_hangs": Fault(_api(Hang()), _told((PAGER, "TigrPingFailing")), "reason: timeout"),
-    "ping_403": Fault(_api(Status(403)), _told((PAGER, "TigrForbidden")), "Is our address still on the list"),
-    "ping_429": Fault(
-        _api(Status(429, headers={"Retry-After": "20"})), _told((CHAT, "TigrRateLimited")), "429, too many requests"
+    "ping_500": FaultCase(_api(Status(500)), _alerts((PAGER, "TigrPingFailing")), "reason: server_error"),
+    "ping_hangs": FaultCase(_api(Hang()), _alerts((PAGER, "TigrPingFailing")), "reason: timeout"),
+    "ping_403": FaultCase(_api(Status(403)), _alerts((PAGER, "TigrForbidden")), "is on the IP allowlist of TIGR"),
+    "ping_429": FaultCase(
+        _api(Status(429, headers={"Retry-After": "20"})), _alerts((CHAT, "TigrRateLimited")), "429, too many requests"
     ),
-    "api_refused": Fault(_api(Refuse()), _told((PAGER, "TigrPingFailing")), "reason: connect"),
-    "login_refused": Fault(
-        _login(Refuse()), _told((PAGER, "TigrLoginFailing"), (PAGER, "TigrTokenHeadroomLow")), "reason: connect"
+    "api_refused": FaultCase(_api(Refuse()), _alerts((PAGER, "TigrPingFailing")), "reason: connect"),
+    "login_refused": FaultCase(
+        _login(Refuse()), _alerts((PAGER, "TigrLoginFailing"), (PAGER, "TigrTokenHeadroomLow")), "reason: connect"
     ),
-    "certificate": Fault(
-        _api(Certificate()), _told((PAGER, "TigrCertificateFailing")), "the certificate of the ping host"
+    "certificate": FaultCase(
+        _api(Certificate()), _alerts((PAGER, "TigrCertificateFailing")), "the certificate of the ping host"
     ),
-    "uat": Fault(_api(Status(500)), _told((CHAT, "TigrPingFailing")), "reason: server_error"),
-    "restarted": Fault(_api(Status(500)), _told((PAGER, "TigrPingFailing")), "reason: server_error"),
+    "uat": FaultCase(_api(Status(500)), _alerts((CHAT, "TigrPingFailing")), "reason: server_error"),
+    "restarted": FaultCase(_api(Status(500)), _alerts((PAGER, "TigrPingFailing")), "reason: server_error"),
 }
 REVOKED = "revoked"
-GONE = ("gone", "gone_too")  # both environments of a monitor, one of which pages
+GONE = ("gone", "gone_too")  # both environments of a monitor; only the first pages
 WELL = "well"
-BRIEF = "ping_429"  # over before it is three failures in a row, and a failing ping
-BURNING = FAULTS.keys() - {BRIEF} | set(GONE)  # out for so long that the budget burns, which their causes silence
+BRIEF = "ping_429"  # ends before three failures in a row, which would be TigrPingFailing
+BURNING = FAULTS.keys() - {BRIEF} | set(
+    GONE
+)  # outages that burn the budget; the alerts about their causes inhibit the burn
 INSTANCES = {
     "most": [name for name in FAULTS if name != "restarted"] + [REVOKED, WELL],
     "of_restarted": ["restarted", "well_too"],
@@ -95,13 +99,13 @@ INSTANCES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """Everything that runs."""
+class Deployment:
+    """All running components."""
 
     simulator: Simulator
     monitors: Mapping[str, Monitor]
     receivers: Receivers
-    prometheus: Prometheus
+    prometheus: PrometheusServer
 
 
 def _settings(simulator: Simulator, names: list[str]) -> dict[str, str]:
@@ -113,8 +117,8 @@ def _settings(simulator: Simulator, names: list[str]) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    """All of it, healthy and scraped."""
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """Yield all components, healthy and scraped."""
     directory = tmp_path_factory.mktemp("stack")
     paging = [name for names in INSTANCES.values() for name in names if name not in ("uat", GONE[1])]
     with ExitStack() as running:
@@ -131,12 +135,12 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         ports = {instance: monitor.port for instance, monitor in monitors.items()}
         rules, routes = faster_rules(paging, FACTOR), faster_routes(receivers.url, FACTOR)
         prometheus = running.enter_context(stack(directory, ports, rules, routes, SCRAPE))
-        yield Scene(simulator, monitors, receivers, prometheus)
+        yield Deployment(simulator, monitors, receivers, prometheus)
 
 
-def _revoke_twice(scene: Scene) -> None:
-    """End two tokens before their time, each one after the login that the monitor has in between."""
-    monitor, environment = scene.monitors["most"], scene.simulator.environment(REVOKED)
+def _revoke_twice(deployment: Deployment) -> None:
+    """Revoke two tokens before their expiry, and wait for a scheduled login after each."""
+    monitor, environment = deployment.monitors["most"], deployment.simulator.environment(REVOKED)
     for count in (1, 2):
         environment.revoke_tokens()
         monitor.wait_for(count, "tigr_token_rejected_total", environment=REVOKED)
@@ -151,28 +155,30 @@ def _logged_in_since(monitor: Monitor, before: float) -> bool:
     return _scheduled(monitor) > before
 
 
-def _burning(prometheus: Prometheus) -> set[str]:
-    """The environments whose budget burns fast, whoever is told of it."""
+def _burning(prometheus: PrometheusServer) -> set[str]:
+    """Return the environments whose error budget burns fast, including those with inhibited alerts."""
     firing = prometheus.now('ALERTS{alertname="TigrErrorBudgetBurnFast", alertstate="firing"}')
     return {sample.labels["environment"] for sample in firing}
 
 
-def _await(what: Callable[[], object], why: str) -> None:
-    wait_for(what, why, PATIENCE)
+def _await(condition: Callable[[], object], description: str) -> None:
+    wait_for(condition, description, PATIENCE)
 
 
 def _await_all(receivers: Receivers, expected: Mapping[str, frozenset[tuple[str, str]]], status: str) -> None:
-    """Wait until everything expected has been told."""
+    """Wait until every expected alert has been sent."""
     try:
-        _await(lambda: all(told <= receivers.about(name, status) for name, told in expected.items()), "every message")
+        _await(
+            lambda: all(alerts <= receivers.about(name, status) for name, alerts in expected.items()), "every message"
+        )
     except AssertionError:
-        missing = {name: told - receivers.about(name, status) for name, told in expected.items()}
-        pytest.fail(f"{status}, not told: { {name: told for name, told in missing.items() if told} }")
+        missing = {name: alerts - receivers.about(name, status) for name, alerts in expected.items()}
+        pytest.fail(f"{status}, not sent: { {name: alerts for name, alerts in missing.items() if alerts} }")
 
 
-def test_each_fault_sends_its_own_message_and_its_end(scene: Scene) -> None:
-    """One cause, one message, to the right receiver, in words that name it; and nothing else, from first to last."""
-    simulator, receivers, monitors = scene.simulator, scene.receivers, scene.monitors
+def test_each_fault_sends_its_own_message_and_its_end(deployment: Deployment) -> None:
+    """Each fault sends one message with its cause to the right receiver, then its end, and nothing else."""
+    simulator, receivers, monitors = deployment.simulator, deployment.receivers, deployment.monitors
     for name, fault in FAULTS.items():
         fault.begin(simulator.environment(name))
     for name in GONE:
@@ -180,19 +186,19 @@ def test_each_fault_sends_its_own_message_and_its_end(scene: Scene) -> None:
         simulator.environment(name).api_faults.set(Refuse())
     monitors["killed"].process.kill()
     monitors["killed"].process.wait()
-    _revoke_twice(scene)
+    _revoke_twice(deployment)
 
-    expected: dict[str, frozenset[tuple[str, str]]] = {name: fault.told for name, fault in FAULTS.items()}
-    expected[REVOKED] = _told((CHAT, "TigrTokenRejected"))
-    expected[GONE[0]] = _told((PAGER, "TigrPingFailing"), (PAGER, "TigrLoginFailing"))
-    expected["of_gone"] = _told((CHAT, "TigrEveryEnvironmentFailing"))
-    expected["killed"] = _told((PAGER, "TigrMonitorDown"))
+    expected: dict[str, frozenset[tuple[str, str]]] = {name: fault.alerts for name, fault in FAULTS.items()}
+    expected[REVOKED] = _alerts((CHAT, "TigrTokenRejected"))
+    expected[GONE[0]] = _alerts((PAGER, "TigrPingFailing"), (PAGER, "TigrLoginFailing"))
+    expected["of_gone"] = _alerts((CHAT, "TigrEveryEnvironmentFailing"))
+    expected["killed"] = _alerts((PAGER, "TigrMonitorDown"))
 
-    # Long before the others: nothing that burns a budget may be left of it when half an hour has been observed.
+    # The brief fault ends early, so that it does not burn the budget when half an hour has been observed.
     _await(lambda: receivers.about(BRIEF), "the ticket about 429")
     simulator.environment(BRIEF).api_faults.clear()
 
-    # A restart in the middle of the outage.
+    # The monitor restarts during the outage.
     _await(lambda: receivers.about("restarted"), "the page before the restart")
     assert monitors["of_restarted"].stop() == 0
     monitors["of_restarted"].start()
@@ -202,31 +208,31 @@ def test_each_fault_sends_its_own_message_and_its_end(scene: Scene) -> None:
     )
     assert receivers.about("restarted", "resolved") == set()
 
-    # Half an hour has been observed: from here until long after the end the burn has to be silenced.
-    _await(lambda: _burning(scene.prometheus) >= BURNING, "every budget burns")
+    # Half an hour has been observed: from here on, the burn must be inhibited.
+    _await(lambda: _burning(deployment.prometheus) >= BURNING, "every budget burns")
 
-    # The end of it all.
+    # All faults end.
     for environment in simulator.environments.values():
         environment.token_faults.clear()
         environment.api_faults.clear()
     monitors["killed"].start()
     monitors["most"].process.send_signal(signal.SIGHUP)  # grants the rejected credentials one attempt
     _await_all(receivers, expected, "resolved")
-    _await(lambda: not receivers.unresolved(), "everything is over")
+    _await(lambda: not receivers.unresolved(), "every alert is resolved")
 
     subjects = {message.subject for message in receivers.messages}
     assert {subject: receivers.about(subject) for subject in subjects} == expected
     for name, fault in FAULTS.items():
         summaries = [m.summary for m in receivers.messages if m.subject == name and m.status == "firing"]
-        assert any(fault.words in summary for summary in summaries), summaries
+        assert any(fault.summary_part in summary for summary in summaries), summaries
         assert all(summary.startswith(f"{name}: ") for summary in summaries)
 
 
-def test_messages_hold_no_secret(scene: Scene) -> None:
-    """What goes to a chat is read by many."""
+def test_messages_hold_no_secret(deployment: Deployment) -> None:
+    """No label and no summary of a message contains a secret, because many people read a chat."""
     secrets = {
-        value for environment in scene.simulator.environments.values() for value in environment.secrets().values()
+        value for environment in deployment.simulator.environments.values() for value in environment.secrets().values()
     }
-    told = "".join(f"{message.summary} {dict(message.labels)}" for message in scene.receivers.messages)
-    assert told
-    assert not [secret for secret in secrets if secret in told]
+    text = "".join(f"{message.summary} {dict(message.labels)}" for message in deployment.receivers.messages)
+    assert text
+    assert not [secret for secret in secrets if secret in text]

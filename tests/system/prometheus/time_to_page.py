@@ -1,7 +1,7 @@
-"""How long it takes from a fault to the pager, with every interval as it is shipped: computed, and measured.
+"""The time from a fault to the page with the default intervals: computed and measured.
 
-`python -m tests.system.prometheus.time_to_page` prints seconds as JSON, within eight minutes; status 1 when a bound
-is missed.
+`python -m tests.system.prometheus.time_to_page` prints seconds as JSON within eight minutes; the exit status is 1 if a
+bound is exceeded.
 """
 
 from __future__ import annotations
@@ -24,50 +24,50 @@ from tests.system.prometheus import rulefiles
 from tests.system.prometheus.stack import Receivers, faster_routes, faster_rules, stack
 
 WELL = "well"
-FAULTY = ("ping refused", "ping answered wrongly", "ping hangs", "login refused")
+FAULTY = ("ping refused", "ping with wrong responses", "ping hangs", "login refused")
 
 
 def computed(settings: EnvironmentSettings) -> dict[str, float]:
-    """The longest each can take: the fault comes right after a turn, and each step just misses the one before."""
+    """Return the maximum time for each fault: it begins right after a run, and each step just misses the one before."""
     prometheus = rulefiles.load(rulefiles.FOLDER / "prometheus.yml")["global"]
     routes: list[Mapping[str, Any]] = rulefiles.load(rulefiles.FOLDER / "alertmanager.yml")["route"]["routes"]
     waits = [prometheus["scrape_interval"], prometheus["evaluation_interval"], routes[0]["group_wait"]]
-    told = sum(parse(wait) for wait in waits)
+    delivery = sum(parse(wait) for wait in waits)
     pings = settings.ping_interval + 2 * settings.confirm_interval
     checks = 2 * settings.ping_interval  # of the token host; the second failure brings the next login forward
     logins = min(settings.auth_interval, checks) + settings.ping_interval
     return {
-        "ping refused": pings + told,
-        "ping answered wrongly": pings + told,
-        "ping hangs": pings + 3 * settings.timeout + told,
-        "login refused": logins + told,
+        "ping refused": pings + delivery,
+        "ping with wrong responses": pings + delivery,
+        "ping hangs": pings + 3 * settings.timeout + delivery,
+        "login refused": logins + delivery,
     }
 
 
 def bounds(settings: EnvironmentSettings) -> dict[str, float]:
-    """What is promised."""
-    return {"ping refused": 60, "ping answered wrongly": 60, "ping hangs": 90, "login refused": 120}
+    """Return the documented maximum times in seconds."""
+    return {"ping refused": 60, "ping with wrong responses": 60, "ping hangs": 90, "login refused": 120}
 
 
 def measure(simulator: Simulator, receivers: Receivers, limit: float) -> dict[str, float]:
-    """Let every fault begin now; the seconds until each was told to the pager."""
+    """Let every fault begin now; return the seconds until each reached the pager."""
     environments = {name: simulator.environment(name.replace(" ", "_")) for name in FAULTY}
     environments["ping refused"].api_faults.set(Refuse())
-    environments["ping answered wrongly"].api_faults.set(Status(500))
+    environments["ping with wrong responses"].api_faults.set(Status(500))
     environments["ping hangs"].api_faults.set(Hang())
     environments["login refused"].token_faults.set(Refuse())
-    found: dict[str, float] = {}
+    measured: dict[str, float] = {}
     began, pause = time.monotonic(), threading.Event()
-    while len(found) < len(environments) and time.monotonic() - began < limit:
+    while len(measured) < len(environments) and time.monotonic() - began < limit:
         pause.wait(0.1)
         for name, environment in environments.items():
-            if name not in found and receivers.about(environment.name):
-                found[name] = round(time.monotonic() - began, 1)
-    return found
+            if name not in measured and receivers.about(environment.name):
+                measured[name] = round(time.monotonic() - began, 1)
+    return measured
 
 
 def main() -> int:
-    """Measure once, and print the figures."""
+    """Measure once and print the figures; return 1 if a bound is exceeded."""
     names = [name.replace(" ", "_") for name in FAULTY]
     with tempfile.TemporaryDirectory() as folder, Simulator([*names, WELL]) as simulator, Receivers() as receivers:
         directory = Path(folder)

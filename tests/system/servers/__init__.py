@@ -1,1 +1,1 @@
-"""Real authorization servers, and the monitor against each of them."""
+"""Tests of the monitor against real authorization servers."""

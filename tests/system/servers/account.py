@@ -1,4 +1,4 @@
-"""The account that a server grants tokens to, as its program reads it from stdin."""
+"""The account to which a server grants tokens; the server reads it from stdin."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Account:
+class ServerAccount:
     """One client with one user, the port to listen on (0: any free one) and the lifetime of tokens in seconds."""
 
     client_id: str
@@ -19,9 +19,9 @@ class Account:
     lifetime: int = 300
 
 
-def read_account() -> Account:
-    """Return the account from the JSON line on stdin, where neither the process list nor the environment shows it."""
-    return Account(**json.loads(sys.stdin.readline()))
+def read_account() -> ServerAccount:
+    """Return the account from the JSON line on stdin, because the process list and the environment must not show it."""
+    return ServerAccount(**json.loads(sys.stdin.readline()))
 
 
 def report_port(port: int) -> None:

@@ -13,15 +13,15 @@ from authlib.oauth2.rfc6750 import BearerTokenValidator
 from flask import Flask
 from werkzeug.serving import make_server
 
-from tests.system.servers.account import Account, read_account, report_port
+from tests.system.servers.account import ServerAccount, read_account, report_port
 from tests.system.servers.control import PING_PATH, TOKEN_PATH, Control, controlled, pong
 
 
 @dataclass
-class Client(ClientMixin):
+class PasswordClient(ClientMixin):
     """The one client: it authenticates by HTTP Basic and may use the password grant."""
 
-    account: Account
+    account: ServerAccount
 
     def check_client_secret(self, client_secret: str) -> bool:
         return client_secret == self.account.client_secret
@@ -37,7 +37,7 @@ class Client(ClientMixin):
 
 
 @dataclass
-class Token(TokenMixin):
+class GrantedToken(TokenMixin):
     """A granted token."""
 
     expires_at: float  # on the monotonic clock
@@ -57,13 +57,13 @@ class Token(TokenMixin):
 class Tokens:
     """Every token that was granted, by its text."""
 
-    granted: dict[str, Token] = field(default_factory=dict)
+    granted: dict[str, GrantedToken] = field(default_factory=dict)
 
     def save(self, token: dict[str, object], _: object) -> None:
         """Keep a token that Authlib generated."""
         lifetime = token["expires_in"]
         assert isinstance(lifetime, int)
-        self.granted[str(token["access_token"])] = Token(time.monotonic() + lifetime)
+        self.granted[str(token["access_token"])] = GrantedToken(time.monotonic() + lifetime)
 
     def revoke(self) -> None:
         """Mark every token as revoked."""
@@ -71,12 +71,12 @@ class Tokens:
             token.revoked = True
 
     def expire(self) -> None:
-        """Let every token end now."""
+        """Let every token expire now."""
         for token in self.granted.values():
             token.expires_at = time.monotonic()
 
 
-def password_grant(account: Account, control: Control) -> type:
+def password_grant(account: ServerAccount, control: Control) -> type:
     """Return Authlib's password grant with a check of the one user."""
 
     class PasswordGrant(ResourceOwnerPasswordCredentialsGrant):
@@ -95,17 +95,17 @@ def token_validator(tokens: Tokens) -> BearerTokenValidator:
     """Return Authlib's bearer check over these tokens."""
 
     class Validator(BearerTokenValidator):
-        def authenticate_token(self, token_string: str) -> Token | None:
+        def authenticate_token(self, token_string: str) -> GrantedToken | None:
             return tokens.granted.get(token_string)
 
     return Validator()
 
 
-def build(account: Account, tokens: Tokens, control: Control) -> Flask:
+def build(account: ServerAccount, tokens: Tokens, control: Control) -> Flask:
     """Return the application with its two paths."""
     app = Flask(__name__)
     app.config["OAUTH2_TOKEN_EXPIRES_IN"] = {"password": account.lifetime}
-    client = Client(account)
+    client = PasswordClient(account)
     server = AuthorizationServer(app, lambda client_id: client if client_id == account.client_id else None, tokens.save)
     server.register_grant(password_grant(account, control))
     protect = ResourceProtector()

@@ -1,4 +1,4 @@
-"""The servers of a test session: installed once, started once."""
+"""The servers of a test session, which installs and starts each once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tests.system.servers.real import (
     NODE_SERVERS,
     PYTHON_SERVERS,
-    Server,
+    OAuthServer,
     install_node,
     install_python,
     node_server,
@@ -20,7 +20,7 @@ from tests.system.servers.real import (
 
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Server]]:
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, OAuthServer]]:
     """Yield every server that this machine can run, by name; those on Node.js only if npm is installed."""
     logs = tmp_path_factory.mktemp("server-logs")
     python = install_python(tmp_path_factory.mktemp("python-servers"))
@@ -39,6 +39,6 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Serv
 
 
 @pytest.fixture
-def server(request: pytest.FixtureRequest, servers: dict[str, Server]) -> Server:
+def server(request: pytest.FixtureRequest, servers: dict[str, OAuthServer]) -> OAuthServer:
     """Return the server that the test names."""
     return servers[request.param]

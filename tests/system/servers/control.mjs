@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline';
 export const TOKEN_PATH = '/oauth/token';
 export const PING_PATH = '/ClientAPI/api/system/ping';
 
-// Read the account from the JSON line on stdin, where neither the process list nor the environment shows it.
+// Read the account from the JSON line on stdin, because the process list and the environment must not show it.
 export async function readAccount() {
   const lines = createInterface({ input: process.stdin });
   for await (const line of lines) {

@@ -54,7 +54,7 @@ class Control:
 
 
 def controlled(app: WsgiApp, control: Control) -> WsgiApp:
-    """Return a WSGI application that serves the control paths, records, and passes everything else to `app`."""
+    """Return a WSGI application that serves the control paths, and records other requests and passes them to `app`."""
 
     def serve(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"]

@@ -5,21 +5,21 @@ from __future__ import annotations
 import django
 from django.conf import settings
 
-from tests.system.servers.account import Account, read_account, report_port
+from tests.system.servers.account import ServerAccount, read_account, report_port
 from tests.system.servers.control import Control, controlled
 
 _APPS = ("contenttypes", "auth", "oauth2_provider")
 
 
 def configure(lifetime: int) -> None:
-    """Set up Django; everything that is not named here is the default of Django and of the toolkit."""
+    """Set up Django; all other settings are the defaults of Django and of the toolkit."""
     settings.configure(
         ALLOWED_HOSTS=["127.0.0.1"],
         DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
         INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth", "oauth2_provider"],
-        MIGRATION_MODULES=dict.fromkeys(_APPS),  # tables at once: 2 s of migrations prove nothing here
+        MIGRATION_MODULES=dict.fromkeys(_APPS),  # create tables directly: migrations take 2 s and are not tested here
         OAUTH2_PROVIDER={"ACCESS_TOKEN_EXPIRE_SECONDS": lifetime},
-        PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],  # fast: the default takes 0.3 s of CPU
+        PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],  # the default takes 0.3 s of CPU time
         ROOT_URLCONF="tests.system.servers.django_urls",
         SECRET_KEY="for one run on loopback",
         USE_TZ=True,
@@ -27,7 +27,7 @@ def configure(lifetime: int) -> None:
     django.setup()
 
 
-def create(account: Account) -> None:
+def create(account: ServerAccount) -> None:
     """Create the tables, the user and the client."""
     from django.contrib.auth.models import User
     from django.core.management import call_command
@@ -53,7 +53,7 @@ def revoke() -> None:
 
 
 def expire() -> None:
-    """Let every token end now."""
+    """Let every token expire now."""
     from django.utils import timezone
     from oauth2_provider.models import AccessToken
 

@@ -10,7 +10,7 @@ import uvicorn
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.security import OAuth2PasswordBearer, OAuth2PasswordRequestForm
 
-from tests.system.servers.account import Account, read_account, report_port
+from tests.system.servers.account import ServerAccount, read_account, report_port
 from tests.system.servers.control import PING_PATH, TOKEN_PATH, Control, pong
 
 # FastAPI resolves these names in the module, so they cannot be local to a function.
@@ -22,7 +22,7 @@ _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 class Endpoints:
     """The two endpoints and the tokens between them."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: ServerAccount) -> None:
         self._account = account
         self._expiry: dict[str, float] = {}  # monotonic clock, by token
         self.control = Control(self._expiry.clear, self._expire)
@@ -31,7 +31,7 @@ class Endpoints:
         self._expiry.update(dict.fromkeys(self._expiry, time.monotonic()))
 
     def token(self, form: Form) -> dict[str, object]:
-        """Grant a token. The tutorial does not check the client, so neither does this."""
+        """Grant a token without a check of the client, as the tutorial does."""
         if (form.username, form.password) != (self._account.username, self._account.password):
             self.control.count_wrong_password()
             raise HTTPException(401, "Incorrect username or password", _CHALLENGE)
@@ -46,7 +46,7 @@ class Endpoints:
         return pong()
 
     async def controlled(self, request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        """Serve the control paths, record, and pass everything else on."""
+        """Serve the control paths, record requests, and pass all other requests to the application."""
         page = self.control.respond(request.method, request.url.path)
         if page is not None:
             return Response(page, media_type="application/json")

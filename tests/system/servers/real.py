@@ -18,10 +18,10 @@ import httpx
 
 from tests.support.checkout import ROOT
 from tests.support.process import PATIENCE, clean
-from tests.system.servers.account import Account
+from tests.system.servers.account import ServerAccount
 
-# The password and the client secret share no eight characters with a message of a server: the monitor would drop it.
-ACCOUNT = Account("monitor-client", "Vt5-harbour-mosaic", "monitor-user", "Rk7-dolphin-orbit")
+# Password and client secret share no eight characters with a message of a server: the monitor would drop the message.
+ACCOUNT = ServerAccount("monitor-client", "Vt5-harbour-mosaic", "monitor-user", "Rk7-dolphin-orbit")
 WRONG = "Wq3-lantern-cedar"
 
 PYTHON_SERVERS = ("django", "authlib", "fastapi")
@@ -32,7 +32,7 @@ _HERE = Path(__file__).parent
 
 
 def install_python(directory: Path) -> Path:
-    """Install the Python servers, by hash, and return the Python that has them."""
+    """Install the Python servers with pinned hashes; return the path of their Python."""
     python = directory / "bin" / "python"
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", str(python), "install", "--quiet"]
     _run([sys.executable, "-m", "venv", "--without-pip", str(directory)], ROOT)
@@ -41,7 +41,7 @@ def install_python(directory: Path) -> Path:
 
 
 def install_node(directory: Path) -> None:
-    """Install the Node.js servers exactly as the lock file says."""
+    """Install the Node.js servers in the versions of the lock file."""
     for file in (*_HERE.glob("*.json"), *_HERE.glob("*.mjs")):
         shutil.copy(file, directory)
     _run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], directory)
@@ -53,7 +53,7 @@ def _run(command: list[str], directory: Path) -> None:
 
 
 @dataclass(frozen=True)
-class Request:
+class ReceivedRequest:
     """A request that a server received: its path, the names of its form fields, and the status of the response."""
 
     path: str
@@ -66,8 +66,8 @@ class Request:
         return self.path == "/oauth/token"
 
 
-class Server:
-    """One server, from `start` to `stop`, as often as wanted; it keeps its port."""
+class OAuthServer:
+    """A server that can be started and stopped repeatedly; it keeps its port."""
 
     def __init__(self, name: str, command: list[str], directory: Path, log_directory: Path) -> None:
         self.name = name
@@ -109,7 +109,7 @@ class Server:
         return int(json.loads(line)["port"])
 
     def stop(self) -> None:
-        """End the program."""
+        """Stop the program."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -168,10 +168,11 @@ class Server:
         """Return the number of attempts that the library's check of the password refused."""
         return int(self._read("failures")["wrong_passwords"])
 
-    def requests(self) -> list[Request]:
+    def requests(self) -> list[ReceivedRequest]:
         """Return the token requests and pings that were received since the start, oldest first."""
         return [
-            Request(request["path"], tuple(request["fields"]), request["status"]) for request in self._read("requests")
+            ReceivedRequest(request["path"], tuple(request["fields"]), request["status"])
+            for request in self._read("requests")
         ]
 
     def _read(self, page: str) -> Any:  # noqa: ANN401 - JSON
@@ -183,11 +184,11 @@ def _client() -> httpx.Client:
     return httpx.Client(trust_env=False, timeout=PATIENCE)
 
 
-def python_server(name: str, python: Path, log_directory: Path) -> Server:
-    """Return a server that runs on the Python that has the libraries."""
-    return Server(name, [str(python), "-m", f"tests.system.servers.{name}_server"], ROOT, log_directory)
+def python_server(name: str, python: Path, log_directory: Path) -> OAuthServer:
+    """Return a server that runs with the Python of the installed libraries."""
+    return OAuthServer(name, [str(python), "-m", f"tests.system.servers.{name}_server"], ROOT, log_directory)
 
 
-def node_server(name: str, directory: Path, log_directory: Path) -> Server:
-    """Return a server that runs where its packages are installed."""
-    return Server(name, ["node", f"{name}_server.mjs"], directory, log_directory)
+def node_server(name: str, directory: Path, log_directory: Path) -> OAuthServer:
+    """Return a server that runs in the directory of its packages."""
+    return OAuthServer(name, ["node", f"{name}_server.mjs"], directory, log_directory)

@@ -15,9 +15,9 @@ import pytest
 from monitor.reporting.metrics import OUTCOMES
 from tests.support.harness import value
 from tests.support.process import Monitor, run, wait_for
-from tests.system.servers.real import ACCOUNT, NODE_SERVERS, PYTHON_SERVERS, WRONG, Request, Server
+from tests.system.servers.real import ACCOUNT, NODE_SERVERS, PYTHON_SERVERS, WRONG, OAuthServer, ReceivedRequest
 
-# The timeout is for the tests alone: the fixtures, which install and wait, have limits of their own.
+# The timeout applies to the tests only: the fixtures, which install and wait, have separate limits.
 pytestmark = [pytest.mark.system, pytest.mark.timeout(60, func_only=True)]
 
 _NAMES = [*PYTHON_SERVERS, *(pytest.param(name, marks=pytest.mark.needs("node", "npm")) for name in NODE_SERVERS)]
@@ -65,7 +65,7 @@ _FACTS = {
     "fastapi": Facts(
         Response(422, "missing", "Field required"),
         Response(401, "", "Incorrect username or password"),
-        Response(200, "", "access_token"),  # its form does not look at the client
+        Response(200, "", "access_token"),  # its form does not check the client
         challenge="Bearer",
     ),
     "node": Facts(
@@ -81,21 +81,21 @@ _FACTS = {
 }
 
 
-def facts(server: Server) -> Facts:
+def facts(server: OAuthServer) -> Facts:
     """Return the facts about a server."""
     return _FACTS[server.name]
 
 
-def settings(servers: Iterable[Server], **changes: str) -> dict[str, str]:
+def settings(servers: Iterable[OAuthServer], **changes: str) -> dict[str, str]:
     """Return the settings for an environment per server, with the same changes of credentials in each."""
-    found = {f"TIGR_ENVIRONMENTS__{name}__ENABLED": "false" for name in ("PROD", "UAT")}
+    environ = {f"TIGR_ENVIRONMENTS__{name}__ENABLED": "false" for name in ("PROD", "UAT")}
     for server in servers:
         prefix = f"TIGR_ENVIRONMENTS__{server.name.upper()}__"
-        found |= server.settings() | {prefix + name.upper(): text for name, text in changes.items()}
-    return found
+        environ |= server.settings() | {prefix + name.upper(): text for name, text in changes.items()}
+    return environ
 
 
-# The servers themselves.
+# Tests of the servers alone.
 
 
 @each_server
@@ -108,8 +108,8 @@ def settings(servers: Iterable[Server], **changes: str) -> dict[str, str]:
     ],
     ids=["documented", "wrong password", "wrong secret"],
 )
-def test_the_server_responds_as_documented(fact: str, form: dict[str, str], secret: str, server: Server) -> None:
-    """The status, the code and the text of a refusal are those of the table; only a wrong password counts as one."""
+def test_the_server_responds_as_documented(fact: str, form: dict[str, str], secret: str, server: OAuthServer) -> None:
+    """A refusal has the status, code and text of the table, and only a wrong password counts as one."""
     expected: Response = getattr(facts(server), fact)
     before = server.wrong_passwords()
     response = server.log_in(form, secret)
@@ -121,8 +121,8 @@ def test_the_server_responds_as_documented(fact: str, form: dict[str, str], secr
 
 @each_server
 @pytest.mark.parametrize("change", ["revoke", "expire"])
-def test_the_server_refuses_a_token_that_ended(change: str, server: Server) -> None:
-    """A ping with it is accepted before, and refused after it was revoked or has expired."""
+def test_the_server_refuses_an_expired_or_revoked_token(change: str, server: OAuthServer) -> None:
+    """A ping is accepted with a valid token, and refused after the token was revoked or has expired."""
     token = server.log_in(_RIGHT).json()["access_token"]
     response = server.ping(token)
     assert (response.status_code, list(response.json())) == (200, ["pong"])
@@ -133,10 +133,10 @@ def test_the_server_refuses_a_token_that_ended(change: str, server: Server) -> N
     assert bool(response.content) == (server.name != "django")
 
 
-# One login and one ping.
+# Tests of one login and one ping.
 
 
-def check(server: Server, status: int, **changes: str) -> list[dict[str, Any]]:
+def check(server: OAuthServer, status: int, **changes: str) -> list[dict[str, Any]]:
     """Run `check --json` and return the exchanges that it prints."""
     ended = run(["check", "--json"], settings([server], **changes))
     assert ended.returncode == status, ended.stdout + ended.stderr
@@ -150,7 +150,7 @@ def decisive(exchanges: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 @each_server
-def test_right_credentials_log_in(server: Server) -> None:
+def test_right_credentials_log_in(server: OAuthServer) -> None:
     """The refused `Username` is followed by `username` in the same run, and the granted token is good for a ping."""
     before = len(server.requests())
     *_, ping = check(server, 0)
@@ -162,8 +162,8 @@ def test_right_credentials_log_in(server: Server) -> None:
 
 
 @each_server
-def test_a_wrong_password_is_reported(server: Server) -> None:
-    """`check` fails with the text that the server has for a wrong password, and sends it once under each name."""
+def test_a_wrong_password_is_reported(server: OAuthServer) -> None:
+    """`check` fails with the server's text for a wrong password, and sends the password once with each field name."""
     before = server.wrong_passwords()
     login = decisive(check(server, 1, password=WRONG))
     assert login["status"] == facts(server).wrong_password.status
@@ -172,8 +172,8 @@ def test_a_wrong_password_is_reported(server: Server) -> None:
 
 
 @each_server
-def test_a_wrong_client_secret_is_reported(server: Server) -> None:
-    """`check` fails with the text that the server has for it, except where the server does not check the client."""
+def test_a_wrong_client_secret_is_reported(server: OAuthServer) -> None:
+    """`check` fails with the server's text for a wrong client secret, unless the server does not check the client."""
     expected = facts(server).wrong_secret
     before = server.wrong_passwords()
     login = decisive(check(server, 0 if expected.status == 200 else 1, client_secret=WRONG))
@@ -182,28 +182,28 @@ def test_a_wrong_client_secret_is_reported(server: Server) -> None:
     assert server.wrong_passwords() == before
 
 
-# The daemon. One process watches every server, each as an environment, so that they are waited for at the same time.
+# Tests of the daemon. One process monitors every server, each as an environment, so that it waits for all in parallel.
 
 _INTERVALS = {"TIGR_PING_INTERVAL": "1s", "TIGR_CONFIRM_INTERVAL": "1s", "TIGR_TIMEOUT": "5s"}
 
 
 def pings(text: str, name: str) -> float:
-    """Return the number of pings of an environment, those included that had no token."""
+    """Return the number of pings of an environment, including those without a token."""
     labels = {"environment": name, "endpoint": "ping"}
     return sum(value(text, "tigr_requests_total", **labels, outcome=outcome) or 0 for outcome in OUTCOMES)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The metrics of the daemon when a scenario ended, and per server what it counted or received meanwhile."""
+    """The metrics of the daemon at the end of a scenario, and the wrong passwords and requests of each server."""
 
     metrics: str
     wrong_passwords: Mapping[str, int]
-    received: Mapping[str, list[Request]]
+    received: Mapping[str, list[ReceivedRequest]]
 
 
 @pytest.fixture(scope="module")
-def rejected(servers: dict[str, Server], tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+def rejected(servers: dict[str, OAuthServer], tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     """Let the daemon run with a wrong password everywhere, for many pings and several intervals between logins."""
     directory = tmp_path_factory.mktemp("rejected")
     (directory / "state").mkdir()
@@ -221,19 +221,19 @@ def rejected(servers: dict[str, Server], tmp_path_factory: pytest.TempPathFactor
 
 
 @each_server
-def test_a_wrong_password_is_sent_at_most_three_times(server: Server, rejected: Outcome) -> None:
-    """The daemon pings on, but the server receives few logins under either name, and the metric shows the rejection."""
+def test_a_wrong_password_is_sent_at_most_three_times(server: OAuthServer, rejected: Outcome) -> None:
+    """The daemon continues to ping, sends at most three logins, and the metric shows the rejection."""
     assert 1 <= rejected.wrong_passwords[server.name] <= 3
     assert sum(request.is_login for request in rejected.received[server.name]) <= 3
     assert value(rejected.metrics, "tigr_credentials_rejected", environment=server.name) == 1
     assert value(rejected.metrics, "tigr_up", environment=server.name, endpoint="token") == 0
 
 
-def wait_for_each(servers: Iterable[Server], met: Callable[[Server], object]) -> list[Server]:
+def wait_for_each(servers: Iterable[OAuthServer], met: Callable[[OAuthServer], object]) -> list[OAuthServer]:
     """Wait until every server meets a condition, with a limit but without an error; return those that met it."""
     deadline = time.monotonic() + _RECOVERY_TIMEOUT
     pause = threading.Event()
-    missing, done = list(servers), list[Server]()
+    missing, done = list(servers), list[OAuthServer]()
     while missing and time.monotonic() < deadline:
         done += [server for server in missing if met(server)]
         missing = [server for server in missing if server not in done]
@@ -241,20 +241,22 @@ def wait_for_each(servers: Iterable[Server], met: Callable[[Server], object]) ->
     return done
 
 
-def groups(received: list[Request]) -> list[tuple[str, int]]:
-    """Return kind and status of requests, equal neighbours once, from the first that is no accepted ping."""
-    kinds = [("login" if request.is_login else "ping", request.status) for request in received]
-    return [kind for kind, _ in groupby(dropwhile(("ping", 200).__eq__, kinds))]
+def groups(received: list[ReceivedRequest]) -> list[tuple[str, int]]:
+    """Return name and status of the requests without repetitions, from the first that is not an accepted ping."""
+    outcomes = [("login" if request.is_login else "ping", request.status) for request in received]
+    return [outcome for outcome, _ in groupby(dropwhile(("ping", 200).__eq__, outcomes))]
 
 
-def is_well(received: list[Request]) -> bool:
+def is_well(received: list[ReceivedRequest]) -> bool:
     """Return True if a login was granted and the most recent ping was accepted; a newer login changes nothing."""
-    found = groups(received)
-    return ("login", 200) in found and [kind for kind in found if kind[0] == "ping"][-1:] == [("ping", 200)]
+    outcomes = groups(received)
+    return ("login", 200) in outcomes and [outcome for outcome in outcomes if outcome[0] == "ping"][-1:] == [
+        ("ping", 200)
+    ]
 
 
-def end_tokens(server: Server, how: str) -> int:
-    """Let every token of a server end, and return how many requests it had received before."""
+def end_tokens(server: OAuthServer, how: str) -> int:
+    """Invalidate every token of a server; return the number of requests that it had received before."""
     if how == "restart":  # on the same port; the server keeps tokens and requests in memory alone
         server.stop()
         server.start()
@@ -266,19 +268,19 @@ def end_tokens(server: Server, how: str) -> int:
 
 @pytest.fixture(scope="module", params=["revoke", "expire", "restart"])
 def recovered(
-    request: pytest.FixtureRequest, servers: dict[str, Server], tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, servers: dict[str, OAuthServer], tmp_path_factory: pytest.TempPathFactory
 ) -> Outcome:
-    """Let every token end under a daemon that is well, and wait until it is well again."""
+    """Invalidate every token of a healthy daemon, and wait until it is healthy again."""
     environ = settings(servers.values()) | _INTERVALS
     # A 403 without a challenge ends with the next scheduled login. All others must log in because of the 401.
     environ |= {"TIGR_AUTH_INTERVAL": "5m", "TIGR_ENVIRONMENTS__DJANGO__AUTH_INTERVAL": "10s"}
     marks = {name: len(server.requests()) for name, server in servers.items()}
 
-    def received(server: Server) -> list[Request]:
+    def received(server: OAuthServer) -> list[ReceivedRequest]:
         return server.requests()[marks[server.name] :]
 
-    def ended(server: Server) -> bool:
-        """End the tokens as soon as the daemon is well, long before the next scheduled login."""
+    def ended(server: OAuthServer) -> bool:
+        """Invalidate the tokens as soon as the daemon is healthy, long before the next scheduled login."""
         if well := is_well(received(server)):
             marks[server.name] = end_tokens(server, request.param)
         return well
@@ -291,7 +293,7 @@ def recovered(
 
 @each_server
 @pytest.mark.parametrize("recovered", ["revoke", "expire"], indirect=True)
-def test_the_daemon_replaces_a_token_that_ended(server: Server, recovered: Outcome) -> None:
+def test_the_daemon_replaces_an_invalid_token(server: OAuthServer, recovered: Outcome) -> None:
     """Pings are refused, one login follows, and pings are accepted again; a bare 403 waits for the scheduled login."""
     received = recovered.received[server.name]
     assert groups(received)[:3] == [("ping", facts(server).revoked_status), ("login", 200), ("ping", 200)]
@@ -308,7 +310,7 @@ def test_the_daemon_replaces_a_token_that_ended(server: Server, recovered: Outco
 
 @each_server
 @pytest.mark.parametrize("recovered", ["restart"], indirect=True)
-def test_the_daemon_survives_a_restart_of_the_server(server: Server, recovered: Outcome) -> None:
-    """A server that comes back on its port without its tokens is logged in to and pinged again."""
+def test_the_daemon_survives_a_restart_of_the_server(server: OAuthServer, recovered: Outcome) -> None:
+    """The daemon logs in and pings again after a server restarted on its port without its tokens."""
     assert is_well(recovered.received[server.name])
     assert value(recovered.metrics, "tigr_up", environment=server.name, endpoint="ping") == 1

@@ -1,1 +1,1 @@
-"""The service under a real systemd, installed as docs/install.md says."""
+"""Tests of the service under a real systemd, installed with the documented commands."""

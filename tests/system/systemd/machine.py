@@ -12,11 +12,11 @@ from pathlib import Path
 from tests.support.process import wait_for
 
 _PATIENCE = 60.0  # seconds
-# What every Debian has that boots; what the service needs besides is in the command of docs/install.md.
+# The packages of every Debian that boots; the documented command installs the other packages of the service.
 _MINIMAL = ("systemd", "systemd-sysv", "dbus", "libseccomp2")
 _CGROUPS = Path("/sys/fs/cgroup")
-# In a mount namespace of its own, with control groups of version 2 alone, which newer systemds insist on. The container
-# gets a group of its own there, and needs nobody who manages it.
+# A separate mount namespace with control groups of version 2 only, which newer systemd versions require. The container
+# gets a separate group and needs no manager for it.
 _BOOT = """
 set -e
 umount --recursive --lazy /sys/fs/cgroup
@@ -32,22 +32,22 @@ exec systemd-nspawn --quiet --boot --directory="$2" --machine="$1" --register=no
 
 
 def install(suite: str, packages: list[str], root: Path) -> None:
-    """Make the root of a Debian; `suite` is its code name."""
+    """Create the root of a Debian; `suite` is its code name."""
     include = ",".join([*_MINIMAL, *packages])
     subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", f"--include={include}", suite, root], check=True)
-    root.joinpath("etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")  # as Debian's installer does
+    root.joinpath("etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")  # as the installer of Debian does
 
 
 class Machine:
-    """A Debian that runs."""
+    """A running Debian."""
 
     def __init__(self, root: Path, leader: int) -> None:
         self.root = root
-        self.variables: list[str] = []  # of every script, besides the usual
+        self.variables: list[str] = []  # additional ones, for every script
         self._leader = leader
 
     def run(self, script: str, typed: str = "", *, check: bool = True) -> str:
-        """What a script of root's prints, both outputs together; `typed` is its input."""
+        """Run a script as root with `typed` as its input; return stdout and stderr together."""
         variables = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8"]
         variables += self.variables
         enter = ["nsenter", f"--target={self._leader}", "--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd"]
@@ -59,17 +59,17 @@ class Machine:
         return ended.stdout
 
     def property(self, name: str, unit: str = "tigr-monitor") -> str:
-        """One property of a unit."""
+        """Return a property of a unit."""
         return self.run(f"systemctl show --value --property={name} {unit}").strip()
 
     def journal(self, unit: str = "tigr-monitor") -> str:
-        """What a unit logged since the machine started."""
+        """Return the log of a unit since the start of the machine."""
         return self.run(f"journalctl --quiet --unit={unit} --output=cat")
 
 
 @contextmanager
 def booted(root: Path, log: Path) -> Iterator[Machine]:
-    """Boot what is in `root`, and shut it down."""
+    """Boot the Debian in `root`; shut it down at the end of the block."""
     name = f"tigr-{os.getpid()}"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -80,17 +80,17 @@ def booted(root: Path, log: Path) -> Iterator[Machine]:
             start_new_session=True,
         )
     try:
-        wait_for(lambda: process.poll() is not None or _leader(process.pid), "systemd is there", _PATIENCE)
+        wait_for(lambda: process.poll() is not None or _leader(process.pid), "systemd runs", _PATIENCE)
         assert process.poll() is None, log.read_text(errors="replace")
         machine = Machine(root, _leader(process.pid))
         wait_for(
             lambda: machine.run("systemctl is-system-running", check=False).strip() in ("running", "degraded"),
-            "it has started",
+            "the machine has started",
             _PATIENCE,
         )
         yield machine
     finally:
-        process.terminate()  # which shuts it down
+        process.terminate()  # shuts the machine down
         try:
             process.wait(_PATIENCE)
         except subprocess.TimeoutExpired:
@@ -100,7 +100,7 @@ def booted(root: Path, log: Path) -> Iterator[Machine]:
 
 
 def _leader(nspawn: int) -> int:
-    """The process that is 1 in there, and has become systemd; 0 while there is none."""
+    """Return the PID of the systemd that is process 1 of the container; 0 if there is none yet."""
     for child in Path(f"/proc/{nspawn}/task/{nspawn}/children").read_text().split():
         with suppress(OSError):
             status = Path(f"/proc/{child}/status").read_text()
@@ -111,7 +111,7 @@ def _leader(nspawn: int) -> int:
 
 
 def _remove_groups(name: str) -> None:
-    """Take away the control groups that are left, from wherever this machine has them."""
+    """Remove the remaining control groups of the container."""
     for top in (_CGROUPS / name, _CGROUPS / "unified" / name):
         for folder, _, _ in list(os.walk(top, topdown=False)):
             with suppress(OSError):

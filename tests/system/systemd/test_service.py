@@ -1,4 +1,4 @@
-"""From a bare Debian to a service that is scraped, survives, and goes without a trace: the commands of docs/."""
+"""The documented commands on a minimal Debian: install, operate and remove the service."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.canaries import CANARIES, leaks, simulator_with_canaries, val
 from tests.support.checkout import ROOT, copy_to
 from tests.support.harness import value
 from tests.support.process import get, wait_for
-from tests.system.prometheus.server import Prometheus
+from tests.system.prometheus.server import PrometheusServer
 from tests.system.systemd.machine import Machine, booted, install
 
 pytestmark = [
@@ -36,26 +36,26 @@ PROD_PING = {"environment": "prod", "endpoint": "ping"}
 NAMES = [f"{env}__{name}" for env in ("prod", "uat") for name in ("client_id", "client_secret", "username", "password")]
 
 
-def block(holds: str) -> str:
-    """The one block of commands that holds this."""
-    (found,) = [block for block in BLOCKS if holds in block]
-    return found
+def block(text: str) -> str:
+    """Return the only block of commands that contains a text."""
+    (commands,) = [block for block in BLOCKS if text in block]
+    return commands
 
 
 @pytest.fixture(scope="module", params=SUITES)
 def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """A clean Debian, with the clone in root's home, and the monitor installed from it."""
+    """Yield a minimal Debian with the clone in the home of root, and the monitor installed from it."""
     directory = tmp_path_factory.mktemp(request.param)
     root, packages = directory / "root", re.findall(r"apt-get install --\S+ (.+)", INSTALLATION)
     install(request.param, " ".join(packages).split(), root)
     copy_to(root / "root" / "tigr-monitor")
     shutil.copy("/etc/ssl/certs/ca-certificates.crt", root / "root" / "registry.pem")
     with booted(root, directory / "log") as running:
-        # How pip finds its registry on this machine is not the documentation's subject.
-        found = [
+        # The documented commands do not contain the registry settings of this machine.
+        pip_settings = [
             f"{name}={text}" for name, text in os.environ.items() if name.startswith("PIP_") and name != "PIP_CERT"
         ]
-        running.variables = [*found, "PIP_CERT=/root/registry.pem"]
+        running.variables = [*pip_settings, "PIP_CERT=/root/registry.pem"]
         running.run(f"cd /root/tigr-monitor\n{block('pip install')}")
         running.run("cp /root/tigr-monitor/systemd/tigr-monitor.toml /root/shipped.toml")
         yield running
@@ -64,13 +64,13 @@ def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @dataclass
 class Service:
-    """The installed service, and the TIGR that it watches."""
+    """The installed service and the simulator that it monitors."""
 
     machine: Machine
     simulator: Simulator
 
     def write_settings(self, **more: str) -> None:
-        """Let the settings be the shipped ones and what leads to the simulator."""
+        """Write the shipped settings plus the URLs of the simulator."""
         lines = [f'{name} = "{text}"' for name, text in ({"ca_file": "/etc/tigr-monitor/ca.pem"} | more).items()]
         for name, environment in self.simulator.environments.items():
             lines += [f"[environments.{name}]", f'token_url = "{environment.token_url}"']
@@ -79,17 +79,17 @@ class Service:
         self.machine.root.joinpath("etc/tigr-monitor/tigr-monitor.toml").write_text(shipped + "\n".join(lines) + "\n")
 
     def enter_secrets(self, *, password: str = CANARIES.password) -> None:
-        """Type them in, as docs/install.md says."""
+        """Type the secrets into the documented command."""
         secrets = [*values(CANARIES)[:3], password, *values(CANARIES)]
         self.machine.run(block("IFS= read"), "".join(f"{secret}\n" for secret in secrets))
 
     def start(self) -> None:
-        """Start it, and wait until it has pinged."""
+        """Start the service and wait for a successful ping."""
         self.machine.run("systemctl start tigr-monitor")
         self.wait_for(1, "tigr_up", **PROD_PING)
 
     def value(self, name: str, **labels: str) -> float | None:
-        """One series of a scrape; None while there is none."""
+        """Return the value of a series; None if there is none."""
         try:
             return value(get(PORT, "/metrics")[1], name, **labels)
         except OSError:
@@ -100,11 +100,11 @@ class Service:
         wait_for(lambda: self.value(name, **labels) == wanted, f"{name}{labels} is {wanted}", PATIENCE)
 
     def wait_for_journal(self, text: str) -> None:
-        """Wait until it has said that."""
-        wait_for(lambda: text in self.machine.journal(), f"the journal says {text!r}", PATIENCE)
+        """Wait until the journal contains a text."""
+        wait_for(lambda: text in self.machine.journal(), f"the journal contains {text!r}", PATIENCE)
 
     def wait_for_restart(self, count: int) -> None:
-        """Wait until it runs again, so often restarted by systemd."""
+        """Wait until the service runs after this number of restarts by systemd."""
         wait_for(
             lambda: (
                 (self.machine.property("NRestarts"), self.machine.property("ActiveState")) == (str(count), "active")
@@ -116,7 +116,7 @@ class Service:
 
 @pytest.fixture
 def service(machine: Machine) -> Iterator[Service]:
-    """The service with its secrets, not started. Whatever it said, none of them may be in the journal."""
+    """Yield the stopped service with its secrets; at the end, check that the journal contains none of them."""
     machine.run("journalctl --quiet --rotate; journalctl --quiet --vacuum-time=1ms")
     machine.run("install -d -m 700 /etc/tigr-monitor/credentials")
     with simulator_with_canaries() as simulator:
@@ -129,15 +129,15 @@ def service(machine: Machine) -> Iterator[Service]:
             "systemctl stop tigr-monitor; systemctl reset-failed tigr-monitor\n"
             "systemctl clean --what=state tigr-monitor\n"
             "rm -rf /etc/systemd/system/tigr-.service.d; systemctl daemon-reload",
-            check=False,  # it may be gone
+            check=False,  # the service may be removed
         )
         journal = machine.run("journalctl --quiet --all --output=export")
     assert not leaks(journal, values(CANARIES))
     assert "eyJ" not in journal
 
 
-def test_a_check_is_confined_as_the_service_is() -> None:
-    """Credentials, state, user and sandbox are the same, to the letter."""
+def test_the_check_is_confined_like_the_service() -> None:
+    """Credentials, state, user and sandbox of the check are literally those of the service."""
     service, check = (
         ROOT.joinpath(f"systemd/{name}.service").read_text() for name in ("tigr-monitor", "tigr-monitor-check")
     )
@@ -146,27 +146,27 @@ def test_a_check_is_confined_as_the_service_is() -> None:
     assert "LoadCredential=" in common
 
 
-def test_the_units_are_without_fault(machine: Machine) -> None:
-    """For systemd's own judges. The older one does not know two settings, and says so."""
+def test_systemd_accepts_the_units(machine: Machine) -> None:
+    """`systemd-analyze verify` reports nothing except, before version 254, two unknown settings."""
     version = int(machine.run("systemctl --version").split()[1])
     assert version in SUITES.values()
-    said = machine.run("systemd-analyze verify tigr-monitor.service tigr-monitor-check.service")
-    unknown = [line for line in said.splitlines() if re.search(r"Restart(Steps|MaxDelaySec)", line)]
-    assert said.splitlines() == unknown
+    output = machine.run("systemd-analyze verify tigr-monitor.service tigr-monitor-check.service")
+    unknown = [line for line in output.splitlines() if re.search(r"Restart(Steps|MaxDelaySec)", line)]
+    assert output.splitlines() == unknown
     assert len(unknown) == (2 if version < 254 else 0)
 
 
 @pytest.mark.parametrize("unit", ["tigr-monitor", "tigr-monitor-check"])
-def test_little_is_exposed(unit: str, machine: Machine) -> None:
-    """As docs/install.md says; of 10."""
-    said = machine.run(f"systemd-analyze security --no-pager {unit}.service")
-    overall = re.search(r"Overall exposure level for \S+: ([\d.]+)", said)
+def test_the_exposure_level_is_low(unit: str, machine: Machine) -> None:
+    """`systemd-analyze security` rates each unit at most 1.2 of 10."""
+    output = machine.run(f"systemd-analyze security --no-pager {unit}.service")
+    overall = re.search(r"Overall exposure level for \S+: ([\d.]+)", output)
     assert overall
-    assert float(overall[1]) <= 1.2, said
+    assert float(overall[1]) <= 1.2, output
 
 
-def test_it_starts_and_is_scraped(service: Service) -> None:
-    """Ready once its pages answer; its status is in words, its lines have priorities and one timestamp."""
+def test_the_service_starts_and_is_scraped(service: Service) -> None:
+    """The service starts and exports metrics, its status is readable, and its log lines have priorities."""
     machine = service.machine
     service.write_settings(ping_interval="2s")
     machine.run(block("enable --now"))
@@ -188,8 +188,8 @@ def test_it_starts_and_is_scraped(service: Service) -> None:
     assert any("ping failed" in message for message in ours)
 
 
-def test_nobody_else_can_read_a_secret(service: Service) -> None:
-    """The service can, as its pings show; a user without rights can read neither the files nor the credentials."""
+def test_other_users_cannot_read_a_secret(service: Service) -> None:
+    """An unprivileged user can read neither the files, the credentials nor the environment of the service."""
     service.start()
     for path in (
         "/etc/tigr-monitor/credentials/environments__prod__password",
@@ -197,19 +197,19 @@ def test_nobody_else_can_read_a_secret(service: Service) -> None:
         f"/proc/{service.machine.property('MainPID')}/environ",
     ):
         service.machine.run(f"cat {path} >/dev/null")
-        said = service.machine.run(f"setpriv --reuid=65534 --regid=65534 --clear-groups cat {path}", check=False)
-        assert "Permission denied" in said
+        output = service.machine.run(f"setpriv --reuid=65534 --regid=65534 --clear-groups cat {path}", check=False)
+        assert "Permission denied" in output
 
 
 def test_no_core_is_dumped(service: Service) -> None:
-    """It would hold the secrets."""
+    """The core dump limit of the service is 0, because a dump would contain the secrets."""
     service.start()
     limits = service.machine.run(f"cat /proc/{service.machine.property('MainPID')}/limits")
     assert re.search(r"Max core file size +0 +0 ", limits)
 
 
-def test_a_hang_is_restarted(service: Service) -> None:
-    """By the watchdog, and the journal has the line that hung."""
+def test_systemd_restarts_a_hanging_service(service: Service) -> None:
+    """The watchdog restarts the service, and the journal contains the stack of the hang."""
     service.start()
     service.machine.run("systemctl kill --signal=STOP tigr-monitor")
     service.wait_for_restart(1)
@@ -220,8 +220,8 @@ def test_a_hang_is_restarted(service: Service) -> None:
     assert "in main" in journal
 
 
-def test_a_crash_is_restarted(service: Service) -> None:
-    """And each environment logs in once more, no oftener."""
+def test_systemd_restarts_a_crashed_service(service: Service) -> None:
+    """After a crash the service runs again, and each environment logs in once more."""
     service.start()
     service.machine.run("systemctl kill --signal=SEGV tigr-monitor")
     service.wait_for_restart(1)
@@ -230,7 +230,7 @@ def test_a_crash_is_restarted(service: Service) -> None:
 
 
 def test_a_stop_is_clean(service: Service) -> None:
-    """Status 0, and the state stays."""
+    """A stop exits with status 0 and keeps the state file."""
     service.start()
     service.machine.run("systemctl stop tigr-monitor")
     assert service.machine.property("Result") == "success"
@@ -239,8 +239,8 @@ def test_a_stop_is_clean(service: Service) -> None:
     service.machine.run("test -s /var/lib/private/tigr-monitor/state.json")
 
 
-def test_a_wrong_setting_is_told_and_not_tried_again(service: Service) -> None:
-    """In the status and in the journal as an error."""
+def test_a_wrong_setting_is_reported_without_a_restart(service: Service) -> None:
+    """A wrong setting appears in the status and as an error in the journal, and systemd does not restart."""
     service.write_settings(ping_interval="often")
     assert "Job for tigr-monitor.service failed" in service.machine.run("systemctl start tigr-monitor", check=False)
     status = service.machine.run("systemctl status tigr-monitor", check=False)
@@ -253,23 +253,23 @@ def test_a_wrong_setting_is_told_and_not_tried_again(service: Service) -> None:
     assert not service.simulator.log.records()
 
 
-def test_a_restart_does_not_try_rejected_credentials_again(service: Service) -> None:
-    """Whoever restarts it, however often: once in each field_names of the form, and that was all."""
+def test_a_restart_does_not_send_rejected_credentials_again(service: Service) -> None:
+    """Restarts and kills cause no further login: the password was sent once with each pair of field names."""
     service.enter_secrets(password="not-the-password")
     service.machine.run("systemctl start tigr-monitor")
     service.wait_for(1, "tigr_credentials_rejected", environment="prod")
     for restart in ("systemctl restart tigr-monitor", "systemctl kill --signal=KILL tigr-monitor"):
         pid = service.machine.property("MainPID")
         service.machine.run(restart)
-        wait_for(lambda before=pid: service.machine.property("MainPID") not in ("0", before), "it runs again", PATIENCE)  # type: ignore[misc]
+        wait_for(lambda before=pid: service.machine.property("MainPID") not in ("0", before), "a new process", PATIENCE)  # type: ignore[misc]
         service.wait_for(1, "tigr_credentials_rejected", environment="prod")
         service.wait_for(1, "tigr_up", environment="uat", endpoint="ping")
     assert service.simulator.log.requests("prod", "token") == 2
     assert "prod LOGIN REJECTED, next try " in service.machine.property("StatusText")
 
 
-def test_a_rotated_credential_takes_a_restart(service: Service) -> None:
-    """A reload finds nothing new, and says why."""
+def test_a_rotated_credential_needs_a_restart(service: Service) -> None:
+    """A reload logs that new credentials need a restart, and a restart uses them."""
     service.start()
     service.simulator.environment("prod").change_password("Brand:new/canary-password")
     service.enter_secrets(password="Brand:new/canary-password")
@@ -280,8 +280,8 @@ def test_a_rotated_credential_takes_a_restart(service: Service) -> None:
     assert not leaks(service.machine.journal(), ["Brand:new/canary-password"])
 
 
-def test_a_rotated_secret_that_it_reads_itself_takes_a_reload(service: Service) -> None:
-    """After the change of docs/operations.md: tried at once, with one login, by the same process."""
+def test_a_rotated_secret_file_needs_only_a_reload(service: Service) -> None:
+    """With the documented change, a reload logs in at once with the new secret, in the same process."""
     service.machine.run(f"cd /root/tigr-monitor\n{block('groupadd')}")
     service.wait_for(1, "tigr_up", **PROD_PING)
     service.machine.run("systemctl reload tigr-monitor")
@@ -302,15 +302,15 @@ def test_a_rotated_secret_that_it_reads_itself_takes_a_reload(service: Service) 
 
 
 def test_encrypted_credentials_work(service: Service) -> None:
-    """As docs/operations.md says; the files are of no use to who copies them."""
+    """The service starts with encrypted credentials, and their files do not contain the secrets."""
     service.machine.run(f"cd /root/tigr-monitor\n{block('systemd-creds encrypt')}")
     service.wait_for(1, "tigr_up", **PROD_PING)
     file = service.machine.root / "etc/tigr-monitor/credentials/environments__prod__password"
     assert not leaks(file.read_text(), values(CANARIES))
 
 
-def test_a_check_by_hand_has_the_credentials_and_the_state(service: Service) -> None:
-    """Beside the service and without it; what fails is told, and leaves no failed unit behind."""
+def test_a_manual_check_uses_credentials_and_state_of_the_service(service: Service) -> None:
+    """The check works with and without the service, reports failures, and leaves no failed unit."""
     commands = block("systemctl start tigr-monitor-check")
     assert re.search(r"prod +login +ok(.*\n)+uat +ping +ok", service.machine.run(commands))
     service.enter_secrets(password="not-the-password")
@@ -325,23 +325,23 @@ def test_a_check_by_hand_has_the_credentials_and_the_state(service: Service) -> 
     assert "tigr-monitor-check" not in service.machine.run("systemctl --failed --no-legend")
 
 
-def test_prometheus_scrapes_it_and_alertmanager_hears_of_it(service: Service) -> None:
-    """By the commands of docs/install.md, from a fault to an alert."""
+def test_prometheus_scrapes_and_alertmanager_receives_an_alert(service: Service) -> None:
+    """With the documented commands, a fault becomes an alert in Alertmanager."""
     service.write_settings(ping_interval="2s")
     service.start()
     service.machine.run(f"cd /root/tigr-monitor\n{block('prometheus-alertmanager')}")
-    prometheus = Prometheus("http://127.0.0.1:9090")
+    prometheus = PrometheusServer("http://127.0.0.1:9090")
     wait_for(prometheus.ready, "Prometheus is ready", PATIENCE)
-    wait_for(lambda: prometheus.now('up{job="tigr-monitor"} == 1'), "it is scraped", PATIENCE)
+    wait_for(lambda: prometheus.now('up{job="tigr-monitor"} == 1'), "Prometheus scrapes the service", PATIENCE)
     pid = service.machine.property("MainPID", "prometheus")
     assert "--storage.tsdb.retention.time=35d" in service.machine.run(f"cat /proc/{pid}/cmdline")
     service.simulator.environment("prod").api_faults.set(Status(403))
-    wait_for(lambda: "TigrForbidden" in get(9093, "/api/v2/alerts")[1], "Alertmanager hears of it", PATIENCE)
+    wait_for(lambda: "TigrForbidden" in get(9093, "/api/v2/alerts")[1], "Alertmanager receives the alert", PATIENCE)
     service.machine.run("systemctl stop prometheus prometheus-alertmanager")
 
 
-def test_it_goes_without_a_trace(service: Service) -> None:
-    """The last test: what the documented commands leave is what was there before."""
+def test_removal_leaves_no_files(service: Service) -> None:
+    """The documented commands remove every file and unit; this test must be the last."""
     service.start()
     service.machine.run(block("rm -rf /opt/tigr-monitor"))
     left = service.machine.run("find / -xdev -name 'tigr*' -not -path '/root/*' -not -path '/proc/*'")

@@ -90,9 +90,9 @@ _NETWORK = (
 )
 _TLS = (
     *(
-        Row(f"certificate {kind}", Certificate(kind), Reason.CERTIFICATE, phase=Phase.TLS)
-        for kind in CertificateVariant
-        if kind is not CertificateVariant.GOOD
+        Row(f"certificate {variant}", Certificate(variant), Reason.CERTIFICATE, phase=Phase.TLS)
+        for variant in CertificateVariant
+        if variant is not CertificateVariant.GOOD
     ),
     Row("TLS 1.0 only", TlsMax(TlsVersion.TLS_1_0), Reason.TLS, phase=Phase.TLS),
     Row("TLS 1.2 only", TlsMax(TlsVersion.TLS_1_2), None),

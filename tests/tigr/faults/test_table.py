@@ -50,7 +50,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.fixture
 def harness(simulator: Simulator, caplog: pytest.LogCaptureFixture) -> Iterator[EnvironmentHarness]:
-    """The monitored `prod`, logged in and well."""
+    """Provide the monitored `prod`, after a login and a ping."""
     caplog.set_level(logging.DEBUG)
     harness = EnvironmentHarness(simulator, timeout=TIMEOUT)
     assert harness.run(Endpoint.TOKEN).success
@@ -63,13 +63,13 @@ def harness(simulator: Simulator, caplog: pytest.LogCaptureFixture) -> Iterator[
 
 
 def faults_of(simulator: Simulator, endpoint: Endpoint) -> FaultSwitch:
-    """The switch of a host of `prod`."""
+    """Return the fault switch of a host of `prod`."""
     environment = simulator.environment("prod")
     return environment.token_faults if endpoint is Endpoint.TOKEN else environment.api_faults
 
 
 def totals(harness: EnvironmentHarness, endpoint: Endpoint) -> dict[str, float]:
-    """The endpoint's requests by outcome."""
+    """Return the requests of the endpoint by outcome."""
     exposition = harness.exposition()
     labels = {"environment": "prod", "endpoint": endpoint.value}
     return {
@@ -116,7 +116,7 @@ def test_a_fault_has_its_name(
         row = replace(row, reason=row.or_else)
     assert result.reason == row.reason, result
     assert result.endpoint is endpoint
-    exchanges = [told for told in harness.results[2:] if told.phases]
+    exchanges = [result for result in harness.results[2:] if result.phases]
     assert elapsed < len(exchanges) * (TIMEOUT + GRACE)
     assert all(result.duration < TIMEOUT + GRACE for result in exchanges)
     assert all(abs(sum(result.phases.values()) - result.duration) < 0.001 for result in exchanges)
@@ -125,7 +125,7 @@ def test_a_fault_has_its_name(
     if row.phase is not None:
         assert result.failed_phase is row.phase
     _assert_exported(harness, row, endpoint, before)
-    _assert_told(row, endpoint, caplog)
+    _assert_logged(row, endpoint, caplog)
     assert_nothing_leaked(harness, caplog)
     if row.lifetime is not None:
         assert harness.value("tigr_token_lifetime_seconds") == row.lifetime
@@ -157,7 +157,7 @@ def _assert_exported(harness: EnvironmentHarness, row: Row, endpoint: Endpoint, 
     assert failing == ([row.reason] if row.reason else [])
 
 
-def _assert_told(row: Row, endpoint: Endpoint, caplog: pytest.LogCaptureFixture) -> None:
+def _assert_logged(row: Row, endpoint: Endpoint, caplog: pytest.LogCaptureFixture) -> None:
     lines = [record for record in caplog.records if record.levelno >= logging.WARNING and "failed" in record.message]
     if row.reason is None:
         assert not lines

@@ -105,8 +105,8 @@ def test_a_silent_first_address_is_no_failure(
     endpoint: Endpoint, simulator: Simulator, silent_address: tuple[str, int]
 ) -> None:
     """The next address is tried a quarter of a second later (RFC 8305)."""
-    found = Resolver(lambda _, port, **__: [ipv4(*silent_address), ipv4("127.0.0.1", port)])
-    harness = EnvironmentHarness(simulator, resolver=found, timeout=1.0)
+    resolver = Resolver(lambda _, port, **__: [ipv4(*silent_address), ipv4("127.0.0.1", port)])
+    harness = EnvironmentHarness(simulator, resolver=resolver, timeout=1.0)
     reason, _, elapsed = run(harness, endpoint)
     assert reason in (None, Reason.UNAUTHORIZED)
     assert 0.2 < elapsed < 0.25 + GRACE

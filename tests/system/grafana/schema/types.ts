@@ -1,7 +1,7 @@
-// What a dashboard file may hold: Grafana's published types, joined panel by panel.
+// The type of a dashboard file, composed of Grafana's published types panel by panel.
 //
-// Grafana's own `Panel` leaves `options`, `custom` and queries open; here each kind of panel gets those of its plugin.
-// The Prometheus query and its annotations have no published type: they are written down here.
+// Grafana's `Panel` does not restrict `options`, `custom` and queries; here each type of panel has those of its plugin.
+// Grafana publishes no type for the Prometheus query and its annotations, so they are defined here.
 
 import type { AnnotationQuery, DataSourceRef, Dashboard, FieldConfig, Panel, VariableModel } from '@grafana/schema';
 import type * as heatmap from '@grafana/schema/dist/esm/raw/composable/heatmap/panelcfg/x/HeatmapPanelCfg_types.gen';
@@ -10,7 +10,7 @@ import type * as timeline from '@grafana/schema/dist/esm/raw/composable/statetim
 import type * as table from '@grafana/schema/dist/esm/raw/composable/table/panelcfg/x/TablePanelCfg_types.gen';
 import type * as timeseries from '@grafana/schema/dist/esm/raw/composable/timeseries/panelcfg/x/TimeSeriesPanelCfg_types.gen';
 
-// A file holds an enum's value, not its member.
+// A file contains the value of an enum, not its member.
 type Plain<T> = unknown extends T
   ? unknown
   : T extends string
