@@ -25,4 +25,4 @@ def test_the_demo_shows_the_monitor_and_the_first_incident(tmp_path: Path) -> No
     assert demo.stdout.endswith("The demo has stopped.\n")
     for line in ("prod: login works", "uat: ping works", "prod: ping failed: server_error", "stopping"):
         assert line in demo.stderr
-    assert "internal" not in demo.stderr
+    assert "reason=internal" not in demo.stderr
