@@ -11,6 +11,8 @@ from monitor.simulator.personalities import PERSONALITIES
 from tests.reporting.test_metrics import SETTINGS
 from tests.support.virtual_server import MINUTE, RIGHT, VirtualServerHarness
 
+pytestmark = pytest.mark.virtual_time
+
 RAW, FORM_ENCODED = ClientAuth.RAW, ClientAuth.FORM_ENCODED
 BOTH, ONLY_RAW, ONLY_ENCODED = {RAW, FORM_ENCODED}, {RAW}, {FORM_ENCODED}
 SECRETS = [("+", "s3+cr3t"), ("%", "s3%cr3t"), ("%", "s3%41cr3t"), ("blank", "s3 cr3t")]

@@ -13,6 +13,8 @@ from monitor.simulator.personality import VENDOR_SENTENCE, LoginRules, Personali
 from tests.support.virtual_server import MINUTE, Loss, VirtualServerHarness
 from tests.support.virtual_time import HOUR
 
+pytestmark = pytest.mark.virtual_time
+
 OUTAGE = 20 * MINUTE
 # The next login comes 5 minutes after the one before the outage, and the pause after its refusal is as long as the
 # outage. The second allows for the duration of the requests.

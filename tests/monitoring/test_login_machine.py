@@ -33,6 +33,8 @@ from tests.support.login_responses import LOGIN_RESPONSES, PING_RESPONSES
 from tests.support.virtual_monitor import ADDRESSES, VirtualMonitor, settings
 from tests.support.virtual_time import CREDENTIALS, DAY, HOUR
 
+pytestmark = pytest.mark.virtual_time
+
 EXAMPLES = int(
     os.environ.get("MACHINE_EXAMPLES", "0")
 )  # not TIGR_…: the program rejects unknown variables with that prefix

@@ -17,6 +17,8 @@ from monitor.simulator.personality import Check, Personality
 from tests.support.virtual_server import MINUTE, WRONG_PASSWORD, WRONG_SECRET, VirtualServerHarness
 from tests.support.virtual_time import DAY
 
+pytestmark = pytest.mark.virtual_time
+
 LIMIT = 3  # the default of rejected_logins
 LOCK_AFTER = 5
 MONTH = 30  # days

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -167,4 +168,5 @@ class VirtualTimeHarness:
 
 def busiest_hour(moments: list[float]) -> int:
     """Return the largest number of moments within any hour."""
-    return max((sum(1 for other in moments if start <= other < start + HOUR) for start in moments), default=0)
+    ordered = sorted(moments)
+    return max((bisect_left(ordered, start + HOUR) - index for index, start in enumerate(ordered)), default=0)
