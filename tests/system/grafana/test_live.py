@@ -76,7 +76,7 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScrapedMonitor
         calm_at = f"127.0.0.1:{calm.port}"
         prometheus = resources.enter_context(running(directory, _config(demo, calm_at)))
         wait_for(
-            lambda: process.poll() is not None or "It begins anew" in log_file.read_text(),
+            lambda: process.poll() is not None or "It starts again" in log_file.read_text(),
             "the incidents of the demo",
             _ROUND_TIMEOUT,
         )
