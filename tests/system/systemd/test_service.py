@@ -274,7 +274,7 @@ def test_a_rotated_credential_needs_a_restart(service: Service) -> None:
     service.simulator.environment("prod").change_password("Brand:new/canary-password")
     service.enter_secrets(password="Brand:new/canary-password")
     service.machine.run("systemctl reload tigr-monitor")
-    service.wait_for_journal("systemd copies LoadCredential's secrets at the start: a new one takes a restart")
+    service.wait_for_journal("systemd copies LoadCredential secrets at the start, so a new secret requires a restart")
     service.machine.run("systemctl restart tigr-monitor")
     service.wait_for(1, "tigr_up", **PROD_PING)
     assert not leaks(service.machine.journal(), ["Brand:new/canary-password"])
