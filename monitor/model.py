@@ -68,6 +68,11 @@ class FieldNames(StrEnum):
     DOCUMENTED = "documented"  # Username, Password: the vendor's authentication page
     RFC6749 = "rfc6749"  # username, password: RFC 6749 section 4.3.2
 
+    @property
+    def text(self) -> str:
+        """The pair of names, for messages."""
+        return {FieldNames.DOCUMENTED: "Username/Password", FieldNames.RFC6749: "username/password"}[self]
+
 
 class ClientAuth(StrEnum):
     """Forms of the client id and secret in HTTP Basic authentication."""

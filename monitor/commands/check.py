@@ -15,7 +15,7 @@ from monitor import durations
 from monitor.clock import SYSTEM_CLOCK
 from monitor.http.client import HttpClient
 from monitor.log import timestamp
-from monitor.model import Endpoint, FieldNames, HostCheck, Reason, Result
+from monitor.model import Endpoint, HostCheck, Reason, Result
 from monitor.monitoring.environment import MonitoredEnvironment
 from monitor.monitoring.ping import YOUNG_TOKEN
 from monitor.tigr.client import PING_PATH, TigrClient
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 _INDENT = " " * 8
 _WIDTH = 100
-_FORM_FIELDS = {FieldNames.DOCUMENTED: "Username/Password", FieldNames.RFC6749: "username/password"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +190,7 @@ def _lines(result: Result, *, is_last: bool) -> Iterator[str]:
     if result.field_names_settled and result.field_names:
         setting = f"TIGR_ENVIRONMENTS__{result.environment.upper()}__FORM_FIELDS={result.field_names}"
         yield from _paragraph(
-            "Field names", f"the server accepts {_FORM_FIELDS[result.field_names]}; to pin them, set {setting}"
+            "Field names", f"the server accepts {result.field_names.text}; to pin them, set {setting}"
         )
     if result.reason is not None:
         yield from _explained(result)
@@ -214,7 +213,7 @@ def _status(result: Result) -> str:
 
 
 def _sent_names(result: Result) -> str:
-    return f", with {_FORM_FIELDS[result.field_names]}" if result.field_names and result.sent else ""
+    return f", with {result.field_names.text}" if result.field_names and result.sent else ""
 
 
 def _failure_time(result: Result) -> str:

@@ -85,11 +85,6 @@ class Logins:
         return self._record.any_refused
 
     @property
-    def failed(self) -> bool:
-        """Whether the most recent login failed."""
-        return self._failed
-
-    @property
     def suppressed_for(self) -> float:
         """Seconds for which rejected credentials suppress logins; infinity while they are stopped."""
         return max(0.0, self._record.resume_at - self._clock.now())
@@ -287,12 +282,12 @@ class Logins:
             self._sink.record(replace(first, retried=True))
         other = negotiation.OTHER[decisive.field_names] if decisive.field_names else None
         refusal = self._refusals.get(other, "") if other and not decisive.success else ""
-        return replace(decisive, cause=cause, other_refusal=refusal, field_names_settled=bool(self._refusals))
+        settled = decisive.success and bool(self._refusals)
+        return replace(decisive, cause=cause, other_refusal=refusal, field_names_settled=settled)
 
     def _settle(self, before: LoginRecord, decisive: Result, *, operator: bool) -> None:
         """Update token, backoff and persisted state from the decisive Result, then record it."""
         self._failed = not decisive.success
-        decisive = replace(decisive, field_names_settled=decisive.field_names_settled and decisive.success)
         if decisive.token is not None:
             self._token = decisive.token
             self._backoff.clear()
@@ -313,7 +308,7 @@ class Logins:
             decisive = replace(
                 decisive,
                 credentials_rejected=decisive.refused or not before.rejected,
-                attempts_left=max(0, limit - current.counted),
+                attempts_left=self.attempts_left,
             )
         else:
             self._delay(decisive)
@@ -335,6 +330,5 @@ class Logins:
 
 def _refusal_text(refusal: Result) -> str:
     """Return one refusal as text, with the field names of its request."""
-    shown = {FieldNames.DOCUMENTED: "Username/Password", FieldNames.RFC6749: "username/password"}
-    names = shown[refusal.field_names] if refusal.field_names else "the other field names"
+    names = refusal.field_names.text if refusal.field_names else "the other field names"
     return f"with the field names {names}: status {refusal.status}, {refusal.detail}"

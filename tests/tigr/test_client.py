@@ -19,10 +19,11 @@ from monitor.http.client import HttpClient
 from monitor.http.errors import ExchangeFault
 from monitor.http.exchange import Exchange, HttpRequest
 from monitor.http.tls import unverifying_context, verifying_context
-from monitor.model import ClientAuth, Endpoint, FieldNames, Phase, Reason, Result, Token
+from monitor.model import Endpoint, FieldNames, Phase, Reason, Result, Token
 from monitor.simulator import CertificateVariant, Host, SimulatedCredentials, SimulatedEnvironment, Simulator
 from monitor.simulator.faults import Certificate, Content, Status
 from monitor.tigr.client import USER_AGENT, TigrClient
+from tests.reporting.test_metrics import SETTINGS
 from tests.support.canaries import CANARIES, leaks, values
 from tests.support.raw_server import RawServer, http_response
 
@@ -62,26 +63,10 @@ def http_client() -> HttpClient:
 
 def settings_for(token_url: str, api_url: str, accepted: SimulatedCredentials = CANARIES) -> EnvironmentSettings:
     """Return settings of `prod` for these URLs."""
-    return EnvironmentSettings(
-        name="prod",
-        token_url=token_url,
-        api_url=api_url,
-        credentials=EnvironmentCredentials(
-            accepted.client_id, accepted.client_secret, accepted.username, accepted.password
-        ),
-        client_auth=ClientAuth.RAW,
-        form_fields=None,
-        ping_interval=30.0,
-        auth_interval=300.0,
-        confirm_interval=5.0,
-        timeout=2.0,
-        renew_margin=60.0,
-        rejected_logins=3,
-        token_host_check=True,
-        unauthenticated_interval=3600.0,
-        token_proxy=None,
-        api_proxy=None,
+    credentials = EnvironmentCredentials(
+        accepted.client_id, accepted.client_secret, accepted.username, accepted.password
     )
+    return replace(SETTINGS, token_url=token_url, api_url=api_url, credentials=credentials, timeout=2.0)
 
 
 @pytest.fixture
