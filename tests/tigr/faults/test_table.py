@@ -74,8 +74,8 @@ def timeouts(row: Row) -> tuple[float, ...]:
 
 def is_too_early(result: Result, row: Row) -> bool:
     """Return whether the timeout ended the exchange before it came to the fault."""
-    is_expected = row.reason is Reason.TIMEOUT and row.phase in (None, result.failed_phase)
-    return result.reason is Reason.TIMEOUT and not is_expected
+    is_expected = row.reason is Reason.TIMEOUT and row.phase in (None, result.measurement.failed_phase)
+    return result.verdict.reason is Reason.TIMEOUT and not is_expected
 
 
 def faults_of(simulator: Simulator, endpoint: Endpoint) -> FaultSwitch:
@@ -129,19 +129,19 @@ def test_a_fault_has_its_name(
             break
         faults.clear()
 
-    if row.or_else is not None and result.reason is row.or_else:
+    if row.or_else is not None and result.verdict.reason is row.or_else:
         row = replace(row, reason=row.or_else)
-    assert result.reason == row.reason, result
+    assert result.verdict.reason == row.reason, result
     assert result.endpoint is endpoint
-    exchanges = [result for result in harness.results[2:] if result.phases]
+    exchanges = [result.measurement for result in harness.results[2:] if result.measurement.phases]
     if row.reason is Reason.TIMEOUT:
-        assert all(result.duration >= timeout for result in exchanges)
-    assert all(result.duration < TIMEOUT for result in exchanges)
-    assert all(abs(sum(result.phases.values()) - result.duration) < 0.001 for result in exchanges)
+        assert all(measurement.duration >= timeout for measurement in exchanges)
+    assert all(measurement.duration < TIMEOUT for measurement in exchanges)
+    assert all(abs(sum(measurement.phases.values()) - measurement.duration) < 0.001 for measurement in exchanges)
     assert sum(read) <= len(exchanges) * MAX_RESPONSE_SIZE
     assert simulator.log.connections("uat") == other
     if row.phase is not None:
-        assert result.failed_phase is row.phase
+        assert result.measurement.failed_phase is row.phase
     _assert_exported(harness, row, endpoint, before)
     _assert_logged(row, endpoint, caplog)
     assert_nothing_leaked(harness, caplog)
@@ -198,5 +198,5 @@ def test_a_redirect_is_never_followed(status: int, endpoint: Endpoint, simulator
     before = simulator.log.connections()
     faults_of(simulator, endpoint).set(Status(status, Content.HTML, {"Location": location}))
 
-    assert harness.run(endpoint).reason is Reason.UNEXPECTED_STATUS
+    assert harness.run(endpoint).verdict.reason is Reason.UNEXPECTED_STATUS
     assert simulator.log.connections() == before + 1
