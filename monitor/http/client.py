@@ -11,7 +11,7 @@ import httpx
 
 from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.http.connection import MeasuredConnection
-from monitor.http.decoding import UNENCODED, content_encoding, decode
+from monitor.http.decoding import content_codings, decode
 from monitor.http.errors import ExchangeError, ExchangeFault
 from monitor.http.exchange import ConnectionCheck, Exchange, HttpProxy, HttpRequest
 from monitor.http.resolver import Resolver
@@ -43,11 +43,11 @@ class HttpClient:
             headers = {name.lower(): value for name, value in httpx.Headers(response.headers).items()}
             for chunk in response.body:
                 body += chunk
-            body = decode(content_encoding(headers), body)
+            body = decode(content_codings(headers), body)
         except ExchangeError as error:
             fault, detail = error.fault, error.detail
             connection.timing.stamp()
-            if content_encoding(headers) not in UNENCODED:
+            if content_codings(headers):
                 body.clear()  # part of an encoded body cannot be read
         finally:
             connection.close()
