@@ -16,6 +16,7 @@ from monitor.http.errors import ExchangeError, ExchangeFault
 from monitor.http.exchange import ConnectionCheck, Exchange, HttpProxy, HttpRequest
 from monitor.http.resolver import Resolver
 from monitor.http.tls import unverifying_context
+from monitor.model import Phase
 
 
 class HttpClient:
@@ -37,11 +38,12 @@ class HttpClient:
         fault: ExchangeFault | None = None
         detail = ""
         headers: dict[str, str] = {}
-        body = bytearray()
+        body, body_delay = bytearray(), 0.0
         try:
             response = connection.send(request, self._context)
             headers = {name.lower(): value for name, value in httpx.Headers(response.headers).items()}
             for chunk in response.body:
+                body_delay = body_delay if body else connection.timing.phases[Phase.TRANSFER]
                 body += chunk
             body = decode(content_codings(headers), body)
         except ExchangeError as error:
@@ -61,6 +63,7 @@ class HttpClient:
             reason_phrase=connection.status.reason_phrase,
             headers=headers,
             body=bytes(body),
+            body_delay=body_delay,
             address=connection.address,
             tls_version=connection.tls_version,
             certificate_expiry=connection.certificate_expiry,

@@ -24,28 +24,43 @@ class ResponseStatus:
     """
 
     _LINE = re.compile(rb"HTTP/1\.[01] ([1-9][0-9]{2})(?: ([^\r\n]*))?\r?\n")
-    _HEADER_SECTION_END = re.compile(rb"\r?\n\r?\n")
+    _BLANK_LINES = (b"\r\n", b"\n")
 
     def __init__(self) -> None:
         self.code: int | None = None  # known as soon as the final status line is complete
         self.reason_phrase = ""  # Latin-1, at most MAX_REASON_PHRASE
-        self._received = bytearray()
+        self._received = bytearray()  # not parsed yet
+        self._in_interim_response = False
 
-    def feed(self, data: bytes) -> None:
-        """Parse `data`, the next bytes of the response. Raises `ExchangeError` if they are not a status line."""
+    def feed(self, data: bytes) -> bytes:
+        """Parse `data`, the next bytes of the response, line by line.
+
+        Return the bytes from the final status line on, or none as long as that is incomplete. Raises `ExchangeError` at
+        once if a line is not a status line: a server of another protocol may wait for the client's next line.
+        """
         self._received += data
-        while match := self._LINE.match(self._received):
-            code = int(match[1])
-            if code >= 200 or code == 101:  # 101 is final: the bytes after it belong to another protocol
-                self.code = code
-                self.reason_phrase = (match[2] or b"")[:MAX_REASON_PHRASE].decode("latin-1")
-                return
-            end = self._HEADER_SECTION_END.search(self._received)
-            if end is None:
-                return
-            del self._received[: end.end()]
-        if b"\n" in self._received:  # raise at once: a server of another protocol may wait for the client's next line
+        if b"\n" not in data:
+            return b""
+        while end := self._received.find(b"\n") + 1:
+            self._parse(bytes(self._received[:end]))
+            if self.code is not None:
+                return bytes(self._received)
+            del self._received[:end]
+        return b""
+
+    def _parse(self, line: bytes) -> None:
+        if self._in_interim_response:
+            self._in_interim_response = line not in self._BLANK_LINES
+            return
+        match = self._LINE.fullmatch(line)
+        if match is None:
             raise ExchangeError(ExchangeFault.DISCONNECT, NOT_HTTP)
+        code = int(match[1])
+        if code < 200 and code != 101:  # 101 is final: the bytes after it belong to another protocol
+            self._in_interim_response = True
+            return
+        self.code = code
+        self.reason_phrase = (match[2] or b"")[:MAX_REASON_PHRASE].decode("latin-1")
 
 
 class ConnectionStream(httpcore.NetworkStream):
@@ -107,17 +122,23 @@ class ConnectionStream(httpcore.NetworkStream):
 
 
 class ResponseStream(ConnectionStream):
-    """The stream of a measured exchange. Stamps its phases, and parses the status before httpcore sees any byte."""
+    """The stream of a measured exchange. Stamps its phases, and gives httpcore only the final response."""
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Read as `ConnectionStream` does, stamp the moment, and parse the status line. Raises `ExchangeError`."""
-        data = super().read(max_bytes, timeout)
-        if data and self.received == len(data):
-            self._timing.enter(Phase.TRANSFER, self._arrived)
+        """Read as `ConnectionStream` does, and stamp the moment. Raises `ExchangeError`.
+
+        The first read waits for the final status line, whose arrival begins the phase of the transfer.
+        """
+        while data := super().read(max_bytes, timeout):
+            self._timing.stamp(self._arrived)
+            if self.status.code is not None:
+                return data
+            if response := self.status.feed(data):
+                self._timing.enter(Phase.TRANSFER, self._arrived)
+                self._timing.stamp(self._arrived)
+                return response
         self._timing.stamp(self._arrived)
-        if self.status.code is None:
-            self.status.feed(data)
-        return data
+        return b""
 
     def _send(self) -> None:
         self._timing.enter(Phase.PROCESSING)

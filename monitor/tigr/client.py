@@ -252,8 +252,14 @@ def _reason(exchange: Exchange) -> Reason | None:
 
 
 def _ponged(base: Result, exchange: Exchange) -> Result:
-    """Return the Result of a pong, with the server's clock minus ours at the middle of the processing phase."""
+    """Return the Result of a pong, with the server's clock minus ours at the middle of its round trip.
+
+    The round trip ends with the first byte of the body, because a server may send the header section before it reads
+    its clock.
+    """
     server = parse_pong(exchange.body)
-    until_first_byte = sum(seconds for phase, seconds in base.measurement.phases.items() if phase is not Phase.TRANSFER)
-    middle = base.measurement.started_at + until_first_byte - base.measurement.phases.get(Phase.PROCESSING, 0.0) / 2
+    measured = base.measurement
+    until_status_line = sum(seconds for phase, seconds in measured.phases.items() if phase is not Phase.TRANSFER)
+    sent = until_status_line - measured.phases.get(Phase.PROCESSING, 0.0)
+    middle = measured.started_at + (sent + until_status_line + exchange.body_delay) / 2
     return replace(base, clock_offset=server - middle)

@@ -113,6 +113,7 @@ _HTTP = (
     Row("HTTP/1.0", Http10(), None),
     Row("101", SwitchingProtocols(), Reason.UNEXPECTED_STATUS),
     Row("103 before the response", EarlyHints(), None),
+    Row("103, then slower than the timeout", EarlyHints(5), Reason.TIMEOUT, phase=Phase.PROCESSING),
     Row("truncated body", TruncatedBody(), Reason.DISCONNECT),
     Row("Content-Length too large", WrongContentLength(10), Reason.DISCONNECT),
     Row("Content-Length too small", WrongContentLength(-10), Reason.MALFORMED),
@@ -128,6 +129,8 @@ _HTTP = (
     Row("raw deflate", _response("Content-Encoding: deflate", body=zlib.compress(_VALID)[2:-4]), None),
     Row("gzip of two members", _response("Content-Encoding: gzip", body=_TWO_MEMBERS), None),
     Row("gzip of 17 members", _response("Content-Encoding: gzip", body=gzip.compress(b"") * 17), Reason.MALFORMED),
+    Row("a header section of 18 kB", _response("X: " + "x" * 18_000), None),
+    Row("a header section of 60 kB", _response(*["X: " + "x" * 1_000] * 60), None),
     Row("closed without a response", Raw(b""), Reason.DISCONNECT),
     Row("a header without an end", Raw(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000), Reason.MALFORMED),
 )
