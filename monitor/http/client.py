@@ -53,6 +53,8 @@ class HttpClient:
                 body.clear()  # part of an encoded body cannot be read
         finally:
             connection.close()
+        if connection.timing.late:
+            fault, detail = ExchangeFault.TIMEOUT, connection.timing.timed_out().detail
         return Exchange(
             started_at=started_at,
             duration=connection.timing.elapsed,
@@ -86,6 +88,8 @@ class HttpClient:
         finally:
             connection.timing.stamp()
             connection.close_in_order()
+        if connection.timing.late:
+            fault, detail = ExchangeFault.TIMEOUT, connection.timing.timed_out().detail
         return ConnectionCheck(
             started_at=started_at,
             duration=connection.timing.elapsed,

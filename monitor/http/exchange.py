@@ -36,7 +36,10 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """The result of a request. If there is a `fault`, the other fields hold the facts known when it occurred."""
+    """The result of a request. If there is a `fault`, the other fields hold the facts known when it occurred.
+
+    A response that is complete, but arrived after the deadline, has the fault `timeout`.
+    """
 
     started_at: float  # Unix seconds
     duration: float  # seconds

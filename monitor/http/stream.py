@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
+import ssl
 import time
 
 import httpcore
@@ -14,6 +16,7 @@ from monitor.model import Phase
 
 MAX_RESPONSE_SIZE = 64 * 1024  # bytes of a response that are read, header section included
 MAX_REASON_PHRASE = 200  # characters
+MAX_LATE_READS = 64  # reads after the deadline; ends the exchange with a server that sends without a pause
 NOT_HTTP = "the response is not HTTP"
 
 
@@ -74,6 +77,7 @@ class ConnectionStream(httpcore.NetworkStream):
         self._timing = timing
         self._outgoing = bytearray()
         self._arrived = 0.0  # moment of the last read (time.monotonic)
+        self._late_reads = 0
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002 - the deadline replaces it
         """Keep `buffer` until the request is complete, so that it leaves in one packet and at one moment."""
@@ -82,7 +86,8 @@ class ConnectionStream(httpcore.NetworkStream):
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002 - the deadline replaces it
         """Send the pending request, then read.
 
-        Raises `ExchangeError` at the deadline, past the size limit, and if the connection breaks.
+        Raises `ExchangeError` past the size limit, if the connection breaks, and at the deadline, but not before the
+        data that has already arrived is read: a stopped process must not lose a status or a Retry-After.
         """
         if self._outgoing:
             self._send()
@@ -90,10 +95,9 @@ class ConnectionStream(httpcore.NetworkStream):
         if wanted <= 0:
             raise self._too_long()
         try:
-            self._socket.settimeout(self._timing.remaining())
-            data = self._socket.recv(wanted)
+            data = self._receive(wanted)
             self._arrived = time.monotonic()  # first of all, so that no work of our own is measured
-        except TimeoutError:
+        except (TimeoutError, BlockingIOError, ssl.SSLWantReadError):
             raise self._timing.timed_out() from None
         except OSError as error:
             detail = f"the connection broke: {describe_os_error(error)}"
@@ -104,6 +108,19 @@ class ConnectionStream(httpcore.NetworkStream):
 
     def close(self) -> None:
         """Leave the socket open: the connection still reads the TLS session from it."""
+
+    def _receive(self, size: int) -> bytes:
+        """Wait for data until the deadline; after it, return data that has already arrived."""
+        seconds = self._timing.deadline - time.monotonic()
+        if seconds > 0:
+            with contextlib.suppress(TimeoutError):
+                self._socket.settimeout(seconds)
+                return self._socket.recv(size)
+        self._late_reads += 1
+        if self._late_reads > MAX_LATE_READS:
+            raise TimeoutError
+        self._socket.settimeout(0)
+        return self._socket.recv(size)
 
     def _too_long(self) -> ExchangeError:
         if self.status.code is None:

@@ -16,6 +16,7 @@ from monitor import __version__
 from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.errors import describe_exception
 from monitor.http.client import HttpClient
+from monitor.http.errors import ExchangeFault
 from monitor.http.exchange import Exchange, HttpRequest
 from monitor.model import (
     ClientAuth,
@@ -170,7 +171,10 @@ class TigrClient:
     def _failed(self, base: Result, exchange: Exchange, reason: Reason) -> Result:
         error = ErrorDetails()
         detail = exchange.fault_detail
-        if exchange.status is not None and exchange.status != _OK:
+        if exchange.status == _OK and exchange.fault is ExchangeFault.TIMEOUT:
+            late = _error_details(exchange)  # a refusal is one also after the deadline
+            error = late if late.names_credentials else error
+        elif exchange.status is not None and exchange.status != _OK:
             error = _error_details(exchange)
             detail = self._redactor.clean(error.message)
             detail = detail or f"status {exchange.status}, no error message in the response"
