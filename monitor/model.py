@@ -147,8 +147,9 @@ class Result:
 
     @property
     def sent(self) -> bool:
-        """Whether the request may have been sent. After an internal error this is unknown, so it counts as sent."""
-        return self.status is not None or Phase.PROCESSING in self.phases or self.reason is Reason.INTERNAL
+        """Whether the request may have been sent. After an internal error without phases this is unknown: it may."""
+        is_unknown = self.reason is Reason.INTERNAL and not self.phases
+        return self.status is not None or Phase.PROCESSING in self.phases or is_unknown
 
     @property
     def has_known_outcome(self) -> bool:
