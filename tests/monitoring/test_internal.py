@@ -60,7 +60,7 @@ def test_a_ping_without_a_token_is_internal_if_the_login_was() -> None:
     """A login that the vendor did not grant makes it `no_token`."""
     outcomes = {Reason.INTERNAL: LOGIN_UNKNOWN, Reason.NO_TOKEN: DOWN}
     for reason, login in outcomes.items():
-        harness = VirtualTimeHarness(lambda *_, login=login: login)  # type: ignore[misc]
+        harness = VirtualTimeHarness(lambda *_, login=login: login)
         harness.run(100)
         pings = [
             result
