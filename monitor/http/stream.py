@@ -10,7 +10,7 @@ import time
 
 import httpcore
 
-from monitor.http.errors import ExchangeError, ExchangeFault, describe_os_error
+from monitor.http.errors import ExchangeError, ExchangeFault, exchange_error
 from monitor.http.timing import ExchangeTiming
 from monitor.model import Phase
 
@@ -100,8 +100,7 @@ class ConnectionStream(httpcore.NetworkStream):
         except (TimeoutError, BlockingIOError, ssl.SSLWantReadError):
             raise self._timing.timed_out() from None
         except OSError as error:
-            detail = f"the connection broke: {describe_os_error(error)}"
-            raise ExchangeError(ExchangeFault.DISCONNECT, detail) from None
+            raise exchange_error(ExchangeFault.DISCONNECT, "the connection broke", error) from None
         self.received += len(data)
         self.ended = not data
         return data
@@ -133,8 +132,11 @@ class ConnectionStream(httpcore.NetworkStream):
             self._socket.sendall(self._outgoing)
         except TimeoutError:
             raise self._timing.timed_out() from None
-        except OSError:
-            pass  # the server may have responded before it closed: the next read returns that, or raises
+        except OSError as error:
+            failure = exchange_error(ExchangeFault.DISCONNECT, "the connection broke", error)
+            if failure.fault is ExchangeFault.INTERNAL:
+                raise failure from None
+            # The server may have responded before it closed: the next read returns that, or raises.
         self._outgoing.clear()
 
 

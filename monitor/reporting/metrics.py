@@ -79,7 +79,11 @@ class Metrics:
         def counter(name: str, text: str, *labels: str) -> Counter:
             return self._keep(Counter(name, text, labels, registry=registry))
 
-        self._up = gauge("tigr_up", "Whether the most recent probe succeeded (1) or failed (0).", *_HOST)
+        self._up = gauge(
+            "tigr_up",
+            "Whether the most recent probe succeeded (1) or failed (0); absent after an internal failure.",
+            *_HOST,
+        )
         self._duration = self._keep(
             Histogram(
                 "tigr_request_duration_seconds",
@@ -251,7 +255,8 @@ class Metrics:
         self._observed[result.environment, result.endpoint].probe_ended(result, self._clock.now())
         self._record_host(result)
         if result.run.role is Role.UNAUTHENTICATED:
-            self._open.labels(result.environment).set(result.success)
+            if result.verdict.reason is not Reason.INTERNAL:
+                self._open.labels(result.environment).set(result.success)
             return
         self._count(result)
         began = self._record_last(result)
@@ -266,7 +271,8 @@ class Metrics:
         self._record_tls_version(name, endpoint, result.measurement.tls_version)
         if endpoint is Endpoint.TOKEN and result.verdict.reason is not Reason.INTERNAL:
             self._token_host.labels(name).set(result.measurement.failed_phase not in _BEFORE_THE_REQUEST)
-        if endpoint is Endpoint.PING and result.verdict.reason is not Reason.NO_TOKEN:
+        is_unknown = result.verdict.reason is Reason.INTERNAL and not result.reached
+        if endpoint is Endpoint.PING and result.verdict.reason is not Reason.NO_TOKEN and not is_unknown:
             self._reachable.labels(name).set(result.reached)
 
     def _record_tls_version(self, name: str, endpoint: Endpoint, version: str | None) -> None:
@@ -312,6 +318,9 @@ class Metrics:
         if result.verdict.reason is not None:
             self._failing[host] = result.verdict.reason
             self._failure.labels(*host, result.verdict.reason).set(1)
+        if result.verdict.reason is Reason.INTERNAL:  # the state of the host is unknown: neither up nor down
+            self._up.remove(*host)
+            return
         self._up.labels(*host).set(result.success)
         if result.success:
             self._duration.labels(*host).observe(result.measurement.duration)
