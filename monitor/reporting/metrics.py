@@ -26,7 +26,7 @@ from prometheus_client.registry import Collector
 from monitor import __version__
 from monitor.errors import describe_exception
 from monitor.log import fields
-from monitor.model import Endpoint, HostCheck, LoginCause, Phase, Reason, Result, Token
+from monitor.model import Endpoint, HostCheck, LoginCause, Phase, Reason, Result, Role, Token
 
 if TYPE_CHECKING:
     from monitor.config.settings import EnvironmentSettings
@@ -237,23 +237,23 @@ class Metrics:
 
     def _record(self, result: Result) -> None:
         self._record_host(result)
-        if result.unauthenticated:
+        if result.run.role is Role.UNAUTHENTICATED:
             self._open.labels(result.environment).set(result.success)
             return
         self._count(result)
         self._record_last(result)
-        if not result.retried:
+        if result.run.role is not Role.RETRIED:
             self._record_decisive(result)
 
     def _record_host(self, result: Result) -> None:
         """Update the state of the host, which does not depend on the kind of request."""
         name, endpoint = result.environment, result.endpoint
-        if result.certificate_expiry is not None:
-            self._certificate.labels(name, endpoint).set(result.certificate_expiry)
-        self._record_tls_version(name, endpoint, result.tls_version)
-        if endpoint is Endpoint.TOKEN and result.reason is not Reason.INTERNAL:
-            self._token_host.labels(name).set(result.failed_phase not in _BEFORE_THE_REQUEST)
-        if endpoint is Endpoint.PING and result.reason is not Reason.NO_TOKEN:
+        if result.measurement.certificate_expiry is not None:
+            self._certificate.labels(name, endpoint).set(result.measurement.certificate_expiry)
+        self._record_tls_version(name, endpoint, result.measurement.tls_version)
+        if endpoint is Endpoint.TOKEN and result.verdict.reason is not Reason.INTERNAL:
+            self._token_host.labels(name).set(result.measurement.failed_phase not in _BEFORE_THE_REQUEST)
+        if endpoint is Endpoint.PING and result.verdict.reason is not Reason.NO_TOKEN:
             self._reachable.labels(name).set(result.reached)
 
     def _record_tls_version(self, name: str, endpoint: Endpoint, version: str | None) -> None:
@@ -267,26 +267,26 @@ class Metrics:
 
     def _count(self, result: Result) -> None:
         name, endpoint = result.environment, result.endpoint
-        self._requests.labels(name, endpoint, result.reason or "success").inc()
-        if result.reason is Reason.UNAUTHORIZED:
+        self._requests.labels(name, endpoint, result.verdict.reason or "success").inc()
+        if result.verdict.reason is Reason.UNAUTHORIZED:
             self._unauthorized.labels(name, endpoint).inc()
-        if result.token_rejected:
+        if result.run.token_rejected:
             self._token_rejected.labels(name).inc()
-        if result.cause is not None:
-            self._renewals.labels(name, result.cause).inc()
+        if result.run.cause is not None:
+            self._renewals.labels(name, result.run.cause).inc()
 
     def _record_last(self, result: Result) -> None:
         name, endpoint = result.environment, result.endpoint
         if result.clock_offset is not None:
             self._offset.labels(name).set(result.clock_offset)
         for phase in Phase:
-            if phase in result.phases:
-                self._phase.labels(name, endpoint, phase).set(result.phases[phase])
+            if phase in result.measurement.phases:
+                self._phase.labels(name, endpoint, phase).set(result.measurement.phases[phase])
             else:
                 self._phase.remove(name, endpoint, phase)
-        began = min(self._run_began.pop((name, endpoint), result.started_at), result.started_at)
+        began = min(self._run_began.pop((name, endpoint), result.measurement.started_at), result.measurement.started_at)
         self._attempt.labels(name, endpoint).set(began)
-        if result.retried:
+        if result.run.role is Role.RETRIED:
             self._run_began[name, endpoint] = began
 
     def _record_decisive(self, result: Result) -> None:
@@ -294,13 +294,13 @@ class Metrics:
         before = self._failing.pop(host, None)
         if before is not None:
             self._failure.labels(*host, before).set(0)
-        if result.reason is not None:
-            self._failing[host] = result.reason
-            self._failure.labels(*host, result.reason).set(1)
+        if result.verdict.reason is not None:
+            self._failing[host] = result.verdict.reason
+            self._failure.labels(*host, result.verdict.reason).set(1)
         self._up.labels(*host).set(result.success)
         if result.success:
-            self._duration.labels(*host).observe(result.duration)
-            self._last_success.labels(*host).set(result.started_at + result.duration)
+            self._duration.labels(*host).observe(result.measurement.duration)
+            self._last_success.labels(*host).set(result.measurement.ended_at)
             self._consecutive.labels(*host).set(0)
         else:
             self._consecutive.labels(*host).inc()
