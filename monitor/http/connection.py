@@ -90,8 +90,9 @@ class MeasuredConnection:
         return self._socket
 
     def _handshake(self, sock: socket.socket, context: ssl.SSLContext) -> ssl.SSLSocket:
+        name = self._host.removesuffix(".")  # RFC 6066 section 3; a certificate has no trailing dot either
         try:
-            secured = context.wrap_socket(sock, server_hostname=self._host, do_handshake_on_connect=False)
+            secured = context.wrap_socket(sock, server_hostname=name, do_handshake_on_connect=False)
         except (OSError, ValueError) as error:
             _close_dropped_socket(error)
             raise _handshake_failed(error) from None

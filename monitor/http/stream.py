@@ -8,7 +8,7 @@ import time
 
 import httpcore
 
-from monitor.http.errors import ExchangeError, ExchangeFault, describe_os_error
+from monitor.http.errors import ExchangeError, ExchangeFault, describe_os_error, is_tls_error
 from monitor.http.timing import ExchangeTiming
 from monitor.model import Phase
 
@@ -81,14 +81,23 @@ class ConnectionStream(httpcore.NetworkStream):
         except TimeoutError:
             raise self._timing.timed_out() from None
         except OSError as error:
-            detail = f"the connection broke: {describe_os_error(error)}"
-            raise ExchangeError(ExchangeFault.DISCONNECT, detail) from None
+            raise self._broken(error) from None
         self.received += len(data)
         self.ended = not data
         return data
 
     def close(self) -> None:
         """Leave the socket open: the connection still reads the TLS session from it."""
+
+    def _broken(self, error: OSError) -> ExchangeError:
+        """Return the error of a read: a TLS fault if the server ended TLS before its response, as for a certificate.
+
+        A server of TLS 1.3 judges the client's certificate, or its absence, after the client has completed its
+        handshake (RFC 8446 section 4.4.2.4).
+        """
+        if not self.received and is_tls_error(error):
+            return ExchangeError(ExchangeFault.TLS, f"the server ended the TLS session: {describe_os_error(error)}")
+        return ExchangeError(ExchangeFault.DISCONNECT, f"the connection broke: {describe_os_error(error)}")
 
     def _too_long(self) -> ExchangeError:
         if self.status.code is None:
@@ -102,7 +111,7 @@ class ConnectionStream(httpcore.NetworkStream):
         except TimeoutError:
             raise self._timing.timed_out() from None
         except OSError:
-            pass  # the server may have responded before it closed: the next read returns that, or raises
+            pass  # the server may have sent a response or a TLS alert before it closed: the next read returns that
         self._outgoing.clear()
 
 
