@@ -55,7 +55,7 @@ def accepted(context: ssl.SSLContext, chain: Path) -> bool:
     return verdict.judge(context, str(chain), HOST)[0] == ""
 
 
-def judged_by(python: str, cases: Sequence[Case], directory: Path) -> dict[str, tuple[str, int]]:
+def judged_by(python: str, cases: Sequence[Case], directory: Path) -> dict[str, tuple[str, int, float | None]]:
     """Return the verdicts of another Python, in which the monitor is not installed."""
     metadata = directory / "tigr_monitor-0.dist-info"
     metadata.mkdir()
@@ -70,7 +70,7 @@ def judged_by(python: str, cases: Sequence[Case], directory: Path) -> dict[str, 
         timeout=LIMIT,
         check=True,
     )
-    return {name: (text, length) for name, (text, length) in json.loads(run.stdout).items()}
+    return {name: tuple(judgement) for name, judgement in json.loads(run.stdout).items()}
 
 
 @functools.cache
@@ -102,7 +102,7 @@ def test_a_certificate_has_the_expected_verdict(cases: list[Case], monkeypatch: 
 def test_a_certificate_has_the_same_verdict_on_another_version_of_python(
     cases: list[Case], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The reasons and the lengths of the verified chains are equal too."""
+    """The reasons and the length and expiry of each verified chain are equal too."""
     if not other_pythons():
         pytest.skip("no second version of Python (3.11 or newer) is installed")
     newest = max(other_pythons(), key=lambda version: [int(part) for part in version.split(".")])

@@ -1,7 +1,7 @@
 """Judge chains with the TLS context of the probes, in any Python: a script that needs nothing but the monitor's code.
 
 It reads cases as JSON (name, chain, ca_file, host), and writes for each name a verdict: "" if the chain is accepted,
-else OpenSSL's text, and the number of certificates in the verified chain. The handshake is in memory.
+else OpenSSL's text, with length and earliest expiry of the verified chain. The handshake is in memory.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import ssl
 import sys
 from pathlib import Path
 
+from monitor.http.certificate import earliest_expiry
 from monitor.http.tls import verified_chain, verifying_context
 
 
-def judge(client_context: ssl.SSLContext, chain: str, host: str) -> tuple[str, int]:
-    """Return "" if a client accepts the chain, else the reason; and the length of the verified chain."""
+def judge(client_context: ssl.SSLContext, chain: str, host: str) -> tuple[str, int, float | None]:
+    """Return "" if a client accepts the chain, else the reason; length and earliest expiry of the verified chain."""
     server_context = server_context_of(chain)
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = client_context.wrap_bio(to_client, to_server, server_hostname=host)
@@ -25,11 +26,12 @@ def judge(client_context: ssl.SSLContext, chain: str, host: str) -> tuple[str, i
             try:
                 side.do_handshake()
                 if side is client:
-                    return "", len(verified_chain(client))
+                    verified = verified_chain(client)
+                    return "", len(verified), earliest_expiry(verified)
             except ssl.SSLWantReadError:
                 pass
             except ssl.SSLCertVerificationError as error:
-                return error.verify_message, 0
+                return error.verify_message, 0, None
     raise AssertionError("the handshake does not end")
 
 
