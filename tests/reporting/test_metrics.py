@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from monitor.clock import Clock
 from monitor.config.settings import EnvironmentCredentials, EnvironmentSettings
 from monitor.model import ClientAuth, Endpoint, HostCheck, LoginCause, Phase, Reason, Role, Token
 from monitor.reporting.metrics import BUCKETS, OUTCOMES, Metrics
@@ -326,3 +327,45 @@ def test_promtool_reports_no_problem(metrics: Metrics, readings: FakeReadings) -
         ["promtool", "check", "metrics"], input=metrics.render("")[1], capture_output=True, check=False
     )
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
+
+
+def test_an_outage_has_the_start_of_its_first_failed_run(metrics: Metrics) -> None:
+    """A retried exchange belongs to its run; an internal error starts no outage, and a success ends it."""
+    name = "tigr_down_since_timestamp_seconds"
+    metrics.record(vary(PING, started_at=900.0, reason=Reason.INTERNAL))
+    assert value(text(metrics), name, **PROD_PING) is None
+    metrics.record(vary(PING, started_at=1000.0, reason=Reason.UNAUTHORIZED, role=Role.RETRIED))
+    metrics.record(vary(PING, started_at=1001.0, reason=Reason.UNAUTHORIZED))
+    metrics.record(vary(PING, started_at=1030.0, reason=Reason.TIMEOUT))
+    metrics.record(vary(PING, started_at=1060.0, reason=Reason.INTERNAL))
+    assert value(text(metrics), name, **PROD_PING) == 1000.0
+    metrics.record(vary(PING, started_at=1090.0))
+    assert value(text(metrics), name, **PROD_PING) is None
+    metrics.record(vary(PING, started_at=1120.0, reason=Reason.TIMEOUT))
+    assert value(text(metrics), name, **PROD_PING) == 1120.0
+
+
+def test_observed_and_down_time_are_computed_at_the_scrape(readings: FakeReadings) -> None:
+    """They are exported as 0 from the start, and a new environment of the same name starts at 0 again."""
+    now = 1000.0
+    metrics = Metrics(Clock(now=lambda: now, wall=lambda: now))
+    metrics.add(SETTINGS, readings)
+
+    def observed() -> tuple[float | None, float | None]:
+        seen = text(metrics)
+        down = value(seen, "tigr_down_seconds_total", **PROD_PING)
+        return value(seen, "tigr_observed_seconds_total", **PROD_PING), down
+
+    assert observed() == (0, 0)
+    metrics.probe_started("prod", Endpoint.PING)
+    metrics.record(vary(PING, reason=Reason.TIMEOUT))
+    now += 20.0
+    assert observed() == (20, 20)
+    metrics.probe_started("prod", Endpoint.PING)
+    now += 2.0
+    assert observed() == (20, 20)
+    metrics.record(PING)
+    assert observed() == (22, 20)
+    metrics.remove("prod")
+    metrics.add(SETTINGS, readings)
+    assert observed() == (0, 0)
