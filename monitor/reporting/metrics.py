@@ -133,6 +133,11 @@ class Metrics:
             "Expiry (notAfter) of the host's certificate, as last seen.",
             *_HOST,
         )
+        self._chain = gauge(
+            "tigr_certificate_chain_expiry_timestamp_seconds",
+            "Earliest expiry (notAfter) in the most recent verified chain, trust anchor included.",
+            *_HOST,
+        )
         self._tls = gauge(
             "tigr_tls_info",
             "Protocol version of the most recent TLS handshake; the value is always 1.",
@@ -266,14 +271,27 @@ class Metrics:
     def _record_host(self, result: Result) -> None:
         """Update the state of the host, which does not depend on the kind of request."""
         name, endpoint = result.environment, result.endpoint
-        if result.measurement.certificate_expiry is not None:
-            self._certificate.labels(name, endpoint).set(result.measurement.certificate_expiry)
+        measured = result.measurement
+        self._record_certificate(
+            name, endpoint, result.verdict.reason, measured.certificate_expiry, measured.chain_expiry
+        )
         self._record_tls_version(name, endpoint, result.measurement.tls_version)
         if endpoint is Endpoint.TOKEN and result.verdict.reason is not Reason.INTERNAL:
             self._token_host.labels(name).set(result.measurement.failed_phase not in _BEFORE_THE_REQUEST)
         is_unknown = result.verdict.reason is Reason.INTERNAL and not result.reached
         if endpoint is Endpoint.PING and result.verdict.reason is not Reason.NO_TOKEN and not is_unknown:
             self._reachable.labels(name).set(result.reached)
+
+    def _record_certificate(
+        self, name: str, endpoint: Endpoint, reason: Reason | None, expiry: float | None, chain_expiry: float | None
+    ) -> None:
+        """Update the expiry series. A chain that failed verification has none."""
+        if expiry is not None:
+            self._certificate.labels(name, endpoint).set(expiry)
+        if chain_expiry is not None:
+            self._chain.labels(name, endpoint).set(chain_expiry)
+        elif expiry is not None or reason is Reason.CERTIFICATE:
+            self._chain.remove(name, endpoint)
 
     def _record_tls_version(self, name: str, endpoint: Endpoint, version: str | None) -> None:
         if version is None:
@@ -345,8 +363,9 @@ class Metrics:
                 return
             self._token_host.labels(check.environment).set(check.reachable)
             self._record_tls_version(check.environment, Endpoint.TOKEN, check.tls_version)
-            if check.certificate_expiry is not None:
-                self._certificate.labels(check.environment, Endpoint.TOKEN).set(check.certificate_expiry)
+            self._record_certificate(
+                check.environment, Endpoint.TOKEN, check.reason, check.certificate_expiry, check.chain_expiry
+            )
 
     def certificate_seen(self, environment: str, endpoint: Endpoint, expiry: float) -> None:
         """Export the expiry (Unix seconds) of a certificate that failed verification."""
