@@ -23,7 +23,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from monitor import __version__
+from monitor import __version__, log
 from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.errors import describe_exception
 from monitor.log import fields
@@ -174,6 +174,7 @@ class Metrics:
             registry=registry,
         )
         build.labels(__version__, platform.python_version()).set(1)
+        registry.register(_DroppedMessages())
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
 
@@ -404,6 +405,13 @@ class Metrics:
         encode, content_type = choose_encoder(accept)
         with self._mutex:
             return content_type, encode(self._registry)
+
+
+class _DroppedMessages(Collector):
+    def collect(self) -> Iterator[Metric]:
+        """Yield the counter of log records that could not be written."""
+        text = "Log records that standard error did not accept in time."
+        yield CounterMetricFamily("tigr_log_messages_dropped", text, value=log.dropped())
 
 
 class _ComputedGauge(Collector):

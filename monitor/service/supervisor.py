@@ -46,7 +46,7 @@ class Supervisor:
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._metrics = Metrics(clock)
-        self._event_log = EventLog()
+        self._event_log = EventLog(clock)
         self._status_line = StatusLine(clock)
         self._state = state
         self._clock = clock

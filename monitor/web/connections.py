@@ -38,6 +38,7 @@ _BACKLOG = 1024
 _MAX_ACCEPTS = 16
 _MAX_HEADER_SECTION = 16 * 1024  # bytes
 _ACCEPT_RETRY_INTERVAL = 0.5  # seconds after an accept that failed
+_ACCEPT_RECOVERY_INTERVAL = 30.0  # seconds without such a failure until the period of failures has ended
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -65,7 +66,7 @@ class WebListener:
         self._max_connections = max_connections()
         self._connections: set[_WebConnection] = set()
         self._paused: asyncio.TimerHandle | None = None
-        self._accept_failing = False
+        self._accept_recovery: asyncio.TimerHandle | None = None  # set during a period of failures
         self._state = ServerState()
         self._config = uvicorn.Config(
             app,
@@ -97,14 +98,16 @@ class WebListener:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:  # no file descriptor or no memory; the socket stays readable: pause
-                if not self._accept_failing:  # one record per period of failures
-                    _log.warning("the web server cannot accept connections: %s", error.strerror)
-                self._accept_failing = True
                 loop = asyncio.get_running_loop()
+                # Single accepts succeed during a period of failures, whenever another connection ends.
+                if self._accept_recovery is None:
+                    _log.warning("the web server cannot accept connections: %s", error.strerror)
+                else:
+                    self._accept_recovery.cancel()
+                self._accept_recovery = loop.call_later(_ACCEPT_RECOVERY_INTERVAL, self._accept_recovered)
                 loop.remove_reader(self._socket)
                 self._paused = loop.call_later(_ACCEPT_RETRY_INTERVAL, self.start)
                 return
-            self._accept_failing = False
             client.settimeout(0)
             if not self._has_room(client_network(address[0])):
                 client.close()
@@ -113,6 +116,10 @@ class WebListener:
             self._connections.add(connection)
             connection.opening = asyncio.get_running_loop().create_task(self._open(connection, client))
             connection.opening.add_done_callback(functools.partial(_close_if_cancelled, client))
+
+    def _accept_recovered(self) -> None:
+        self._accept_recovery = None
+        _log.info("the web server accepts all connections again")
 
     async def _open(self, connection: _WebConnection, client: socket.socket) -> None:
         context = None if connection.policy is None else connection.policy.context
@@ -149,8 +156,9 @@ class WebListener:
 
     async def close(self, grace: float) -> None:
         """Stop listening, wait up to `grace` seconds for pending responses, then drop all connections."""
-        if self._paused is not None:
-            self._paused.cancel()
+        for timer in (self._paused, self._accept_recovery):
+            if timer is not None:
+                timer.cancel()
         asyncio.get_running_loop().remove_reader(self._socket)
         self._socket.close()
         with contextlib.suppress(TimeoutError):
