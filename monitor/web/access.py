@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from monitor.errors import ConfigError
+from monitor.files import read_regular
 from monitor.hosts import is_loopback
 from monitor.web import config as web_config
 from monitor.web.config import TlsSettings, WebConfig
 from monitor.web.passwords import PasswordAttempt, Passwords, PasswordVerdict
-from monitor.web.tls import PeerCertificate, is_allowed, server_context
+from monitor.web.tls import MAX_PEM_FILE, PeerCertificate, is_allowed, server_context
 
 _log = logging.getLogger(__name__)
 
@@ -202,7 +203,7 @@ def _read_policy(path: Path) -> AccessPolicy:
     key = hashlib.sha256()
     try:
         for file in (path, *((config.tls.key_file,) if config.tls else ())):
-            key.update(hashlib.sha256(file.read_bytes()).digest())
+            key.update(hashlib.sha256(read_regular(file, MAX_PEM_FILE)).digest())
     except OSError as error:
         raise ConfigError((f"TIGR_WEB_CONFIG_FILE: {path}: cannot be read: {error.strerror}",)) from None
     return AccessPolicy(config, context, key.digest(), fingerprint)
