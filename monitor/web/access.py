@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import logging
 import ssl
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor.errors import ConfigError
+from monitor.files import MAX_PEM_FILE, read_regular
 from monitor.hosts import is_loopback
 from monitor.web import config as web_config
 from monitor.web.config import TlsSettings, WebConfig
@@ -69,12 +71,20 @@ class ConnectedClient:
 class AccessControl:
     """Decides which requests are allowed, in the event loop of the web server.
 
+    `observer` receives the problems of each attempt to read the configuration again; none if it succeeded.
     Raises `ConfigError` if the web configuration cannot be used.
     """
 
-    def __init__(self, path: Path, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        path: Path,
+        now: Callable[[], float] = time.time,
+        observer: Callable[[tuple[str, ...]], None] = lambda _: None,
+    ) -> None:
         self._path = path
         self._now = now
+        self._observer = observer
+        self._reading = threading.Lock()  # the event loop and the thread of the status line read the files
         self._policy = _read_policy(path)
         self._seen = self._policy.fingerprint
         self._logged_problems: tuple[str, ...] = ()
@@ -82,7 +92,14 @@ class AccessControl:
         self._passwords = Passwords()
 
     def policy(self) -> AccessPolicy:
-        """Return the policy in force, after a check of the files. A file that cannot be used changes nothing."""
+        """Return the policy in force, after a check of the files. A file that cannot be used changes nothing.
+
+        Thread-safe.
+        """
+        with self._reading:
+            return self._checked_policy()
+
+    def _checked_policy(self) -> AccessPolicy:
         tls = self._policy.config.tls
         fingerprint = _fingerprint(self._path, tls)
         if (fingerprint == self._seen and time.monotonic() < self._next_try) or not self._is_settled(tls):
@@ -94,9 +111,11 @@ class AccessControl:
             # fingerprint: try again later, and log the same problems once.
             self._seen, self._next_try = fingerprint, time.monotonic() + _RETRY_INTERVAL
             self._log_problems(error.problems)
+            self._observer(error.problems)
         else:
             self._seen, self._next_try, self._logged_problems = self._policy.fingerprint, float("inf"), ()
             _log.info("reloaded the web configuration: %s", self._policy.summary)
+            self._observer(())
         return self._policy
 
     def _log_problems(self, problems: tuple[str, ...]) -> None:
@@ -202,7 +221,7 @@ def _read_policy(path: Path) -> AccessPolicy:
     key = hashlib.sha256()
     try:
         for file in (path, *((config.tls.key_file,) if config.tls else ())):
-            key.update(hashlib.sha256(file.read_bytes()).digest())
+            key.update(hashlib.sha256(read_regular(file, MAX_PEM_FILE)).digest())
     except OSError as error:
         raise ConfigError((f"TIGR_WEB_CONFIG_FILE: {path}: cannot be read: {error.strerror}",)) from None
     return AccessPolicy(config, context, key.digest(), fingerprint)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor.errors import ConfigError
+from monitor.files import MAX_PEM_FILE, read_regular
 from monitor.web.config import TlsSettings
 
 _VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
@@ -29,7 +30,7 @@ def server_context(path: Path, tls: TlsSettings) -> ssl.SSLContext:
     problems = []
     for name, file in (("cert_file", tls.cert_file), ("key_file", tls.key_file)):
         try:
-            file.open("rb").close()
+            read_regular(file, MAX_PEM_FILE)  # OpenSSL would wait for the writer of a named pipe
         except OSError as error:
             problems.append(f"{prefix}.{name}: {file} cannot be read: {error.strerror}")
     if not problems:
@@ -62,6 +63,7 @@ def _load_client_ca(context: ssl.SSLContext, file: Path) -> list[str]:
     The handshake accepts a client without one, so that the denial is a page with a readable text.
     """
     try:
+        read_regular(file, MAX_PEM_FILE)
         context.load_verify_locations(file)
     except ssl.SSLError:
         return [f"{file} holds no certificate in PEM form"]

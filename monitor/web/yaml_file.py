@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from monitor.errors import ConfigError
+from monitor.files import read_regular
 
-_MAX_SIZE = 256 * 1024  # bytes, and characters
+_MAX_SIZE = 256 * 1024  # bytes
 _MAX_DEPTH = 8  # levels
 
 
@@ -37,11 +38,7 @@ def read_mapping(path: Path, problems: FileProblems) -> dict[str, Any] | None:
     import yaml  # imported here, because most installations have no web configuration file
 
     try:
-        with path.open("rb") as file:
-            text = file.read(_MAX_SIZE + 1).decode("utf-8-sig")
-        if len(text) > _MAX_SIZE:
-            problems.add("", f"is longer than {_MAX_SIZE} characters")
-            return None
+        text = read_regular(path, _MAX_SIZE).decode("utf-8-sig")
         # The base loader creates texts, lists and mappings only, and no object of another type.
         value = _plain(yaml.compose(text, Loader=yaml.BaseLoader), problems)
     except OSError as error:
