@@ -140,6 +140,7 @@ class Metrics:
             "api_host",
         )
         self._declare_computed()
+        self._settings_read = self._web_config_read = True
         self._reload_successful = Gauge(
             "tigr_config_last_reload_successful",
             "Whether the last configuration reload attempt was successful.",
@@ -336,9 +337,16 @@ class Metrics:
     def reloaded(self, moment: float | None) -> None:
         """Export the time of a successful reload in Unix seconds; None for a failed reload."""
         with self._mutex:
-            self._reload_successful.set(moment is not None)
+            self._settings_read = moment is not None
+            self._reload_successful.set(self._settings_read and self._web_config_read)
             if moment is not None:
                 self._reload_time.set(moment)
+
+    def web_config_read(self, *, success: bool) -> None:
+        """Export whether the web configuration could be read again."""
+        with self._mutex:
+            self._web_config_read = success
+            self._reload_successful.set(self._settings_read and self._web_config_read)
 
     def render(self, accept: str) -> tuple[str, bytes]:
         """Return the content type and the body for the value `accept` of the Accept header."""
