@@ -6,7 +6,7 @@ Metrics, log lines and reports are derived from `Result`. This module contains d
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -95,37 +95,54 @@ class Token:
         return now - (self.expires - self.lifetime)
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """The outcome of one probe. The redactor has checked every text in it."""
+class Role(StrEnum):
+    """The part that one exchange has in its run."""
 
-    environment: str
-    endpoint: Endpoint
-    started_at: float  # Unix seconds
-    duration: float  # seconds, from the start of name resolution to the last byte
-    phases: Mapping[Phase, float] = field(default_factory=lambda: MappingProxyType({}))  # seconds; only reached phases
-    reason: Reason | None = None  # None: the probe succeeded
+    DECISIVE = "decisive"  # it decides the state of the endpoint
+    RETRIED = "retried"  # another exchange of the run is decisive: this one is only counted
+    UNAUTHENTICATED = "unauthenticated"  # sent without a token: it shows only the state of the API host
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """The course of one exchange on the network. Times are in seconds."""
+
+    started_at: float  # Unix time
+    duration: float  # from the start of name resolution to the last byte
+    phases: Mapping[Phase, float] = field(default_factory=lambda: MappingProxyType({}))  # only reached phases
     failed_phase: Phase | None = None  # the phase in which the exchange failed
     status: int | None = None  # HTTP status
+    address: str | None = None  # the address that the connection reached
+    tls_version: str | None = None
+    certificate_expiry: float | None = None  # Unix time, notAfter
+
+    @property
+    def ended_at(self) -> float:
+        """End of the exchange, Unix time."""
+        return self.started_at + self.duration
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The meaning of one exchange. The redactor has checked every text in it."""
+
+    reason: Reason | None = None  # None: the probe succeeded
     detail: str = ""  # description of the failure, with the server's message
     error_code: str | None = None  # the server's code: `error` (RFC 6749) or the ErrorContainer's `code`
     submission_id: str | None = None  # the vendor's support asks for it
-    address: str | None = None  # the address that the connection reached
-    tls_version: str | None = None
-    certificate_expiry: float | None = None  # Unix seconds, notAfter
-    token: Token | None = None  # granted by this login
     warnings: tuple[str, ...] = ()  # deviations of a successful response from the documentation
-    clock_offset: float | None = None  # seconds, the server's clock minus the local clock
     retry_after: float | None = None  # seconds that the server asked the client to wait
     refused: bool = False  # the authorization server refused this login (`monitor.tigr.responses.is_login_refusal`)
     names_credentials: bool = False  # the refusal contains a code or a sentence about the credentials
     rejects_token: bool = False  # a ping was refused because of its token: 401, or RFC 6750's `invalid_token`
     other_client_auth: ClientAuth | None = None  # another value of CLIENT_AUTH that may help
-    field_names: FieldNames | None = None  # the names that this login sent
 
-    # Set by the run that the exchange belongs to:
-    retried: bool = False  # another exchange of the run is decisive: this one is only counted
-    unauthenticated: bool = False  # sent without a token: it shows only the state of the API host
+
+@dataclass(frozen=True, slots=True)
+class RunOutcome:
+    """The consequences of one exchange for its run, for the token and for the next attempt."""
+
+    role: Role = Role.DECISIVE
     cause: LoginCause | None = None  # why this login was attempted
     field_names_settled: bool = False  # this login determined which field names the server accepts
     other_refusal: str = ""  # the refusal of the same credentials with the other field names, as text
@@ -135,27 +152,52 @@ class Result:
     attempts_left: int | None = None  # further requests that may contain these rejected credentials
     suppressed_until: float | None = None  # Unix seconds: no attempt before then; infinity: none until an operator acts
 
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The outcome of one probe: its measurement, its verdict, and its outcome for the run.
+
+    It contains neither bodies nor header fields of a response.
+    """
+
+    environment: str
+    endpoint: Endpoint
+    measurement: Measurement
+    verdict: Verdict = Verdict()
+    run: RunOutcome = RunOutcome()
+    token: Token | None = None  # granted by this login
+    field_names: FieldNames | None = None  # the names that this login sent
+    clock_offset: float | None = None  # seconds, the server's clock minus the local clock
+
     @property
     def reached(self) -> bool:
         """Whether the host sent an HTTP response, whatever its status."""
-        return self.status is not None
+        return self.measurement.status is not None
 
     @property
     def success(self) -> bool:
         """Whether the probe succeeded."""
-        return self.reason is None
+        return self.verdict.reason is None
+
+    @property
+    def is_decisive(self) -> bool:
+        """Whether this exchange decides the state of its endpoint."""
+        return self.run.role is Role.DECISIVE
 
     @property
     def sent(self) -> bool:
         """Whether the request may have been sent. After an internal error this is unknown, so it counts as sent."""
-        return self.status is not None or Phase.PROCESSING in self.phases or self.reason is Reason.INTERNAL
+        return self.reached or Phase.PROCESSING in self.measurement.phases or self.verdict.reason is Reason.INTERNAL
 
     @property
     def has_known_outcome(self) -> bool:
         """Whether a response with a known outcome arrived. An incomplete 200 may be a refusal, so it does not count."""
-        return self.status is not None and not (
-            self.status == 200 and self.reason in (Reason.TIMEOUT, Reason.DISCONNECT)
-        )
+        incomplete = self.verdict.reason in (Reason.TIMEOUT, Reason.DISCONNECT)
+        return self.reached and not (self.measurement.status == 200 and incomplete)
+
+    def with_role(self, role: Role) -> Result:
+        """Return this Result with another part in its run."""
+        return replace(self, run=replace(self.run, role=role))
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +223,6 @@ def internal_fault(
     return Result(
         environment=environment,
         endpoint=endpoint,
-        started_at=started_at,
-        duration=duration,
-        reason=Reason.INTERNAL,
-        detail=describe_exception(error),
+        measurement=Measurement(started_at, duration),
+        verdict=Verdict(reason=Reason.INTERNAL, detail=describe_exception(error)),
     )

@@ -17,6 +17,7 @@ from monitor.monitoring.negotiation import pause_after
 from monitor.reporting.metrics import Metrics
 from tests.reporting.test_metrics import PING, SETTINGS, FakeReadings
 from tests.support import documents
+from tests.support.results import vary
 
 METRICS, CONFIGURATION, OPERATIONS = "docs/metrics.md", "docs/configuration.md", "docs/operations.md"
 TOKEN = Token(value="x", lifetime=60.0, expires=0.0, expires_at=1060.0)
@@ -95,9 +96,9 @@ def test_every_key_of_check_json_is_in_its_table() -> None:
 
 def test_the_types_of_check_json_are_those_of_its_table() -> None:
     """Successes and failures, with every value present and with none, have exactly the types of the table."""
-    failed = replace(PING, reason=Reason.FORBIDDEN)
-    unsent = replace(LOGIN, reason=Reason.UNAUTHORIZED, status=None, token=None, field_names=None)
-    objects = printed(LOGIN, PING, failed, unsent, replace(LOGIN, **COMPLETE), replace(failed, **COMPLETE))
+    failed = vary(PING, reason=Reason.FORBIDDEN)
+    unsent = vary(LOGIN, reason=Reason.UNAUTHORIZED, status=None, token=None, field_names=None)
+    objects = printed(LOGIN, PING, failed, unsent, vary(LOGIN, **COMPLETE), vary(failed, **COMPLETE))
     printed_types = {
         key: {JSON_TYPES[type(exchange[key])] for exchange in objects if key in exchange} for key in objects[0]
     }

@@ -13,6 +13,7 @@ from monitor.model import Phase, Reason
 from tests.reporting.test_metrics import PING, SETTINGS
 from tests.support import documents
 from tests.support.checkout import ROOT
+from tests.support.results import vary
 from tests.test_documentation import LOGIN, OPERATIONS, TOKEN, table
 
 
@@ -29,14 +30,14 @@ def test_every_make_target_in_a_document_exists(name: str) -> None:
 def test_the_sample_of_check_is_its_output() -> None:
     """The sample shows what `check` prints of such a login and such a ping, letter by letter."""
     login_phases, ping_phases = (0.0002, 0.0001, 0.0012, 0.017, 0.0), (0.0031, 0.0001, 0.0012, 0.0139, 0.0)
-    login = replace(
+    login = vary(
         LOGIN,
         environment="uat",
         duration=0.018,
         token=replace(TOKEN, lifetime=3600.0),
         phases=dict(zip(Phase, login_phases, strict=True)),
     )
-    ping = replace(
+    ping = vary(
         PING,
         environment="uat",
         duration=0.018,

@@ -15,7 +15,7 @@ from monitor import durations
 from monitor.clock import SYSTEM_CLOCK
 from monitor.http.client import HttpClient
 from monitor.log import timestamp
-from monitor.model import Endpoint, HostCheck, Reason, Result
+from monitor.model import Endpoint, HostCheck, Measurement, Reason, Result, Role, RunOutcome, Verdict
 from monitor.monitoring.environment import MonitoredEnvironment
 from monitor.monitoring.ping import YOUNG_TOKEN
 from monitor.tigr.client import PING_PATH, TigrClient
@@ -40,7 +40,7 @@ class CheckReport:
     @property
     def succeeded(self) -> bool:
         """Whether the decisive login and the decisive ping succeeded."""
-        return all(result.success for result in self.results if not result.retried and not result.unauthenticated)
+        return all(result.success for result in self.results if result.is_decisive)
 
     @property
     def password_sent(self) -> int:
@@ -64,7 +64,7 @@ def check(settings: EnvironmentSettings, http_client: HttpClient, state: State) 
     else:
         environment.run_login_now()
     environment.run_ping()
-    while exchanges.results[-1].retried and (due := environment.next_ping()) is not None:
+    while exchanges.results[-1].run.role is Role.RETRIED and (due := environment.next_ping()) is not None:
         time.sleep(min(max(0.0, due - SYSTEM_CLOCK.now()), YOUNG_TOKEN))
         environment.run_ping()
     return CheckReport(settings, tuple(exchanges.in_order()), state.why_not_persisted)
@@ -76,7 +76,7 @@ def as_json(reports: Iterable[CheckReport]) -> str:
         _json_object(report.settings, result)
         for report in reports
         for result in report.results
-        if not result.unauthenticated
+        if result.run.role is not Role.UNAUTHENTICATED
     ]
     return json.dumps(exchanges, indent=2, ensure_ascii=False)
 
@@ -113,11 +113,11 @@ class _ResultCollector:
         """Add the expiry to its Result: the most recent one."""
         latest = self.results[-1]
         if (latest.environment, latest.endpoint) == (environment, endpoint):
-            self.results[-1] = replace(latest, certificate_expiry=expiry)
+            self.results[-1] = replace(latest, measurement=replace(latest.measurement, certificate_expiry=expiry))
 
     def in_order(self) -> list[Result]:
         """Return the Results in the order in which their requests were sent."""
-        return sorted(self.results, key=lambda result: result.started_at)
+        return sorted(self.results, key=lambda result: result.measurement.started_at)
 
 
 def _suppressed(environment: MonitoredEnvironment) -> Result:
@@ -128,40 +128,44 @@ def _suppressed(environment: MonitoredEnvironment) -> Result:
     return Result(
         environment=environment.name,
         endpoint=Endpoint.TOKEN,
-        started_at=now,
-        duration=0.0,
-        reason=Reason.UNAUTHORIZED,
-        detail=f"not sent: {cause}, and {pause_text}, so that the account is not locked",
-        credentials_rejected=rejected,
-        attempts_left=environment.logins.attempts_left,
-        suppressed_until=now + pause,
+        measurement=Measurement(started_at=now, duration=0.0),
+        verdict=Verdict(
+            reason=Reason.UNAUTHORIZED,
+            detail=f"not sent: {cause}, and {pause_text}, so that the account is not locked",
+        ),
+        run=RunOutcome(
+            credentials_rejected=rejected,
+            attempts_left=environment.logins.attempts_left,
+            suppressed_until=now + pause,
+        ),
     )
 
 
 def _json_object(settings: EnvironmentSettings, result: Result) -> dict[str, Any]:
+    measured, verdict = result.measurement, result.verdict
     is_login = result.endpoint is Endpoint.TOKEN
     url = settings.token_url if is_login else settings.api_url + PING_PATH
-    explanation = None if result.success or result.retried else explain(result)
-    expiry = result.certificate_expiry
+    explanation = explain(result) if result.is_decisive and not result.success else None
+    expiry = measured.certificate_expiry
     exchange: dict[str, Any] = {
         "environment": result.environment,
         "endpoint": result.endpoint.value,
         "success": result.success,
-        "decisive": not result.retried,
-        "reason": result.reason.value if result.reason else None,
-        "status": result.status,
-        "started_at": timestamp(result.started_at),
-        "duration_seconds": round(result.duration, 6),
-        "phases": {phase.value: round(seconds, 6) for phase, seconds in result.phases.items()},
+        "decisive": result.is_decisive,
+        "reason": verdict.reason.value if verdict.reason else None,
+        "status": measured.status,
+        "started_at": timestamp(measured.started_at),
+        "duration_seconds": round(measured.duration, 6),
+        "phases": {phase.value: round(seconds, 6) for phase, seconds in measured.phases.items()},
         "url": url,
         "host": urlsplit(url).netloc,
-        "address": result.address,
-        "tls_version": result.tls_version,
+        "address": measured.address,
+        "tls_version": measured.tls_version,
         "certificate_expires_at": None if expiry is None else timestamp(expiry),
         "clock_offset_seconds": None if result.clock_offset is None else round(result.clock_offset, 6),
-        "detail": result.detail,
-        "error_code": result.error_code,
-        "submission_id": result.submission_id,
+        "detail": verdict.detail,
+        "error_code": verdict.error_code,
+        "submission_id": verdict.submission_id,
         "means": explanation.means if explanation else None,
         "next": " ".join(filter(None, (explanation.next_step, _sentence(next_login(result))))) if explanation else None,
     }
@@ -173,35 +177,37 @@ def _json_object(settings: EnvironmentSettings, result: Result) -> dict[str, Any
 
 def _lines(result: Result, *, is_last: bool) -> Iterator[str]:
     prefix = f"{result.environment:<7} {'login' if result.endpoint is Endpoint.TOKEN else 'ping':<5} "
-    if result.unauthenticated:
+    if result.run.role is Role.UNAUTHENTICATED:
         yield f"{prefix} unauthenticated probe: " + _api_state(result)
         return
+    failure = f"{result.verdict.reason}{_status(result)}{_sent_names(result)}"
     if result.success:
-        yield f"{prefix} ok, {result.duration:.3f} s" + _lifetime(result)
-    elif result.retried:
+        yield f"{prefix} ok, {result.measurement.duration:.3f} s" + _lifetime(result)
+    elif result.run.role is Role.RETRIED:
         decisive = "the request before it" if is_last else "a later request"
-        yield f"{prefix} {result.reason}{_status(result)}{_sent_names(result)}, not decisive: {decisive} decides"
+        yield f"{prefix} {failure}, not decisive: {decisive} decides"
     else:
-        yield f"{prefix} FAILED: {result.reason}{_status(result)}" + _sent_names(result) + _failure_time(result)
-    if result.phases:
-        yield _INDENT + "  ".join(f"{phase} {seconds * 1000:.1f} ms" for phase, seconds in result.phases.items())
-    for warning in result.warnings:
+        yield f"{prefix} FAILED: {failure}" + _failure_time(result)
+    if result.measurement.phases:
+        phases = result.measurement.phases.items()
+        yield _INDENT + "  ".join(f"{phase} {seconds * 1000:.1f} ms" for phase, seconds in phases)
+    for warning in result.verdict.warnings:
         yield f"{_INDENT}Warning: {warning}"
-    if result.field_names_settled and result.field_names:
+    if result.run.field_names_settled and result.field_names:
         setting = f"TIGR_ENVIRONMENTS__{result.environment.upper()}__FORM_FIELDS={result.field_names}"
         yield from _paragraph(
             "Field names", f"the server accepts {result.field_names.text}; to pin them, set {setting}"
         )
-    if result.reason is not None:
+    if result.verdict.reason is not None:
         yield from _explained(result)
 
 
 def _api_state(result: Result) -> str:
     if not result.reached:
-        return f"the Client API is not reachable ({result.reason})"
+        return f"the Client API is not reachable ({result.verdict.reason})"
     if result.success:
         return "the Client API ACCEPTS UNAUTHENTICATED REQUESTS: report it to the vendor"
-    return f"the Client API is reachable (status {result.status})"
+    return f"the Client API is reachable (status {result.measurement.status})"
 
 
 def _lifetime(result: Result) -> str:
@@ -209,7 +215,7 @@ def _lifetime(result: Result) -> str:
 
 
 def _status(result: Result) -> str:
-    return f" (status {result.status})" if result.status is not None else ""
+    return f" (status {result.measurement.status})" if result.measurement.status is not None else ""
 
 
 def _sent_names(result: Result) -> str:
@@ -217,13 +223,20 @@ def _sent_names(result: Result) -> str:
 
 
 def _failure_time(result: Result) -> str:
-    where = f", in phase {result.failed_phase}" if result.failed_phase and result.status is None else ""
-    return f" after {result.duration:.3f} s{where}" if result.phases or result.duration else ""
+    measured = result.measurement
+    if not (measured.phases or measured.duration):
+        return ""
+    phase = f", in phase {measured.failed_phase}" if measured.failed_phase and not result.reached else ""
+    return f" after {measured.duration:.3f} s{phase}"
 
 
 def _explained(result: Result) -> Iterator[str]:
-    texts = {"Detail": result.detail, "Code": result.error_code, "submissionId": result.submission_id}
-    if not result.retried:
+    texts = {
+        "Detail": result.verdict.detail,
+        "Code": result.verdict.error_code,
+        "submissionId": result.verdict.submission_id,
+    }
+    if result.is_decisive:
         explanation = explain(result)
         texts |= {"Means": explanation.means, "Next": explanation.next_step, "Retry": _sentence(next_login(result))}
     for name, text in texts.items():

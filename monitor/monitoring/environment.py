@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from monitor.clock import SYSTEM_CLOCK, Clock
-from monitor.model import Endpoint, Reason, Result, Token, internal_fault
+from monitor.model import Endpoint, Reason, Result, Role, Token, internal_fault
 from monitor.monitoring.host_check import HostCheckSink, HostConnector, TokenHostCheck
 from monitor.monitoring.login import Logins, LoginSender, ResultSink
 from monitor.monitoring.ping import Pings, PingSender
@@ -119,7 +119,7 @@ class MonitoredEnvironment:
     def record(self, result: Result) -> None:
         """Pass a Result to the sink. If a certificate failed verification, also fetch its expiry."""
         self._sink.record(result)
-        if result.reason is Reason.CERTIFICATE and not result.retried:
+        if result.verdict.reason is Reason.CERTIFICATE and result.run.role is not Role.RETRIED:
             self._fetch_expiry(result.endpoint)
 
     def _fetch_expiry(self, endpoint: Endpoint) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from monitor.clock import Clock
-from monitor.model import FieldNames, LoginCause, Reason, Result, Token
+from monitor.model import FieldNames, LoginCause, Reason, Result, Role, Token
 from monitor.monitoring import negotiation
 from monitor.monitoring.backoff import Backoff
 from monitor.monitoring.negotiation import NEVER, LoginRecord
@@ -260,7 +260,9 @@ class Logins:
         settings, results = self._settings, list[Result]()
         granted = self._state.granted(settings.token_url)
         for names in negotiation.names_to_send(record, granted, settings.form_fields, operator=operator):
-            if results and not (results[-1].refused and (operator or record.counted < settings.rejected_logins)):
+            if results and not (
+                results[-1].verdict.refused and (operator or record.counted < settings.rejected_logins)
+            ):
                 break
             self._state.begin_login(self._key, replace(record, in_flight=True), self._name, self._last_start)
             result = self._sender.log_in(names)
@@ -272,18 +274,19 @@ class Logins:
     def _decide(self, results: list[Result], cause: LoginCause) -> Result:
         """Return the decisive Result of a run, the refusal with more weight or else the last; record the other."""
         for result in results:
-            if result.refused and result.field_names is not None:
+            if result.verdict.refused and result.field_names is not None:
                 self._refusals[result.field_names] = _refusal_text(result)
         decisive = results[-1]
         if len(results) > 1:
             first = results[0]
-            if decisive.refused and negotiation.weight(first) > negotiation.weight(decisive):
+            if decisive.verdict.refused and negotiation.weight(first) > negotiation.weight(decisive):
                 first, decisive = decisive, first
-            self._sink.record(replace(first, retried=True))
+            self._sink.record(first.with_role(Role.RETRIED))
         other = negotiation.OTHER[decisive.field_names] if decisive.field_names else None
         refusal = self._refusals.get(other, "") if other and not decisive.success else ""
         settled = decisive.success and bool(self._refusals)
-        return replace(decisive, cause=cause, other_refusal=refusal, field_names_settled=settled)
+        outcome = replace(decisive.run, cause=cause, other_refusal=refusal, field_names_settled=settled)
+        return replace(decisive, run=outcome)
 
     def _settle(self, before: LoginRecord, decisive: Result, *, operator: bool) -> None:
         """Update token, backoff and persisted state from the decisive Result, then record it."""
@@ -294,41 +297,42 @@ class Logins:
             self._refusals.clear()
             self._sink.record(decisive)
             return
-        record = self._record
+        record, outcome = self._record, decisive.run
         granted, pinned = self._state.granted(self._settings.token_url), self._settings.form_fields
         limit = self._settings.rejected_logins
         out_of_attempts = record.any_refused and record.counted >= limit
         if record.rejected or out_of_attempts or negotiation.is_rejected(record, granted, pinned):
-            now, shortest = self._clock.now(), max(self._settings.ping_interval, decisive.retry_after or 0.0)
+            now, shortest = self._clock.now(), max(self._settings.ping_interval, decisive.verdict.retry_after or 0.0)
             current = negotiation.suppressed(record, before.counted, limit, now, shortest)
             if operator and current.counted == before.counted:  # the server did not judge the attempt
                 current = replace(current, reload_used=False)
             self._state.save(self._key, current)
             self._backoff.clear()
-            decisive = replace(
-                decisive,
-                credentials_rejected=decisive.refused or not before.rejected,
+            outcome = replace(
+                outcome,
+                credentials_rejected=decisive.verdict.refused or not before.rejected,
                 attempts_left=self.attempts_left,
             )
         else:
             self._delay(decisive)
-        self._sink.record(replace(decisive, suppressed_until=self._clock.wall() + self.remaining()))
+        outcome = replace(outcome, suppressed_until=self._clock.wall() + self.remaining())
+        self._sink.record(replace(decisive, run=outcome))
 
     def _delay(self, result: Result) -> None:
         settings = self._settings
-        if result.reason is Reason.RATE_LIMITED:
-            self._backoff.login_rate_limited(settings.auth_interval, settings.ping_interval, result.retry_after)
-        elif result.reason is Reason.FORBIDDEN:
+        if result.verdict.reason is Reason.RATE_LIMITED:
+            self._backoff.login_rate_limited(settings.auth_interval, settings.ping_interval, result.verdict.retry_after)
+        elif result.verdict.reason is Reason.FORBIDDEN:
             self._backoff.login_forbidden(settings.ping_interval)
-        elif result.reason is Reason.REJECTED_REQUEST and not result.refused:
+        elif result.verdict.reason is Reason.REJECTED_REQUEST and not result.verdict.refused:
             self._backoff.login_not_accepted(settings.ping_interval)
         else:
             expires = self._token.expires if self._token else None
-            retry_after = result.retry_after if result.status == 503 else None
+            retry_after = result.verdict.retry_after if result.measurement.status == 503 else None
             self._backoff.login_failed(settings.ping_interval, settings.auth_interval, expires, retry_after)
 
 
 def _refusal_text(refusal: Result) -> str:
     """Return one refusal as text, with the field names of its request."""
     names = refusal.field_names.text if refusal.field_names else "the other field names"
-    return f"with the field names {names}: status {refusal.status}, {refusal.detail}"
+    return f"with the field names {names}: status {refusal.measurement.status}, {refusal.verdict.detail}"

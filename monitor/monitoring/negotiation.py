@@ -90,9 +90,9 @@ def is_rejected(record: LoginRecord, granted: FieldNames | None, pinned: FieldNa
 
 def weight(result: Result) -> Weight:
     """Return the weight of a refused login."""
-    if result.names_credentials:
+    if result.verdict.names_credentials:
         return Weight.NAMES_CREDENTIALS
-    return Weight.UNAUTHORIZED if result.status == 401 else Weight.OTHER
+    return Weight.UNAUTHORIZED if result.measurement.status == 401 else Weight.OTHER
 
 
 def after_exchange(record: LoginRecord, names: FieldNames, result: Result) -> LoginRecord:
@@ -104,7 +104,7 @@ def after_exchange(record: LoginRecord, names: FieldNames, result: Result) -> Lo
     record = replace(record, in_flight=False)
     if result.success:
         return LoginRecord(signalled_at=record.signalled_at)
-    if result.refused:
+    if result.verdict.refused:
         return _refused(record, names, weight(result))
     if not record.any_refused:
         record = replace(record, counted=0)

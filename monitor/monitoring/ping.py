@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from monitor.clock import Clock
-from monitor.model import Endpoint, Reason, Result, Token
+from monitor.model import Endpoint, Measurement, Reason, Result, Role, Token, Verdict
 from monitor.monitoring.backoff import Backoff
 from monitor.monitoring.login import Logins, ResultSink
 
@@ -73,7 +73,7 @@ class Pings:
             return
         self._refused_young, self._young = self._young, None
         result = sender.ping(token)
-        if result.rejects_token:
+        if result.verdict.rejects_token:
             self._after_rejection(sender, token, result)
         else:
             self._finish(self._with_lag(token, result))
@@ -111,18 +111,19 @@ class Pings:
         elif current is not token:
             newer = current
         else:
-            refusal = replace(refusal, token_rejected=True)
+            refusal = replace(refusal, run=replace(refusal.run, token_rejected=True))
             newer = self._logins.token_after_rejection(token)
         if newer is None or sender is not self._sender:  # after a reload, the newer token may be of another host
             self._finish(refusal)
             return
-        self._sink.record(replace(refusal, retried=True))
+        self._sink.record(refusal.with_role(Role.RETRIED))
         again = sender.ping(newer)
-        if again.rejects_token and self._is_too_early(newer):
+        if again.verdict.rejects_token and self._is_too_early(newer):
             self._retry_young(newer, again)
             return
         is_current = newer is self._logins.usable_token
-        self._finish(self._with_lag(newer, replace(again, token_rejected=again.rejects_token and is_current)))
+        outcome = replace(again.run, token_rejected=again.verdict.rejects_token and is_current)
+        self._finish(self._with_lag(newer, replace(again, run=outcome)))
 
     def _is_too_early(self, token: Token) -> bool:
         """Return whether a later ping with the same token may still be accepted.
@@ -141,10 +142,12 @@ class Pings:
         self._ended = self._clock.now()
         if self._undecided_since is None:
             self._undecided_since = self._ended
-        self._sink.record(replace(refusal, retried=True))
+        self._sink.record(refusal.with_role(Role.RETRIED))
 
     def _with_lag(self, token: Token, result: Result) -> Result:
-        return replace(result, token_lag=self._lag) if result.success and token is self._refused_young else result
+        if not result.success or token is not self._refused_young:
+            return result
+        return replace(result, run=replace(result.run, token_lag=self._lag))
 
     # Unauthenticated probes.
 
@@ -156,10 +159,8 @@ class Pings:
             Result(
                 environment=self._settings.name,
                 endpoint=Endpoint.PING,
-                started_at=started_at,
-                duration=0.0,
-                reason=Reason.NO_TOKEN,
-                detail="there is no valid token to ping with",
+                measurement=Measurement(started_at, duration=0.0),
+                verdict=Verdict(reason=Reason.NO_TOKEN, detail="there is no valid token to ping with"),
             )
         )
 
@@ -172,21 +173,22 @@ class Pings:
         if self._unauthenticated_backoff.remaining() > 0:
             return
         self._unauthenticated_at = self._clock.now()
-        result = replace(self._sender.ping(None), unauthenticated=True)
-        if result.reason is Reason.RATE_LIMITED:
-            self._unauthenticated_backoff.ping_rate_limited(self._settings.ping_interval, result.retry_after)
+        result = self._sender.ping(None).with_role(Role.UNAUTHENTICATED)
+        if result.verdict.reason is Reason.RATE_LIMITED:
+            self._unauthenticated_backoff.ping_rate_limited(self._settings.ping_interval, result.verdict.retry_after)
         else:
             self._unauthenticated_backoff.clear()
         self._sink.record(result)
 
     def _finish(self, result: Result) -> None:
         """Update backoff and confirmations from the decisive Result of a run, then record it."""
-        if result.reason is Reason.RATE_LIMITED:
-            self._backoff.ping_rate_limited(self._settings.ping_interval, result.retry_after)
-            result = replace(result, suppressed_until=self._clock.wall() + self._backoff.remaining())
+        if result.verdict.reason is Reason.RATE_LIMITED:
+            self._backoff.ping_rate_limited(self._settings.ping_interval, result.verdict.retry_after)
+            outcome = replace(result.run, suppressed_until=self._clock.wall() + self._backoff.remaining())
+            result = replace(result, run=outcome)
         else:
             self._backoff.clear()
-        if result.success or result.reason in _NOT_CONFIRMED:
+        if result.success or result.verdict.reason in _NOT_CONFIRMED:
             self._confirmations = 0
         elif self._succeeded:
             self._confirmations = CONFIRMATIONS

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from monitor import durations
 from monitor.log import fields, timestamp
-from monitor.model import Endpoint, FieldNames, HostCheck, LoginCause, Reason, Result
+from monitor.model import Endpoint, FieldNames, HostCheck, LoginCause, Reason, Result, Role
 from monitor.tigr.remedies import explain, next_login
 
 _log = logging.getLogger(__name__)
@@ -71,22 +71,22 @@ class EventLog:
         _log_exchange(result)
         with self._mutex:
             logged = self._logged.setdefault(result.environment, _LoggedEnvironment())
-            if result.unauthenticated:
+            if result.run.role is Role.UNAUTHENTICATED:
                 _log_open_api(result, logged)
                 return
-            if result.token_rejected:
+            if result.run.token_rejected:
                 _log.warning(
                     "%s: the token was rejected before it had expired",
                     result.environment,
                     extra=_fields(result, next=explain(result).next_step),
                 )
-            if result.retried:
+            if result.run.role is Role.RETRIED:
                 return
-            if result.token_lag is not None:
+            if result.run.token_lag is not None:
                 _log.info(
                     "%s: the API refused the new token until it was at least %.1f s old, then accepted it",
                     result.environment,
-                    result.token_lag,
+                    result.run.token_lag,
                 )
             _log_state(result, logged.endpoints[result.endpoint])
             _log_login(result, logged.endpoints[result.endpoint])
@@ -95,21 +95,21 @@ class EventLog:
 def _log_exchange(result: Result) -> None:
     if not _log.isEnabledFor(logging.DEBUG):
         return
-    job = "unauthenticated probe" if result.unauthenticated else _JOB[result.endpoint]
-    phases = {phase.value: round(seconds, 6) for phase, seconds in result.phases.items()}
+    job = "unauthenticated probe" if result.run.role is Role.UNAUTHENTICATED else _JOB[result.endpoint]
+    phases = {phase.value: round(seconds, 6) for phase, seconds in result.measurement.phases.items()}
     _log.debug(
         "%s: %s: %s",
         result.environment,
         job,
-        result.reason or "success",
+        result.verdict.reason or "success",
         extra=_fields(
             result,
-            started_at=timestamp(result.started_at),
-            duration=round(result.duration, 6),
+            started_at=timestamp(result.measurement.started_at),
+            duration=round(result.measurement.duration, 6),
             **phases,
-            tls_version=result.tls_version,
+            tls_version=result.measurement.tls_version,
             field_names=result.field_names,
-            cause=result.cause,
+            cause=result.run.cause,
             lifetime=result.token.lifetime if result.token else None,
         ),
     )
@@ -128,9 +128,9 @@ def _log_open_api(result: Result, logged: _LoggedEnvironment) -> None:
 
 def _log_state(result: Result, endpoint: _LoggedEndpoint) -> None:
     """Log the first success, each failure with a new reason, and each recovery with the duration of the outage."""
-    job = _JOB[result.endpoint]
-    if result.reason is None:
-        after = result.started_at + result.duration - endpoint.failing_since
+    job, reason = _JOB[result.endpoint], result.verdict.reason
+    if reason is None:
+        after = result.measurement.ended_at - endpoint.failing_since
         if endpoint.reason is not None:
             _log.info(
                 "%s: %s works again",
@@ -140,50 +140,51 @@ def _log_state(result: Result, endpoint: _LoggedEndpoint) -> None:
             )
         elif not endpoint.known:
             _log.info("%s: %s works", result.environment, job, extra=_fields(result))
-    elif result.reason is not endpoint.reason or result.credentials_rejected:  # each rejection starts a pause
+    elif reason is not endpoint.reason or result.run.credentials_rejected:  # each rejection starts a pause
         if endpoint.reason is None:
-            endpoint.failing_since = result.started_at
+            endpoint.failing_since = result.measurement.started_at
         explanation = explain(result)
         _log.warning(
             "%s: %s failed: %s%s",
             result.environment,
             job,
-            result.reason,
+            reason,
             _pause(result),
             extra=_fields(result, means=explanation.means, next=explanation.next_step),
         )
-    endpoint.known, endpoint.reason = True, result.reason
+    endpoint.known, endpoint.reason = True, reason
 
 
 def _pause(result: Result) -> str:
-    return f": credentials rejected, {next_login(result)}" if result.credentials_rejected else ""
+    return f": credentials rejected, {next_login(result)}" if result.run.credentials_rejected else ""
 
 
 def _log_login(result: Result, endpoint: _LoggedEndpoint) -> None:
     name = result.environment
-    if result.success and result.cause in _LOGGED_CAUSES:
-        _log.info("%s: token renewed", name, extra=_fields(result, cause=result.cause))
-    if result.field_names_settled and result.field_names is not None:
+    if result.success and result.run.cause in _LOGGED_CAUSES:
+        _log.info("%s: token renewed", name, extra=_fields(result, cause=result.run.cause))
+    if result.run.field_names_settled and result.field_names is not None:
         setting = f"TIGR_ENVIRONMENTS__{name.upper()}__FORM_FIELDS={result.field_names}"
         names = {FieldNames.DOCUMENTED: "Username and Password", FieldNames.RFC6749: "username and password"}
         _log.info("%s: the server accepts the form fields %s; %s pins them", name, names[result.field_names], setting)
-    if result.success and result.warnings != endpoint.warnings:
-        for warning in set(result.warnings) - set(endpoint.warnings):
+    if result.success and result.verdict.warnings != endpoint.warnings:
+        for warning in set(result.verdict.warnings) - set(endpoint.warnings):
             _log.warning("%s: %s", name, warning, extra=_fields(result))
-        endpoint.warnings = result.warnings
+        endpoint.warnings = result.verdict.warnings
 
 
 def _fields(result: Result, **more: object) -> dict[str, dict[str, object]]:
+    measured, verdict = result.measurement, result.verdict
     known: dict[str, object] = {
         "environment": result.environment,
         "endpoint": result.endpoint,
-        "reason": result.reason,
-        "phase": result.failed_phase,
-        "status": result.status,
-        "detail": result.detail or None,
-        "other_refusal": result.other_refusal or None,
-        "code": result.error_code,
-        "submission_id": result.submission_id,
-        "address": result.address,
+        "reason": verdict.reason,
+        "phase": measured.failed_phase,
+        "status": measured.status,
+        "detail": verdict.detail or None,
+        "other_refusal": result.run.other_refusal or None,
+        "code": verdict.error_code,
+        "submission_id": verdict.submission_id,
+        "address": measured.address,
     }
     return fields(**(known | more))

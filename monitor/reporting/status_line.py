@@ -32,8 +32,8 @@ class StatusLine:
 
     def record(self, result: Result) -> None:
         """Store the outcome of a decisive Result."""
-        if not (result.retried or result.unauthenticated):
-            self._outcomes[result.environment, result.endpoint] = result.reason
+        if result.is_decisive:
+            self._outcomes[result.environment, result.endpoint] = result.verdict.reason
 
     def remove(self, environment: str) -> None:
         """Discard the outcomes of a removed environment."""

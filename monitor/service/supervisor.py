@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import ssl
 import threading
@@ -44,7 +45,7 @@ class Supervisor:
         clock: Clock = SYSTEM_CLOCK,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
-        self._metrics = Metrics()
+        self._metrics = Metrics(clock)
         self._event_log = EventLog()
         self._status_line = StatusLine(clock)
         self._state = state
@@ -119,7 +120,8 @@ class Supervisor:
         entries = {}
         for position, new in enumerate(settings.environments):
             old = self._entries.get(new.name)
-            api = TigrClient(new, http_client, self._clock)
+            on_start = functools.partial(self._metrics.probe_started, new.name)
+            api = TigrClient(new, http_client, self._clock, on_start)
             if old is None:
                 environment = MonitoredEnvironment(new, api, self, self._state, self._clock)
             else:

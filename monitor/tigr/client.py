@@ -17,7 +17,19 @@ from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.errors import describe_exception
 from monitor.http.client import HttpClient
 from monitor.http.exchange import Exchange, HttpRequest
-from monitor.model import ClientAuth, Endpoint, FieldNames, HostCheck, Phase, Reason, Result, Token, internal_fault
+from monitor.model import (
+    ClientAuth,
+    Endpoint,
+    FieldNames,
+    HostCheck,
+    Measurement,
+    Phase,
+    Reason,
+    Result,
+    Token,
+    Verdict,
+    internal_fault,
+)
 from monitor.tigr.redaction import Redactor
 from monitor.tigr.responses import (
     ErrorDetails,
@@ -42,12 +54,20 @@ _MAX_SHOWN_CODE = 64  # characters of a server's code or submissionId
 class TigrClient:
     """Sends the two requests of one environment. Safe to use from many threads at once."""
 
-    def __init__(self, settings: EnvironmentSettings, http_client: HttpClient, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(
+        self,
+        settings: EnvironmentSettings,
+        http_client: HttpClient,
+        clock: Clock = SYSTEM_CLOCK,
+        on_start: Callable[[Endpoint], None] = lambda _: None,
+    ) -> None:
+        """Create a client that calls `on_start` before each login and each ping with a token."""
         credentials = settings.credentials
         basic = basic_credentials(settings, settings.client_auth)
         self._settings = settings
         self._http_client = http_client
         self._clock = clock
+        self._on_start = on_start
         self._authorization = f"Basic {basic}"
         other = ClientAuth.FORM_ENCODED if settings.client_auth is ClientAuth.RAW else ClientAuth.RAW
         self._other_client_auth = other if basic_credentials(settings, other) != basic else None
@@ -72,10 +92,12 @@ class TigrClient:
             timeout=self._settings.timeout,
             proxy=self._settings.token_proxy,
         )
+        self._on_start(Endpoint.TOKEN)
         before = self._clock.now()  # the lifetime counts from here, so that it never ends too late
         result = self._probe(Endpoint.TOKEN, request, lambda base, exchange: self._granted(base, exchange, before))
-        if result.refused:
-            result = replace(result, other_client_auth=self._other_client_auth)
+        if result.verdict.refused:
+            verdict = replace(result.verdict, other_client_auth=self._other_client_auth)
+            result = replace(result, verdict=verdict)
         return replace(result, field_names=names)
 
     def ping(self, token: Token | None) -> Result:
@@ -84,6 +106,7 @@ class TigrClient:
         if token is not None:
             self._redactor.add_token(token.value)  # before a reload, another TigrClient was granted it
             headers["Authorization"] = f"Bearer {token.value}"
+            self._on_start(Endpoint.PING)
         request = HttpRequest(
             method="GET",
             url=self._settings.api_url + PING_PATH,
@@ -120,13 +143,7 @@ class TigrClient:
             base = Result(
                 environment=self._settings.name,
                 endpoint=endpoint,
-                started_at=exchange.started_at,
-                duration=exchange.duration,
-                phases=exchange.phases,
-                status=exchange.status,
-                address=exchange.address,
-                tls_version=exchange.tls_version,
-                certificate_expiry=exchange.certificate_expiry,
+                measurement=_measurement(exchange),
             )
             reason = _reason(exchange)
             if reason is not None:
@@ -143,23 +160,22 @@ class TigrClient:
         expires = before + grant.lifetime
         expires_at = self._clock.wall() + expires - self._clock.now()
         token = Token(value=grant.value, lifetime=grant.lifetime, expires=expires, expires_at=expires_at)
-        return replace(base, token=token, warnings=grant.warnings)
+        return replace(base, token=token, verdict=Verdict(warnings=grant.warnings))
 
     def _malformed(self, base: Result, exchange: Exchange, problem: str) -> Result:
         """Return the Result of a 200 without the documented body; the body may describe an error instead."""
         error = _error_details(exchange)
         refused = base.endpoint is Endpoint.TOKEN and is_login_refusal(exchange.status or 0, error)
         text = self._redactor.clean(error.message) if refused else ""
-        return replace(
-            base,
+        verdict = Verdict(
             reason=Reason.MALFORMED,
-            failed_phase=Phase.TRANSFER,
             detail=text or problem,
             error_code=self._shortened(error.code),
             submission_id=self._shortened(error.submission_id),
             refused=refused,
             names_credentials=error.names_credentials,
         )
+        return replace(base, verdict=verdict, measurement=replace(base.measurement, failed_phase=Phase.TRANSFER))
 
     def _failed(self, base: Result, exchange: Exchange, reason: Reason) -> Result:
         error = ErrorDetails()
@@ -169,10 +185,8 @@ class TigrClient:
             detail = self._redactor.clean(error.message)
             detail = detail or f"status {exchange.status}, no error message in the response"
         is_login = base.endpoint is Endpoint.TOKEN
-        return replace(
-            base,
+        verdict = Verdict(
             reason=reason,
-            failed_phase=exchange.last_phase,
             detail=detail,
             error_code=self._shortened(error.code),
             submission_id=self._shortened(error.submission_id),
@@ -181,6 +195,7 @@ class TigrClient:
             names_credentials=is_login and error.names_credentials,
             rejects_token=not is_login and _rejects_token(exchange.status, error),
         )
+        return replace(base, verdict=verdict, measurement=replace(base.measurement, failed_phase=exchange.last_phase))
 
     def _shortened(self, text: str | None) -> str | None:
         return None if text is None else self._redactor.clean(text, shown=_MAX_SHOWN_CODE)
@@ -196,6 +211,18 @@ def basic_credentials(settings: EnvironmentSettings, form: ClientAuth) -> str:
     if form is ClientAuth.FORM_ENCODED:
         pair = [quote(value, safe="") for value in pair]
     return base64.b64encode(":".join(pair).encode()).decode()
+
+
+def _measurement(exchange: Exchange) -> Measurement:
+    return Measurement(
+        started_at=exchange.started_at,
+        duration=exchange.duration,
+        phases=exchange.phases,
+        status=exchange.status,
+        address=exchange.address,
+        tls_version=exchange.tls_version,
+        certificate_expiry=exchange.certificate_expiry,
+    )
 
 
 def _error_details(exchange: Exchange) -> ErrorDetails:
@@ -237,6 +264,6 @@ def _reason(exchange: Exchange) -> Reason | None:
 def _ponged(base: Result, exchange: Exchange) -> Result:
     """Return the Result of a pong, with the server's clock minus ours at the middle of the processing phase."""
     server = parse_pong(exchange.body)
-    until_first_byte = sum(seconds for phase, seconds in base.phases.items() if phase is not Phase.TRANSFER)
-    middle = base.started_at + until_first_byte - base.phases.get(Phase.PROCESSING, 0.0) / 2
+    until_first_byte = sum(seconds for phase, seconds in base.measurement.phases.items() if phase is not Phase.TRANSFER)
+    middle = base.measurement.started_at + until_first_byte - base.measurement.phases.get(Phase.PROCESSING, 0.0) / 2
     return replace(base, clock_offset=server - middle)

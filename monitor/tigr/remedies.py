@@ -124,24 +124,26 @@ _ANY: Mapping[Reason, Explanation] = {
 
 def explain(result: Result) -> Explanation:
     """Return the explanation of a failed `result`. Raises `ValueError` for a success."""
-    if result.reason is None:
+    if result.verdict.reason is None:
         raise ValueError("a success has no explanation")
-    if result.credentials_rejected:
-        return _with_hint(_BY_CODE.get(result.error_code or "", _BAD_CREDENTIALS), result)
-    if result.rejects_token:  # also as a 403, which names the address otherwise
+    if result.run.credentials_rejected:
+        return _with_hint(_BY_CODE.get(result.verdict.error_code or "", _BAD_CREDENTIALS), result)
+    if result.verdict.rejects_token:  # also as a 403, which names the address otherwise
         return _ANY[Reason.UNAUTHORIZED]
-    if result.refused:
+    if result.verdict.refused:
         return _with_hint(_REFUSED_ONCE, result)
-    if result.endpoint is Endpoint.TOKEN and result.reason is Reason.UNAUTHORIZED:  # not sent: each 401 is a refusal
+    if (
+        result.endpoint is Endpoint.TOKEN and result.verdict.reason is Reason.UNAUTHORIZED
+    ):  # not sent: each 401 is a refusal
         return _NO_RESPONSE
-    return _ANY[result.reason]
+    return _ANY[result.verdict.reason]
 
 
 def _with_hint(explanation: Explanation, result: Result) -> Explanation:
     """Return `explanation` with a hint to the two forms of HTTP Basic, if they differ for these credentials."""
-    if result.other_client_auth is None:
+    if result.verdict.other_client_auth is None:
         return explanation
-    setting = f"TIGR_ENVIRONMENTS__{result.environment.upper()}__CLIENT_AUTH={result.other_client_auth}"
+    setting = f"TIGR_ENVIRONMENTS__{result.environment.upper()}__CLIENT_AUTH={result.verdict.other_client_auth}"
     hint = (
         "The client id or secret contains characters that servers decode in two ways (HTTP Basic, RFC 6749 section "
         f"2.3.1): if all four values are right, try {setting}."
@@ -151,18 +153,18 @@ def _with_hint(explanation: Explanation, result: Result) -> Explanation:
 
 def next_login(result: Result) -> str:
     """Return a text with the time of the next login and the attempts left; empty if no login is suppressed."""
-    if result.suppressed_until is None:
+    if result.run.suppressed_until is None:
         return ""
-    if math.isinf(result.suppressed_until):
+    if math.isinf(result.run.suppressed_until):
         return (
             "logins have stopped, so that the account is not locked; they resume when the credentials change, and a "
             "reload (SIGHUP, once per rejection) or SIGUSR1 allows one login"
         )
-    text = f"no login before {timestamp(result.suppressed_until)}"
-    if result.attempts_left is None:
+    text = f"no login before {timestamp(result.run.suppressed_until)}"
+    if result.run.attempts_left is None:
         return text
-    requests = "request" if result.attempts_left == 1 else "requests"
+    requests = "request" if result.run.attempts_left == 1 else "requests"
     return (
-        f"{text}, and {result.attempts_left} more {requests} with these credentials before logins stop; changed "
+        f"{text}, and {result.run.attempts_left} more {requests} with these credentials before logins stop; changed "
         "credentials end the pause, and a reload (SIGHUP, once per rejection) or SIGUSR1 allows one login"
     )

@@ -43,16 +43,16 @@ def test_a_form_of_the_client_secret_logs_in_or_the_other_is_named(
     """A server grants the forms that it decodes; a login that it refuses names the other setting of CLIENT_AUTH."""
     harness = first_minute(name, secret, form)
     assert bool(harness.granted_at()) is accepted
-    refused = [result for result in harness.login_runs() if result.refused]
+    refused = [result for result in harness.login_runs() if result.verdict.refused]
     other = RAW if form is FORM_ENCODED else FORM_ENCODED
-    assert {result.other_client_auth for result in refused} == (set() if accepted else {other})
+    assert {result.verdict.other_client_auth for result in refused} == (set() if accepted else {other})
 
 
 def test_a_server_that_fails_on_a_percent_sign_names_no_setting() -> None:
     """Authlib responds with 500 to a `%` that begins no escape, and a server error is not read as a refusal."""
     harness = first_minute("authlib", "s3%cr3t", RAW)
-    assert {result.status for result in harness.login_results()} == {500}
-    assert {result.other_client_auth for result in harness.login_results()} == {None}
+    assert {result.measurement.status for result in harness.login_results()} == {500}
+    assert {result.verdict.other_client_auth for result in harness.login_results()} == {None}
 
 
 def first_minute(name: str, secret: str, form: ClientAuth) -> VirtualServerHarness:

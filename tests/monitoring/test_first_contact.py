@@ -58,7 +58,7 @@ def test_a_failed_second_request_delays_the_first_grant_by_minutes(
     harness.run(10 * MINUTE)
     assert not harness.http_client.login_overrides
     assert harness.environment.token is not None
-    assert not any(result.credentials_rejected for result in harness.results)
+    assert not any(result.run.credentials_rejected for result in harness.results)
     assert harness.names()[-1] is FieldNames.RFC6749
 
 
@@ -98,7 +98,7 @@ def test_a_disabled_account_is_reported_with_the_message_of_keycloak() -> None:
     harness = VirtualServerHarness(KEYCLOAK)
     harness.registry.disabled = True
     harness.run(MINUTE)
-    assert "Account disabled" in harness.login_runs()[0].detail
+    assert "Account disabled" in harness.login_runs()[0].verdict.detail
 
 
 @every_server
@@ -110,7 +110,7 @@ def test_logins_recover_within_five_minutes_after_an_outage_of_all_users(server:
     harness.run(next_renewal(harness) - harness.now)
     harness.run(offset)
     refuse_everybody(harness)
-    assert harness.login_runs()[-1].credentials_rejected
+    assert harness.login_runs()[-1].run.credentials_rejected
     before = len(harness.granted_at())
     harness.run(WELL_AGAIN)
     assert len(harness.granted_at()) > before
@@ -137,7 +137,7 @@ def test_an_outage_at_first_contact_needs_an_operator_if_both_names_get_the_vend
     harness.run(HOUR)
     assert harness.names() == [FieldNames.DOCUMENTED, FieldNames.RFC6749, FieldNames.RFC6749]
     assert harness.environment.backoff(Endpoint.TOKEN) == math.inf
-    assert VENDOR_SENTENCE in harness.login_runs()[-1].detail
+    assert VENDOR_SENTENCE in harness.login_runs()[-1].verdict.detail
     assert harness.environment.logins.request_after_reload()
     harness.run(MINUTE)
     assert harness.environment.token is not None

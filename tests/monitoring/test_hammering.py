@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from monitor.model import Endpoint, FieldNames, LoginCause, Reason, Result, Token
+from monitor.model import Endpoint, FieldNames, LoginCause, Reason, Result, Role, Token
 from monitor.monitoring.backoff import JITTER
 from tests.reporting.test_metrics import SETTINGS
+from tests.support.results import vary
 from tests.support.virtual_time import (
     CREDENTIALS,
     DAY,
@@ -37,7 +38,7 @@ def well(harness: VirtualTimeHarness, _names: FieldNames) -> Result:
 
 def failing(reason: Reason, status: int | None = None, retry_after: float | None = None) -> Result:
     """Return a login that failed."""
-    return replace(WELL, reason=reason, status=status, retry_after=retry_after)
+    return vary(WELL, reason=reason, status=status, retry_after=retry_after)
 
 
 def test_a_day_without_failures_follows_the_schedule() -> None:
@@ -49,7 +50,7 @@ def test_a_day_without_failures_follows_the_schedule() -> None:
     assert len(unauthenticated) == pytest.approx(DAY / HOUR, abs=1)
     assert len(harness.pings()) - len(unauthenticated) == pytest.approx(DAY / PING, abs=1)
     assert set(harness.outcomes(Endpoint.PING)) == {None}
-    causes = {result.cause for result in harness.results if result.endpoint is Endpoint.TOKEN}
+    causes = {result.run.cause for result in harness.results if result.endpoint is Endpoint.TOKEN}
     assert causes == {LoginCause.INITIAL, LoginCause.SCHEDULED}
 
 
@@ -68,7 +69,7 @@ def test_a_day_without_failures_follows_the_schedule() -> None:
         (failing(Reason.RATE_LIMITED, status=429, retry_after=900.0), HOUR / 900 + 1),
         (failing(Reason.REJECTED_REQUEST, status=404), HOUR / (900 * (1 - JITTER)) + 6),
     ],
-    ids=lambda value: str(value.reason) if isinstance(value, Result) else None,
+    ids=lambda value: str(value.verdict.reason) if isinstance(value, Result) else None,
 )
 def test_a_login_that_fails_all_day_is_limited(response: Result, ceiling: float) -> None:
     """The busiest hour has few logins, and one is attempted at least every quarter of an hour."""
@@ -96,8 +97,10 @@ def test_a_rejected_token_is_replaced_at_once_and_at_most_once_per_auth_interval
     harness.run(DAY)
     assert busiest_hour(harness.logins()) <= 2 * HOUR / AUTH + 1  # scheduled logins, and logins after rejections
     assert busiest_hour(harness.pings()) <= PER_HOUR + 2 * 4 * HOUR / AUTH + 1
-    decisive = [result for result in harness.results if result.endpoint is Endpoint.PING and not result.retried]
-    assert all(result.token_rejected for result in decisive)
+    decisive = [
+        result for result in harness.results if result.endpoint is Endpoint.PING and result.run.role is not Role.RETRIED
+    ]
+    assert all(result.run.token_rejected for result in decisive)
 
 
 def test_a_revoked_token_causes_one_login_and_no_failed_run() -> None:
@@ -111,7 +114,9 @@ def test_a_revoked_token_causes_one_login_and_no_failed_run() -> None:
     harness.run(PING + 1)
     assert len(harness.logins()) == before + 1
     assert set(harness.outcomes(Endpoint.PING)) == {None}
-    assert [result.cause for result in harness.results if result.cause is LoginCause.REJECTED] == [LoginCause.REJECTED]
+    assert [result.run.cause for result in harness.results if result.run.cause is LoginCause.REJECTED] == [
+        LoginCause.REJECTED
+    ]
 
 
 @pytest.mark.parametrize("lifetime", [1.0, 5.0, 20.0, 45.0])
@@ -126,7 +131,7 @@ def test_a_short_lifetime_causes_at_most_one_login_per_ping_interval(lifetime: f
 @pytest.mark.parametrize("retry_after,gap", [(120.0, 120.0), (900.0, 900.0), (1.0, PING)])
 def test_retry_after_delays_pings(retry_after: float, gap: float) -> None:
     """The delay is what the server requests, and at least one interval."""
-    busy = replace(PONG, reason=Reason.RATE_LIMITED, status=429, retry_after=retry_after)
+    busy = vary(PONG, reason=Reason.RATE_LIMITED, status=429, retry_after=retry_after)
     harness = VirtualTimeHarness(well, lambda *_: busy)
     harness.run(DAY)
     gaps = [later - earlier for earlier, later in zip(harness.pings(), harness.pings()[1:], strict=False)]
@@ -136,7 +141,7 @@ def test_retry_after_delays_pings(retry_after: float, gap: float) -> None:
 
 def test_the_pause_after_a_rate_limit_without_a_time_doubles() -> None:
     """It doubles from one interval to two minutes, so that the end of the throttling is detected soon."""
-    harness = VirtualTimeHarness(well, lambda *_: replace(PONG, reason=Reason.RATE_LIMITED, status=429))
+    harness = VirtualTimeHarness(well, lambda *_: vary(PONG, reason=Reason.RATE_LIMITED, status=429))
     harness.run(DAY)
     assert busiest_hour([moment for moment in harness.pings() if moment > HOUR]) <= HOUR / (120 * (1 - JITTER)) + 1
     gaps = [later - earlier for earlier, later in zip(harness.pings(), harness.pings()[1:], strict=False)]
@@ -147,7 +152,7 @@ def test_the_pause_after_a_rate_limit_without_a_time_doubles() -> None:
 def test_an_outage_is_confirmed_in_seconds_then_measured_at_the_interval(reason: Reason) -> None:
     """Two pings follow the first failure at confirm_interval, then one every ping_interval."""
     harness = VirtualTimeHarness(
-        well, lambda harness, _: PONG if harness.now < 1300 else replace(PONG, reason=reason, status=None)
+        well, lambda harness, _: PONG if harness.now < 1300 else vary(PONG, reason=reason, status=None)
     )
     harness.run(HOUR)
     first = next(moment for moment in harness.pings() if moment >= 300)
@@ -160,7 +165,7 @@ def test_an_outage_is_confirmed_in_seconds_then_measured_at_the_interval(reason:
 def test_a_refusal_is_not_confirmed(reason: Reason) -> None:
     """It is a response and no outage."""
     harness = VirtualTimeHarness(
-        well, lambda harness, _: PONG if harness.now < 1300 else replace(PONG, reason=reason, status=403)
+        well, lambda harness, _: PONG if harness.now < 1300 else vary(PONG, reason=reason, status=403)
     )
     harness.run(HOUR)
     first = next(moment for moment in harness.pings() if moment >= 300)
@@ -170,7 +175,7 @@ def test_a_refusal_is_not_confirmed(reason: Reason) -> None:
 
 def test_a_flapping_api_causes_at_most_three_times_the_pings() -> None:
     """Each failure after a success is confirmed twice."""
-    responses = itertools.cycle([replace(PONG, reason=Reason.TIMEOUT), PONG])
+    responses = itertools.cycle([vary(PONG, reason=Reason.TIMEOUT), PONG])
     harness = VirtualTimeHarness(well, lambda *_: next(responses))
     harness.run(DAY)
     assert busiest_hour(harness.pings()) <= 3 * PER_HOUR + 3

@@ -12,11 +12,12 @@ from typing import cast
 import pytest
 
 from monitor.config.settings import EnvironmentCredentials
-from monitor.model import Endpoint, FieldNames, HostCheck, LoginCause, Phase, Reason, Result, Token
+from monitor.model import Endpoint, FieldNames, HostCheck, LoginCause, Phase, Reason, Result, Role, Token
 from monitor.monitoring.environment import ProbeClient
 from monitor.monitoring.login import Logins
 from monitor.monitoring.negotiation import PAUSES
 from tests.reporting.test_metrics import SETTINGS
+from tests.support.results import vary
 from tests.support.virtual_time import (
     CREDENTIALS,
     DAY,
@@ -36,14 +37,14 @@ AUTH, PING = SETTINGS.auth_interval, SETTINGS.ping_interval
 MINUTE = 60.0
 SETTINGS = replace(SETTINGS, credentials=CREDENTIALS)
 PINNED = replace(SETTINGS, form_fields=DOCUMENTED)
-NAMED = replace(WELL, reason=Reason.REJECTED_REQUEST, status=400, refused=True, names_credentials=True)
-BAD_REQUEST = replace(NAMED, names_credentials=False)
-ERROR_500 = replace(WELL, reason=Reason.SERVER_ERROR, status=500)
+NAMED = vary(WELL, reason=Reason.REJECTED_REQUEST, status=400, refused=True, names_credentials=True)
+BAD_REQUEST = vary(NAMED, names_credentials=False)
+ERROR_500 = vary(WELL, reason=Reason.SERVER_ERROR, status=500)
 
 
 def failing(reason: Reason, status: int | None = None, retry_after: float | None = None) -> Result:
     """Return a login that failed without a refusal."""
-    return replace(WELL, reason=reason, status=status, retry_after=retry_after)
+    return vary(WELL, reason=reason, status=status, retry_after=retry_after)
 
 
 class ResponseSequence:
@@ -66,7 +67,7 @@ def gaps(moments: list[float]) -> list[float]:
 # Field names.
 
 
-@pytest.mark.parametrize("refusal", [REJECTED, NAMED, BAD_REQUEST, replace(ERROR_500, refused=True)], ids=str)
+@pytest.mark.parametrize("refusal", [REJECTED, NAMED, BAD_REQUEST, vary(ERROR_500, refused=True)], ids=str)
 def test_the_other_names_follow_any_refusal_in_the_same_run(refusal: Result) -> None:
     """A server that takes `username` grants the second request, whatever its refusal of `Username` looks like."""
     harness = VirtualTimeHarness(lambda harness, names: harness.granted() if names is RFC6749 else refusal)
@@ -74,7 +75,7 @@ def test_the_other_names_follow_any_refusal_in_the_same_run(refusal: Result) -> 
     assert harness.names()[:2] == [DOCUMENTED, RFC6749]
     assert harness.names().count(DOCUMENTED) == 1
     assert harness.outcomes(Endpoint.TOKEN)[0] is None
-    assert [result.field_names_settled for result in harness.results if result.endpoint is Endpoint.TOKEN][1]
+    assert [result.run.field_names_settled for result in harness.results if result.endpoint is Endpoint.TOKEN][1]
 
 
 @pytest.mark.parametrize("result", [DOWN, NO_RESPONSE, ERROR_500, failing(Reason.FORBIDDEN, 403)], ids=str)
@@ -83,7 +84,7 @@ def test_only_a_refusal_makes_the_other_names_follow(result: Result) -> None:
     harness = VirtualTimeHarness(lambda *_: result)
     harness.run(10 * MINUTE)
     assert len(harness.runs) == len(harness.logins()) > 2
-    responded = result.status is not None
+    responded = result.measurement.status is not None
     assert harness.names()[1] is (RFC6749 if responded else DOCUMENTED)
 
 
@@ -121,8 +122,8 @@ def test_three_other_responses_settle_a_name_whose_other_was_refused() -> None:
     assert harness.names() == [DOCUMENTED, RFC6749, DOCUMENTED, DOCUMENTED, DOCUMENTED]
     assert harness.environment.credentials_rejected
     last = [result for result in harness.results if result.endpoint is Endpoint.TOKEN][-1]
-    assert last.credentials_rejected
-    assert "username/password: status 400" in last.other_refusal
+    assert last.run.credentials_rejected
+    assert "username/password: status 400" in last.run.other_refusal
     harness.run(DAY)
     assert set(harness.names()[5:]) == {RFC6749}
 
@@ -141,15 +142,15 @@ def test_three_other_responses_settle_a_name_whose_other_was_refused() -> None:
 )
 def test_the_refusal_with_more_weight_is_decisive(documented: Result, rfc6749: Result, preferred: FieldNames) -> None:
     """It is the decisive Result and contains the other as text, and later runs send only its names."""
-    responses = {DOCUMENTED: replace(documented, detail="the first"), RFC6749: replace(rfc6749, detail="the second")}
+    responses = {DOCUMENTED: vary(documented, detail="the first"), RFC6749: vary(rfc6749, detail="the second")}
     harness = VirtualTimeHarness(lambda _harness, names: responses[names], logins_only=True)
     harness.run(DAY)
     assert harness.names() == [DOCUMENTED, RFC6749, preferred]
     retried, decisive = [result for result in harness.results if result.endpoint is Endpoint.TOKEN][:2]
-    assert (retried.retried, decisive.retried) == (True, False)
+    assert (retried.run.role, decisive.run.role) == (Role.RETRIED, Role.DECISIVE)
     assert decisive.field_names is preferred
-    assert decisive.credentials_rejected
-    assert responses[FieldNames(retried.field_names or "")].detail in decisive.other_refusal
+    assert decisive.run.credentials_rejected
+    assert responses[FieldNames(retried.field_names or "")].verdict.detail in decisive.run.other_refusal
 
 
 def test_granted_names_are_kept_per_token_url_across_credentials(tmp_path: Path) -> None:
@@ -178,8 +179,8 @@ def test_a_rejected_password_is_sent_three_times() -> None:
     assert harness.environment.backoff(Endpoint.TOKEN) == math.inf
     assert harness.environment.credentials_rejected
     decisive = [result for result in harness.results if result.endpoint is Endpoint.TOKEN]
-    assert [result.attempts_left for result in decisive] == [2, 1, 0]
-    assert decisive[-1].suppressed_until == math.inf
+    assert [result.run.attempts_left for result in decisive] == [2, 1, 0]
+    assert decisive[-1].run.suppressed_until == math.inf
 
 
 @pytest.mark.parametrize("limit,days", [(1, []), (2, [0]), (4, [0, 0, 1]), (5, [0, 0, 1, 1])])
@@ -233,13 +234,13 @@ def test_a_grant_ends_the_rejection() -> None:
     )
     harness.run(30 * DAY)
     assert len(harness.logins()) == 3 + 3
-    refused = [result.attempts_left for result in harness.results if result.refused]
+    refused = [result.run.attempts_left for result in harness.results if result.verdict.refused]
     assert refused == [2, 1, 2, 1, 0]
 
 
 def test_a_200_that_breaks_off_counts_as_no_response() -> None:
     """Its body may have been a refusal."""
-    broken = replace(WELL, reason=Reason.DISCONNECT)
+    broken = vary(WELL, reason=Reason.DISCONNECT)
     harness = VirtualTimeHarness(ResponseSequence(REJECTED, broken), settings=PINNED, logins_only=True)
     harness.run(30 * DAY)
     assert len(harness.logins()) == 3
@@ -335,7 +336,7 @@ def test_a_reload_grants_one_attempt_per_rejection(tmp_path: Path) -> None:
     assert not harness.environment.logins.request_after_reload()
     harness.run(HOUR)
     assert len(harness.logins()) == before + 2
-    causes = [result.cause for result in harness.results if result.cause is not None]
+    causes = [result.run.cause for result in harness.results if result.run.cause is not None]
     assert causes[-1] is LoginCause.OPERATOR
 
 
@@ -551,9 +552,9 @@ def test_a_token_that_the_api_accepts_late_fails_no_ping() -> None:
     )
     harness.run(HOUR)
     assert set(harness.outcomes(Endpoint.PING)) == {None}
-    assert not any(result.token_rejected for result in harness.results)
+    assert not any(result.run.token_rejected for result in harness.results)
     assert len(harness.logins()) == HOUR / AUTH + 1
-    lags = [result.token_lag for result in harness.results if result.token_lag is not None]
+    lags = [result.run.token_lag for result in harness.results if result.run.token_lag is not None]
     assert len(lags) == pytest.approx(len(harness.logins()), abs=1)
     assert max(lags) <= 2
 
@@ -563,13 +564,13 @@ def test_a_401_is_decisive_when_the_token_is_ten_seconds_old() -> None:
     harness = VirtualTimeHarness(lambda harness, _: harness.granted(), lambda *_: UNAUTHORIZED)
     harness.run(20)
     pings = [result for result in harness.results if result.endpoint is Endpoint.PING]
-    assert [result.retried for result in pings] == [True, True, False]
-    assert pings[-1].token_rejected
+    assert [result.run.role for result in pings] == [Role.RETRIED, Role.RETRIED, Role.DECISIVE]
+    assert pings[-1].run.token_rejected
 
 
 def test_a_403_that_names_the_token_is_a_rejection() -> None:
     """One login and one more ping follow, in the same run."""
-    invalid = replace(UNAUTHORIZED, reason=Reason.FORBIDDEN, status=403)
+    invalid = vary(UNAUTHORIZED, reason=Reason.FORBIDDEN, status=403)
     first = []
 
     def ping(_harness: VirtualTimeHarness, token: object) -> Result:
@@ -579,7 +580,7 @@ def test_a_403_that_names_the_token_is_a_rejection() -> None:
     harness = VirtualTimeHarness(lambda harness, _: harness.granted(), ping)
     harness.run(200)
     assert set(harness.outcomes(Endpoint.PING)) == {None}
-    assert [result.cause for result in harness.results if result.cause][-1] is LoginCause.REJECTED
+    assert [result.run.cause for result in harness.results if result.run.cause][-1] is LoginCause.REJECTED
 
 
 @pytest.mark.parametrize("interval,probes", [(3600.0, 23), (600.0, 143), (None, 0)])
@@ -589,14 +590,14 @@ def test_the_unauthenticated_probe_comes_at_its_interval(interval: float | None,
         lambda harness, _: harness.granted(), settings=replace(SETTINGS, unauthenticated_interval=interval)
     )
     harness.run(DAY)
-    unauthenticated = [result for result in harness.results if result.unauthenticated]
+    unauthenticated = [result for result in harness.results if result.run.role is Role.UNAUTHENTICATED]
     assert len(unauthenticated) == pytest.approx(probes, abs=4 if probes else 0)
-    assert {result.reason for result in unauthenticated} <= {Reason.UNAUTHORIZED}
+    assert {result.verdict.reason for result in unauthenticated} <= {Reason.UNAUTHORIZED}
 
 
 def test_a_result_shows_whether_its_request_was_sent() -> None:
     """A connection that failed sent nothing; an internal error may have sent the request."""
     assert not DOWN.sent
     assert NO_RESPONSE.sent
-    assert replace(DOWN, reason=Reason.INTERNAL).sent
-    assert replace(DOWN, phases={Phase.TLS: 1.0}).sent is False
+    assert vary(DOWN, reason=Reason.INTERNAL).sent
+    assert vary(DOWN, phases={Phase.TLS: 1.0}).sent is False

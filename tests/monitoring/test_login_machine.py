@@ -30,6 +30,7 @@ from monitor.model import FieldNames, Reason
 from monitor.monitoring import state
 from monitor.tigr.responses import parse_retry_after
 from tests.support.login_responses import LOGIN_RESPONSES, PING_RESPONSES
+from tests.support.results import vary
 from tests.support.virtual_monitor import ADDRESSES, VirtualMonitor, settings
 from tests.support.virtual_time import CREDENTIALS, DAY, HOUR
 
@@ -133,7 +134,7 @@ class LoginMachine(RuleBasedStateMachine):
         """Change the responses to logins, for each of the field names."""
         chosen = {FieldNames.DOCUMENTED: documented, FieldNames.RFC6749: rfc6749}
         for names, response in chosen.items():
-            self.monitor.servers.login[names] = replace(LOGIN_RESPONSES[response], retry_after=retry_after)
+            self.monitor.servers.login[names] = vary(LOGIN_RESPONSES[response], retry_after=retry_after)
 
     @rule(response=responses, retry_after=retry_after)
     def set_both_login_responses(self, response: str, retry_after: float | None) -> None:
@@ -143,7 +144,7 @@ class LoginMachine(RuleBasedStateMachine):
     @rule(response=st.sampled_from(sorted(PING_RESPONSES)), retry_after=retry_after)
     def set_ping_response(self, response: str, retry_after: float | None) -> None:
         """Change the response to pings."""
-        self.monitor.servers.ping = replace(PING_RESPONSES[response], retry_after=retry_after)
+        self.monitor.servers.ping = vary(PING_RESPONSES[response], retry_after=retry_after)
 
     @rule(seconds=st.sampled_from([1.0, 30.0, 300.0, HOUR, DAY]))
     def set_lifetime(self, seconds: float) -> None:

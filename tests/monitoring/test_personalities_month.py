@@ -42,7 +42,11 @@ def test_right_credentials_log_in_at_first_contact_and_stay_logged_in_for_a_day(
     first = harness.granted_at()[0]
     assert first < (MINUTE if server is MISSING_FIELD_500 else 1)
     assert len([sent for sent in harness.logins() if sent <= first]) <= 2
-    assert all(result.success for result in harness.login_results() if result.started_at > harness.wall + 1000 + first)
+    assert all(
+        result.success
+        for result in harness.login_results()
+        if result.measurement.started_at > harness.wall + 1000 + first
+    )
     assert set(harness.outcomes(Endpoint.PING)[1:]) == {None}
     assert len(harness.granted_at()) == pytest.approx(DAY / harness.settings.auth_interval, abs=1)
     assert not harness.environment.credentials_rejected
@@ -137,16 +141,16 @@ def contact(
 def assert_rejected(harness: VirtualServerHarness, refusal: SimulatedResponse) -> None:
     """Assert that the newest decisive Result reports the rejection with the server's own message."""
     newest = harness.login_runs()[-1]
-    assert newest.credentials_rejected
+    assert newest.run.credentials_rejected
     assert harness.environment.credentials_rejected
-    assert own_message(refusal) in newest.detail + newest.other_refusal
+    assert own_message(refusal) in newest.verdict.detail + newest.run.other_refusal
 
 
 def assert_stopped(harness: VirtualServerHarness) -> None:
     """Assert that logins have stopped at the limit, and that the account is not locked."""
     assert harness.environment.credentials_rejected
     assert harness.environment.backoff(Endpoint.TOKEN) == math.inf
-    assert sum(result.refused for result in harness.login_results()) == LIMIT
+    assert sum(result.verdict.refused for result in harness.login_results()) == LIMIT
     assert harness.registry.failed_logins <= LIMIT
     assert not harness.registry.locked
 

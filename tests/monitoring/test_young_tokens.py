@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from monitor.model import Endpoint, Reason
+from monitor.model import Endpoint, Reason, Role
 from monitor.simulator.personalities import PERSONALITIES
 from monitor.simulator.personality import Personality
 from tests.reporting.test_metrics import SETTINGS
@@ -29,11 +29,15 @@ def test_a_ping_that_comes_too_early_for_its_token_fails_no_run(server: Personal
     harness.run(HOUR - MINUTE)  # no login without a ping at the end
     with_token = [outcome for outcome in harness.outcomes(Endpoint.PING) if outcome is not Reason.NO_TOKEN]
     assert set(with_token) == {None}
-    lags = [result.token_lag for result in harness.results if result.token_lag is not None]
-    refused = [result for result in harness.results if result.rejects_token and not result.unauthenticated]
+    lags = [result.run.token_lag for result in harness.results if result.run.token_lag is not None]
+    refused = [
+        result
+        for result in harness.results
+        if result.verdict.rejects_token and result.run.role is not Role.UNAUTHENTICATED
+    ]
     assert len(lags) == len(refused) == len(harness.granted_at()) > 10
     assert all(0.0 < lag < delay for lag in lags)
-    assert not any(result.token_rejected for result in harness.results)
+    assert not any(result.run.token_rejected for result in harness.results)
 
 
 @by_token
@@ -42,9 +46,11 @@ def test_a_token_that_is_never_accepted_fails_the_run_after_ten_seconds(server: 
     harness = VirtualServerHarness(replace(server, token_delay=HOUR))
     harness.run(2 * MINUTE)
     began = harness.wall + 1000 + harness.granted_at()[0]
-    failed = next(result for result in harness.results if result.endpoint is Endpoint.PING and result.token_rejected)
-    assert failed.reason is Reason.UNAUTHORIZED
-    assert 10.0 <= failed.started_at - began <= 16.0
+    failed = next(
+        result for result in harness.results if result.endpoint is Endpoint.PING and result.run.token_rejected
+    )
+    assert failed.verdict.reason is Reason.UNAUTHORIZED
+    assert 10.0 <= failed.measurement.started_at - began <= 16.0
     assert not any(result.success for result in harness.results if result.endpoint is Endpoint.PING)
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 
 import pytest
 
-from monitor.model import Endpoint, FieldNames, LoginCause, Phase, Reason, Result, Token
+from monitor.model import Endpoint, FieldNames, LoginCause, Phase, Reason, Role, Token
 from monitor.reporting.event_log import EventLog
+from tests.support.results import make_result, vary
 
-LOGIN = Result(environment="prod", endpoint=Endpoint.TOKEN, started_at=1000.0, duration=0.5)
-PING = replace(LOGIN, endpoint=Endpoint.PING, status=200)
+LOGIN = make_result(Endpoint.TOKEN, started_at=1000.0, duration=0.5)
+PING = vary(LOGIN, endpoint=Endpoint.PING, status=200)
 TOKEN = Token(value="x", lifetime=60, expires=60, expires_at=1060)
 
 
@@ -41,33 +41,33 @@ def test_a_failure_is_logged_at_its_start_change_and_end(event_log: EventLog, ca
     """The line has reason, meaning and next step; the last line has the duration since the first failure."""
     event_log.record(PING)
     messages(caplog)
-    down = replace(PING, reason=Reason.SERVER_ERROR, status=503, submission_id="s-1", failed_phase=Phase.TRANSFER)
+    down = vary(PING, reason=Reason.SERVER_ERROR, status=503, submission_id="s-1", failed_phase=Phase.TRANSFER)
     event_log.record(down)
     fields = vars(caplog.records[0])["monitor_fields"]
     assert fields["submission_id"] == "s-1"
     assert fields["means"]
     assert fields["next"]
     assert messages(caplog) == ["prod: ping failed: server_error"]
-    event_log.record(replace(down, started_at=1030.0))
+    event_log.record(vary(down, started_at=1030.0))
     assert messages(caplog) == []
-    event_log.record(replace(down, started_at=1060.0, reason=Reason.TIMEOUT))
+    event_log.record(vary(down, started_at=1060.0, reason=Reason.TIMEOUT))
     assert messages(caplog) == ["prod: ping failed: timeout"]
-    event_log.record(replace(PING, started_at=1090.0))
+    event_log.record(vary(PING, started_at=1090.0))
     assert vars(caplog.records[0])["monitor_fields"]["after"] == "1m30s"
     assert messages(caplog) == ["prod: ping works again"]
 
 
 def test_a_retried_failure_is_no_change_of_state(event_log: EventLog, caplog: pytest.LogCaptureFixture) -> None:
     """A retried failure changes nothing, and a rejected token is logged."""
-    event_log.record(replace(PING, reason=Reason.UNAUTHORIZED, retried=True))
+    event_log.record(vary(PING, reason=Reason.UNAUTHORIZED, role=Role.RETRIED))
     assert messages(caplog) == []
-    event_log.record(replace(PING, reason=Reason.UNAUTHORIZED, retried=True, token_rejected=True))
+    event_log.record(vary(PING, reason=Reason.UNAUTHORIZED, role=Role.RETRIED, token_rejected=True))
     assert messages(caplog) == ["prod: the token was rejected before it had expired"]
 
 
 def test_every_rejection_is_logged(event_log: EventLog, caplog: pytest.LogCaptureFixture) -> None:
     """Each rejection of the credentials is logged with the time of the next attempt."""
-    rejected = replace(LOGIN, reason=Reason.UNAUTHORIZED, credentials_rejected=True, suppressed_until=1300.0)
+    rejected = vary(LOGIN, reason=Reason.UNAUTHORIZED, credentials_rejected=True, suppressed_until=1300.0)
     for _ in range(2):
         event_log.record(rejected)
     first, second = messages(caplog)
@@ -80,9 +80,9 @@ def test_only_unusual_renewals_are_logged(
     cause: LoginCause, event_log: EventLog, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Initial, scheduled and expiry renewals cause no log line."""
-    event_log.record(replace(LOGIN, token=TOKEN, cause=LoginCause.INITIAL))
+    event_log.record(vary(LOGIN, token=TOKEN, cause=LoginCause.INITIAL))
     messages(caplog)
-    event_log.record(replace(LOGIN, token=TOKEN, cause=cause))
+    event_log.record(vary(LOGIN, token=TOKEN, cause=cause))
     news = cause in {LoginCause.REJECTED, LoginCause.CREDENTIALS, LoginCause.OPERATOR}
     assert messages(caplog) == (["prod: token renewed"] if news else [])
 
@@ -92,30 +92,30 @@ def test_settled_field_names_are_logged_with_their_setting(
     field_names: FieldNames, event_log: EventLog, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The log line contains the setting that pins the field names."""
-    event_log.record(replace(LOGIN, token=TOKEN, field_names=field_names, field_names_settled=True))
+    event_log.record(vary(LOGIN, token=TOKEN, field_names=field_names, field_names_settled=True))
     assert f"TIGR_ENVIRONMENTS__PROD__FORM_FIELDS={field_names} pins them" in messages(caplog)[-1]
 
 
 def test_a_warning_is_logged_once_per_change(event_log: EventLog, caplog: pytest.LogCaptureFixture) -> None:
     """A deviation from the documentation is a warning and no failure."""
-    odd = replace(LOGIN, token=TOKEN, warnings=("scope is not 'access'",))
+    odd = vary(LOGIN, token=TOKEN, warnings=("scope is not 'access'",))
     event_log.record(odd)
     assert messages(caplog) == ["prod: login works", "prod: scope is not 'access'"]
     event_log.record(odd)
     assert messages(caplog) == []
-    event_log.record(replace(odd, warnings=()))
+    event_log.record(vary(odd, warnings=()))
     event_log.record(odd)
     assert messages(caplog) == ["prod: scope is not 'access'"]
 
 
 def test_an_open_api_is_logged_at_its_start_and_end(event_log: EventLog, caplog: pytest.LogCaptureFixture) -> None:
     """A host that does not respond does not change whether the API is open."""
-    probe = replace(PING, unauthenticated=True)
+    probe = vary(PING, role=Role.UNAUTHENTICATED)
     event_log.record(probe)
     event_log.record(probe)
-    event_log.record(replace(probe, status=None, reason=Reason.TIMEOUT))
+    event_log.record(vary(probe, status=None, reason=Reason.TIMEOUT))
     assert messages(caplog) == ["prod: the Client API accepts unauthenticated requests"]
-    event_log.record(replace(probe, status=401, reason=Reason.UNAUTHORIZED))
+    event_log.record(vary(probe, status=401, reason=Reason.UNAUTHORIZED))
     assert messages(caplog) == ["prod: the Client API no longer accepts unauthenticated requests"]
 
 
@@ -123,7 +123,7 @@ def test_every_exchange_is_logged_at_level_debug(caplog: pytest.LogCaptureFixtur
     """The line has the phases and the TLS version."""
     caplog.set_level(logging.DEBUG)
     event_log = EventLog()
-    event_log.record(replace(PING, phases={Phase.TLS: 0.25}, tls_version="TLSv1.3"))
+    event_log.record(vary(PING, phases={Phase.TLS: 0.25}, tls_version="TLSv1.3"))
     fields = vars(caplog.records[0])["monitor_fields"]
     assert messages(caplog)[0] == "prod: ping: success"
     assert (fields["tls"], fields["tls_version"]) == (0.25, "TLSv1.3")
@@ -131,7 +131,7 @@ def test_every_exchange_is_logged_at_level_debug(caplog: pytest.LogCaptureFixtur
 
 def test_a_removed_environment_starts_without_a_state(event_log: EventLog, caplog: pytest.LogCaptureFixture) -> None:
     """An environment that is added again logs its first success."""
-    event_log.record(replace(PING, reason=Reason.TIMEOUT))
+    event_log.record(vary(PING, reason=Reason.TIMEOUT))
     event_log.remove("prod")
     messages(caplog)
     event_log.record(PING)

@@ -10,10 +10,12 @@ from dataclasses import replace
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from monitor.clock import Clock
 from monitor.config.settings import EnvironmentCredentials, EnvironmentSettings
-from monitor.model import ClientAuth, Endpoint, LoginCause, Phase, Reason, Result, Token
+from monitor.model import ClientAuth, Endpoint, LoginCause, Phase, Reason, Role, Token
 from monitor.reporting.metrics import BUCKETS, OUTCOMES, Metrics
 from tests.support.harness import series, value
+from tests.support.results import make_result, vary
 
 SETTINGS = EnvironmentSettings(
     name="prod",
@@ -33,7 +35,7 @@ SETTINGS = EnvironmentSettings(
     token_proxy=None,
     api_proxy=None,
 )
-PING = Result(environment="prod", endpoint=Endpoint.PING, started_at=1000.0, duration=0.5, status=200)
+PING = make_result(Endpoint.PING, started_at=1000.0, duration=0.5, status=200)
 PROD_PING = {"environment": "prod", "endpoint": "ping"}
 
 
@@ -100,7 +102,7 @@ def test_an_unknown_value_has_no_series(name: str, metrics: Metrics) -> None:
 
 def test_a_success_is_counted_and_observed(metrics: Metrics) -> None:
     """It sets the state, the duration and the timestamps."""
-    metrics.record(replace(PING, phases={Phase.CONNECT: 0.2}, clock_offset=-3.0, tls_version="TLSv1.3"))
+    metrics.record(vary(PING, phases={Phase.CONNECT: 0.2}, clock_offset=-3.0, tls_version="TLSv1.3"))
     seen = text(metrics)
     assert value(seen, "tigr_up", **PROD_PING) == 1
     assert value(seen, "tigr_requests_total", outcome="success", **PROD_PING) == 1
@@ -118,8 +120,8 @@ def test_a_success_is_counted_and_observed(metrics: Metrics) -> None:
 
 def test_consecutive_failures_are_counted(metrics: Metrics) -> None:
     """Each failure counts under its reason; `tigr_failure` shows the last one; none is observed as a duration."""
-    metrics.record(replace(PING, reason=Reason.TIMEOUT, status=None))
-    metrics.record(replace(PING, reason=Reason.UNAUTHORIZED, status=401, token_rejected=True))
+    metrics.record(vary(PING, reason=Reason.TIMEOUT, status=None))
+    metrics.record(vary(PING, reason=Reason.UNAUTHORIZED, status=401, token_rejected=True))
     seen = text(metrics)
     assert value(seen, "tigr_up", **PROD_PING) == 0
     assert value(seen, "tigr_consecutive_failures", **PROD_PING) == 2
@@ -134,21 +136,21 @@ def test_consecutive_failures_are_counted(metrics: Metrics) -> None:
 
 def test_phases_are_those_of_the_most_recent_request(metrics: Metrics) -> None:
     """A phase that was not reached has no sample."""
-    metrics.record(replace(PING, phases={Phase.RESOLVE: 0.1, Phase.CONNECT: 0.2}))
-    metrics.record(replace(PING, reason=Reason.DNS, status=None, phases={Phase.RESOLVE: 0.3}))
+    metrics.record(vary(PING, phases={Phase.RESOLVE: 0.1, Phase.CONNECT: 0.2}))
+    metrics.record(vary(PING, reason=Reason.DNS, status=None, phases={Phase.RESOLVE: 0.3}))
     assert list(series(text(metrics), "^tigr_request_phase").values()) == [0.3]
 
 
 def test_a_retried_request_is_counted_and_decides_nothing(metrics: Metrics) -> None:
     """The start of the run is the start of its first request."""
-    metrics.record(replace(PING, reason=Reason.UNAUTHORIZED, status=401, retried=True))
+    metrics.record(vary(PING, reason=Reason.UNAUTHORIZED, status=401, role=Role.RETRIED))
     assert not series(text(metrics), "^tigr_up")
-    metrics.record(replace(PING, started_at=1002.0))
+    metrics.record(vary(PING, started_at=1002.0))
     seen = text(metrics)
     assert value(seen, "tigr_requests_total", outcome="unauthorized", **PROD_PING) == 1
     assert value(seen, "tigr_last_attempt_timestamp_seconds", **PROD_PING) == 1000
     assert value(seen, "tigr_last_success_timestamp_seconds", **PROD_PING) == 1002.5
-    metrics.record(replace(PING, started_at=1030.0))
+    metrics.record(vary(PING, started_at=1030.0))
     assert value(text(metrics), "tigr_last_attempt_timestamp_seconds", **PROD_PING) == 1030
 
 
@@ -159,7 +161,9 @@ def test_an_unauthenticated_probe_changes_only_the_state_of_the_host(
     """It sets reachability, certificate and TLS version, and counts nothing."""
     reason = None if status == 200 else Reason.UNAUTHORIZED
     metrics.record(
-        replace(PING, unauthenticated=True, status=status, reason=reason, certificate_expiry=5.0, phases={Phase.TLS: 1})
+        vary(
+            PING, role=Role.UNAUTHENTICATED, status=status, reason=reason, certificate_expiry=5.0, phases={Phase.TLS: 1}
+        )
     )
     seen = text(metrics)
     assert value(seen, "tigr_api_open", environment="prod") == is_open
@@ -171,22 +175,22 @@ def test_an_unauthenticated_probe_changes_only_the_state_of_the_host(
 
 def test_a_run_without_a_token_does_not_change_the_state_of_the_host(metrics: Metrics) -> None:
     """It sent no ping, and the unauthenticated probe before it shows the state."""
-    metrics.record(replace(PING, unauthenticated=True, status=401, reason=Reason.UNAUTHORIZED))
-    metrics.record(replace(PING, status=None, reason=Reason.NO_TOKEN))
+    metrics.record(vary(PING, role=Role.UNAUTHENTICATED, status=401, reason=Reason.UNAUTHORIZED))
+    metrics.record(vary(PING, status=None, reason=Reason.NO_TOKEN))
     assert value(text(metrics), "tigr_api_reachable", environment="prod") == 1
     assert value(text(metrics), "tigr_failure", reason="no_token", **PROD_PING) == 1
 
 
 def test_a_login_is_counted_by_its_cause(metrics: Metrics) -> None:
     """A failed login counts too."""
-    metrics.record(replace(PING, endpoint=Endpoint.TOKEN, cause=LoginCause.EXPIRY, reason=Reason.TIMEOUT))
+    metrics.record(vary(PING, endpoint=Endpoint.TOKEN, cause=LoginCause.EXPIRY, reason=Reason.TIMEOUT))
     assert value(text(metrics), "tigr_token_renewals_total", environment="prod", cause="expiry") == 1
 
 
 def test_there_is_one_tls_version_at_a_time(metrics: Metrics) -> None:
     """The series is that of the most recent handshake."""
-    metrics.record(replace(PING, tls_version="TLSv1.2"))
-    metrics.record(replace(PING, tls_version="TLSv1.3"))
+    metrics.record(vary(PING, tls_version="TLSv1.2"))
+    metrics.record(vary(PING, tls_version="TLSv1.3"))
     assert len(series(text(metrics), "^tigr_tls_info")) == 1
 
 
@@ -294,10 +298,50 @@ def test_promtool_reports_no_problem(metrics: Metrics, readings: FakeReadings) -
     if shutil.which("promtool") is None:
         pytest.skip("promtool is not installed")
     readings.token = Token(value="x", lifetime=60.0, expires=0.0, expires_at=1060.0)
-    metrics.record(
-        replace(PING, phases={Phase.TLS: 0.1}, tls_version="TLSv1.3", clock_offset=0.0, certificate_expiry=1.0)
-    )
+    metrics.record(vary(PING, phases={Phase.TLS: 0.1}, tls_version="TLSv1.3", clock_offset=0.0, certificate_expiry=1.0))
     checked = subprocess.run(
         ["promtool", "check", "metrics"], input=metrics.render("")[1], capture_output=True, check=False
     )
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
+
+
+def test_an_outage_has_the_start_of_its_first_failed_run(metrics: Metrics) -> None:
+    """A retried exchange belongs to its run; an internal error starts no outage, and a success ends it."""
+    name = "tigr_down_since_timestamp_seconds"
+    metrics.record(vary(PING, started_at=900.0, reason=Reason.INTERNAL))
+    assert value(text(metrics), name, **PROD_PING) is None
+    metrics.record(vary(PING, started_at=1000.0, reason=Reason.UNAUTHORIZED, role=Role.RETRIED))
+    metrics.record(vary(PING, started_at=1001.0, reason=Reason.UNAUTHORIZED))
+    metrics.record(vary(PING, started_at=1030.0, reason=Reason.TIMEOUT))
+    metrics.record(vary(PING, started_at=1060.0, reason=Reason.INTERNAL))
+    assert value(text(metrics), name, **PROD_PING) == 1000.0
+    metrics.record(vary(PING, started_at=1090.0))
+    assert value(text(metrics), name, **PROD_PING) is None
+    metrics.record(vary(PING, started_at=1120.0, reason=Reason.TIMEOUT))
+    assert value(text(metrics), name, **PROD_PING) == 1120.0
+
+
+def test_observed_and_down_time_are_computed_at_the_scrape(readings: FakeReadings) -> None:
+    """They are exported as 0 from the start, and a new environment of the same name starts at 0 again."""
+    now = 1000.0
+    metrics = Metrics(Clock(now=lambda: now, wall=lambda: now))
+    metrics.add(SETTINGS, readings)
+
+    def observed() -> tuple[float | None, float | None]:
+        seen = text(metrics)
+        down = value(seen, "tigr_down_seconds_total", **PROD_PING)
+        return value(seen, "tigr_observed_seconds_total", **PROD_PING), down
+
+    assert observed() == (0, 0)
+    metrics.probe_started("prod", Endpoint.PING)
+    metrics.record(vary(PING, reason=Reason.TIMEOUT))
+    now += 20.0
+    assert observed() == (20, 20)
+    metrics.probe_started("prod", Endpoint.PING)
+    now += 2.0
+    assert observed() == (20, 20)
+    metrics.record(PING)
+    assert observed() == (22, 20)
+    metrics.remove("prod")
+    metrics.add(SETTINGS, readings)
+    assert observed() == (0, 0)

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 import pytest
 
 from monitor.clock import Clock
-from monitor.model import Endpoint, Reason, Result
+from monitor.model import Endpoint, Reason, Role
 from monitor.reporting.status_line import MAX_ENVIRONMENTS, StatusLine
+from tests.support.results import make_result, vary
 
-LOGIN = Result(environment="prod", endpoint=Endpoint.TOKEN, started_at=0.0, duration=0.1)
+LOGIN = make_result(Endpoint.TOKEN, started_at=0.0, duration=0.1)
 PING = replace(LOGIN, endpoint=Endpoint.PING)
 NOON = 1_800_000_000.0 // 86400 * 86400 + 43200
 CLOCK = Clock(now=lambda: 0.0, wall=lambda: NOON)
@@ -57,17 +58,17 @@ def test_an_environment_that_is_up_shows_the_headroom_of_its_token(
 
 def test_each_failing_endpoint_is_listed(status_line: StatusLine) -> None:
     """Each endpoint has its own reason."""
-    status_line.record(replace(PING, reason=Reason.FORBIDDEN))
+    status_line.record(vary(PING, reason=Reason.FORBIDDEN))
     assert status_line.text({"prod": FakeStatus()}) == "prod PING FAILING (forbidden), token 9 min"
-    status_line.record(replace(LOGIN, reason=Reason.DNS))
+    status_line.record(vary(LOGIN, reason=Reason.DNS))
     assert status_line.text({"prod": FakeStatus()}) == "prod LOGIN FAILING (dns), PING FAILING (forbidden), token 9 min"
-    status_line.record(replace(PING, reason=Reason.NO_TOKEN))
+    status_line.record(vary(PING, reason=Reason.NO_TOKEN))
     assert status_line.text({"prod": FakeStatus(left=-1.0)}) == "prod LOGIN FAILING (dns), no token"
 
 
 def test_a_missing_token_without_a_failed_login_is_a_failing_ping(status_line: StatusLine) -> None:
     """Logins that work with short tokens, or that are suppressed without a rejection, leave pings without a token."""
-    status_line.record(replace(PING, reason=Reason.NO_TOKEN))
+    status_line.record(vary(PING, reason=Reason.NO_TOKEN))
     assert status_line.text({"prod": FakeStatus(left=-1.0)}) == "prod PING FAILING (no_token), no token"
 
 
@@ -80,8 +81,8 @@ def test_rejected_credentials_show_the_time_of_the_next_login(status_line: Statu
 
 def test_only_decisive_results_count(status_line: StatusLine) -> None:
     """A retried exchange and an unauthenticated probe change nothing."""
-    status_line.record(replace(PING, reason=Reason.UNAUTHORIZED, retried=True))
-    status_line.record(replace(PING, reason=Reason.UNAUTHORIZED, unauthenticated=True))
+    status_line.record(vary(PING, reason=Reason.UNAUTHORIZED, role=Role.RETRIED))
+    status_line.record(vary(PING, reason=Reason.UNAUTHORIZED, role=Role.UNAUTHENTICATED))
     assert status_line.text({"prod": FakeStatus()}) == "prod up, token 9 min"
 
 
@@ -95,7 +96,7 @@ def test_of_many_environments_only_failing_ones_are_listed() -> None:
     """At most eight failing environments are listed, so that the line stays short."""
     status_line = StatusLine(CLOCK)
     for number in range(30):
-        status_line.record(replace(LOGIN, environment=f"e{number}", reason=Reason.DNS if number % 2 else None))
+        status_line.record(vary(LOGIN, environment=f"e{number}", reason=Reason.DNS if number % 2 else None))
     text = status_line.text({f"e{number}": FakeStatus() for number in range(30)})
     assert text.count("LOGIN FAILING (dns)") == MAX_ENVIRONMENTS
     assert text.endswith("; 7 more with failures; 15 of 30 without failures")

@@ -94,7 +94,7 @@ class EnvironmentHarness:
         for _ in range(4):  # at most two more pings with a young token, and a decisive one
             run()
             recorded = [result for result in self.results[before:] if result.endpoint is endpoint]
-            decisive = [result for result in recorded if not result.retried and not result.unauthenticated]
+            decisive = [result for result in recorded if result.is_decisive]
             if decisive:
                 return decisive[-1]
             assert recorded, "the run decided to wait"

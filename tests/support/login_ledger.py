@@ -80,10 +80,10 @@ class Ledger:
         """Count the outcome of a request: refusals, and after the first refusal also requests without a response."""
         credentials, environment = self.credentials(settings), self.environment(settings.name)
         if environment.run is not None:
-            environment.run.refused = result.refused
+            environment.run.refused = result.verdict.refused
         if result.token is not None:
             self._granted(settings, names, result.token)
-        elif result.refused:
+        elif result.verdict.refused:
             credentials.refused.add(names)
             self._count(settings, credentials)
         elif not credentials.refused:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from types import MappingProxyType
 
 from monitor.model import Phase, Reason, Result
+from tests.support.results import vary
 from tests.support.virtual_time import PONG, UNAUTHORIZED, WELL
 
 
 def _failed(reason: Reason, status: int | None = None, phases: dict[Phase, float] | None = None) -> Result:
-    return replace(WELL, reason=reason, status=status, phases=MappingProxyType(phases or {}))
+    return vary(WELL, reason=reason, status=status, phases=MappingProxyType(phases or {}))
 
 
 def _refused(reason: Reason, status: int, *, named: bool = True) -> Result:
-    return replace(_failed(reason, status), refused=True, names_credentials=named)
+    return vary(_failed(reason, status), refused=True, names_credentials=named)
 
 
 _SENT = {Phase.PROCESSING: 1.0}
@@ -49,10 +49,10 @@ PING_RESPONSES = MappingProxyType(
     {
         "200": PONG,
         "401": UNAUTHORIZED,
-        "403": replace(PONG, reason=Reason.FORBIDDEN, status=403),
-        "403 invalid_token": replace(PONG, reason=Reason.FORBIDDEN, status=403, rejects_token=True),
-        "429": replace(PONG, reason=Reason.RATE_LIMITED, status=429),
-        "500": replace(PONG, reason=Reason.SERVER_ERROR, status=500),
-        "timeout": replace(PONG, reason=Reason.TIMEOUT, status=None),
+        "403": vary(PONG, reason=Reason.FORBIDDEN, status=403),
+        "403 invalid_token": vary(PONG, reason=Reason.FORBIDDEN, status=403, rejects_token=True),
+        "429": vary(PONG, reason=Reason.RATE_LIMITED, status=429),
+        "500": vary(PONG, reason=Reason.SERVER_ERROR, status=500),
+        "timeout": vary(PONG, reason=Reason.TIMEOUT, status=None),
     }
 )

@@ -135,7 +135,7 @@ class VirtualEnvironment:
         result = replace(monitor.servers.login[names], field_names=names)
         if result.success:
             result = replace(result, token=self._token())
-        monitor.now += settings.timeout if result.reason is Reason.TIMEOUT else EXCHANGE
+        monitor.now += settings.timeout if result.verdict.reason is Reason.TIMEOUT else EXCHANGE
         monitor.ledger.response(settings, names, result)
         return result
 
@@ -163,10 +163,12 @@ class VirtualEnvironment:
 
     def record(self, result: Result) -> None:
         """Check the pause after a failed login, and that no internal error happened."""
-        if result.reason is Reason.INTERNAL:
-            self.monitor.ledger.broken.append(f"(x) {self.settings.name} had an internal error: {result.detail}")
-        elif result.suppressed_until is not None and result.endpoint is Endpoint.TOKEN:
-            self.monitor.ledger.pause(self.settings, result.suppressed_until - self.monitor.clock.wall())
+        if result.verdict.reason is Reason.INTERNAL:
+            self.monitor.ledger.broken.append(
+                f"(x) {self.settings.name} had an internal error: {result.verdict.detail}"
+            )
+        elif result.run.suppressed_until is not None and result.endpoint is Endpoint.TOKEN:
+            self.monitor.ledger.pause(self.settings, result.run.suppressed_until - self.monitor.clock.wall())
 
     def token_host_checked(self, check: HostCheck) -> None:
         """Ignore the outcome of a check."""

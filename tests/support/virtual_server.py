@@ -159,12 +159,12 @@ class VirtualServerHarness(VirtualTimeHarness):
 
     def login_runs(self) -> list[Result]:
         """Return the decisive Result of every login run, in order."""
-        return [result for result in self.login_results() if not result.retried]
+        return [result for result in self.login_results() if result.is_decisive]
 
     def granted_at(self) -> list[float]:
         """Return the starts of the granted logins, in seconds since the start."""
         first = self.wall + self._began
-        return [result.started_at - first for result in self.login_results() if result.success]
+        return [result.measurement.started_at - first for result in self.login_results() if result.success]
 
     def right_password_is_granted(self) -> bool:
         """Return whether the server grants a login with the right credentials and one pair of field names."""

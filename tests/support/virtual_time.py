@@ -13,15 +13,16 @@ from monitor.model import Endpoint, FieldNames, HostCheck, Phase, Reason, Result
 from monitor.monitoring.environment import MonitoredEnvironment
 from monitor.monitoring.state import State
 from tests.reporting.test_metrics import SETTINGS
+from tests.support.results import make_result, vary
 
 HOUR, DAY = 3600.0, 86400.0
 CREDENTIALS = EnvironmentCredentials("id", "secret", "user", "password")
-WELL = Result(environment="prod", endpoint=Endpoint.TOKEN, started_at=0.0, duration=0.01, status=200)
+WELL = make_result(Endpoint.TOKEN, started_at=0.0, duration=0.01, status=200)
 PONG = replace(WELL, endpoint=Endpoint.PING)
-REJECTED = replace(WELL, reason=Reason.UNAUTHORIZED, status=401, refused=True)
-UNAUTHORIZED = replace(PONG, reason=Reason.UNAUTHORIZED, status=401, rejects_token=True)
-DOWN = replace(WELL, reason=Reason.CONNECT, status=None)
-NO_RESPONSE = replace(WELL, reason=Reason.TIMEOUT, status=None, phases={Phase.PROCESSING: 10.0})
+REJECTED = vary(WELL, reason=Reason.UNAUTHORIZED, status=401, refused=True)
+UNAUTHORIZED = vary(PONG, reason=Reason.UNAUTHORIZED, status=401, rejects_token=True)
+DOWN = vary(WELL, reason=Reason.CONNECT, status=None)
+NO_RESPONSE = vary(WELL, reason=Reason.TIMEOUT, status=None, phases={Phase.PROCESSING: 10.0})
 Login = Callable[["VirtualTimeHarness", FieldNames], Result]
 Ping = Callable[["VirtualTimeHarness", Token | None], Result]
 
@@ -122,8 +123,8 @@ class VirtualTimeHarness:
 
     def outcomes(self, endpoint: Endpoint) -> list[Reason | None]:
         """Return the reasons of the decisive Results of an endpoint, in order."""
-        decisive = [result for result in self.results if not result.retried and not result.unauthenticated]
-        return [result.reason for result in decisive if result.endpoint is endpoint]
+        decisive = [result for result in self.results if result.is_decisive]
+        return [result.verdict.reason for result in decisive if result.endpoint is endpoint]
 
     def granted(self, lifetime: float = HOUR) -> Result:
         """Return the Result of a login that was granted a new token."""

@@ -112,7 +112,7 @@ def test_a_ping_has_the_documented_form(
 ) -> None:
     """A ping carries the token; the unauthenticated probe carries none."""
     assert api.ping(token(environment.issue_token())).success
-    assert api.ping(None).reason is Reason.UNAUTHORIZED
+    assert api.ping(None).verdict.reason is Reason.UNAUTHORIZED
     with_token, without = simulator.log.records("prod", Host.API)[-2:]
     assert (with_token.method, with_token.path) == ("GET", "/ClientAPI/api/system/ping")
     assert with_token.headers["authorization"] == "Bearer"
@@ -126,7 +126,7 @@ def test_any_credentials_log_in(environment: SimulatedEnvironment, http_client: 
     result = TigrClient(settings_for(environment.token_url, environment.api_url, AWKWARD), http_client).log_in(
         FieldNames.DOCUMENTED
     )
-    assert result.success, result.detail
+    assert result.success, result.verdict.detail
 
 
 # The responses.
@@ -208,18 +208,26 @@ def test_a_refused_login_is_recognised(
     environment.token_faults.set(Status(status, body, error=error))
     environment.api_faults.set(Status(status, body, error=error))
     result = api.log_in(FieldNames.DOCUMENTED)
-    assert (result.refused, result.names_credentials, result.credentials_rejected) == (refused, named, False)
-    assert not api.ping(None).refused
+    assert (result.verdict.refused, result.verdict.names_credentials, result.run.credentials_rejected) == (
+        refused,
+        named,
+        False,
+    )
+    assert not api.ping(None).verdict.refused
 
 
 def test_a_result_holds_retry_after_and_the_submission_id(api: TigrClient, environment: SimulatedEnvironment) -> None:
     """Retry-After, the code and the submissionId are in the Result."""
     environment.api_faults.set(Status(429, headers={"Retry-After": "120"}))
     result = api.ping(None)
-    assert (result.reason, result.retry_after, result.error_code) == (Reason.RATE_LIMITED, 120.0, "Simulated429")
-    assert result.submission_id
-    assert result.submission_id.startswith("sim-")
-    assert result.detail == "Simulated429: a simulated fault"
+    assert (result.verdict.reason, result.verdict.retry_after, result.verdict.error_code) == (
+        Reason.RATE_LIMITED,
+        120.0,
+        "Simulated429",
+    )
+    assert result.verdict.submission_id
+    assert result.verdict.submission_id.startswith("sim-")
+    assert result.verdict.detail == "Simulated429: a simulated fault"
 
 
 @pytest.mark.parametrize("status", [401, 404, 500])
@@ -228,7 +236,7 @@ def test_a_response_without_a_message_has_a_detail(
 ) -> None:
     """The detail has the status if the response has no message."""
     environment.api_faults.set(Status(status, Content.EMPTY))
-    assert str(status) in api.ping(None).detail
+    assert str(status) in api.ping(None).verdict.detail
 
 
 @pytest.mark.parametrize("fault", ExchangeFault)
@@ -262,8 +270,8 @@ def test_a_status_takes_precedence_over_a_fault(
 
     api = TigrClient(settings_for("http://127.0.0.1:1", "http://127.0.0.1:1"), FaultyClient())
     for result in (api.log_in(FieldNames.DOCUMENTED), api.ping(None)):
-        assert result.reason is (reason or Reason(fault.value))
-        assert (result.failed_phase, result.reached) == (Phase.RESOLVE, status is not None)
+        assert result.verdict.reason is (reason or Reason(fault.value))
+        assert (result.measurement.failed_phase, result.reached) == (Phase.RESOLVE, status is not None)
 
 
 def test_an_internal_fault_is_a_result_without_the_exception_s_message() -> None:
@@ -278,8 +286,8 @@ def test_an_internal_fault_is_a_result_without_the_exception_s_message() -> None
 
     api = TigrClient(settings_for("http://127.0.0.1:1", "http://127.0.0.1:1"), RaisingClient())
     for result in (api.log_in(FieldNames.DOCUMENTED), api.ping(token(OPAQUE))):
-        assert result.reason is Reason.INTERNAL
-        assert result.detail.startswith("RuntimeError at test_client.py:")
+        assert result.verdict.reason is Reason.INTERNAL
+        assert result.verdict.detail.startswith("RuntimeError at test_client.py:")
         assert not leaks(repr(result), SECRETS)
 
 
@@ -291,7 +299,7 @@ def test_a_certificate_expiry_is_read_from_the_endpoint_s_host() -> None:
         api = TigrClient(
             settings_for(environment.token_url, environment.api_url), HttpClient(verifying_context(simulator.ca_file))
         )
-        assert api.log_in(FieldNames.DOCUMENTED).reason is Reason.CERTIFICATE
+        assert api.log_in(FieldNames.DOCUMENTED).verdict.reason is Reason.CERTIFICATE
         assert api.certificate_expiry(Endpoint.TOKEN) == simulator.certificate_expiry(CertificateVariant.EXPIRED)
         assert api.certificate_expiry(Endpoint.PING) == simulator.certificate_expiry()
         assert simulator.log.requests() == 0
@@ -363,7 +371,7 @@ def test_an_echoed_secret_is_never_shown(
         api = TigrClient(settings_for(server.url, server.url), http_client)
         results = [api.log_in(FieldNames.DOCUMENTED), api.ping(token(OPAQUE)), api.log_in(FieldNames.RFC6749)]
         assert len(server.requests) == 3
-    assert all(result.reason not in (None, Reason.INTERNAL) for result in results), results
+    assert all(result.verdict.reason not in (None, Reason.INTERNAL) for result in results), results
     _assert_no_leak(results, caplog)
 
 
@@ -371,7 +379,7 @@ def test_a_token_from_before_a_reload_is_masked(http_client: HttpClient, caplog:
     """A token that another TigrClient was granted is masked once this one has sent it."""
     with RawServer(lambda _: _as_oauth(f"no such token: {OPAQUE}")) as server:
         result = TigrClient(settings_for(server.url, server.url), http_client).ping(token(OPAQUE))
-    assert result.detail.startswith("no such token")
+    assert result.verdict.detail.startswith("no such token")
     _assert_no_leak([result], caplog)
 
 

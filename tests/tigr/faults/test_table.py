@@ -114,18 +114,20 @@ def test_a_fault_has_its_name(
     result = harness.run(endpoint)
     elapsed = time.monotonic() - began
 
-    if row.or_else is not None and result.reason is row.or_else:
+    if row.or_else is not None and result.verdict.reason is row.or_else:
         row = replace(row, reason=row.or_else)
-    assert result.reason == row.reason, result
+    assert result.verdict.reason == row.reason, result
     assert result.endpoint is endpoint
-    exchanges = [result for result in harness.results[2:] if result.phases]
+    exchanges = [result for result in harness.results[2:] if result.measurement.phases]
     assert elapsed < len(exchanges) * (TIMEOUT + GRACE)
-    assert all(result.duration < TIMEOUT + GRACE for result in exchanges)
-    assert all(abs(sum(result.phases.values()) - result.duration) < 0.001 for result in exchanges)
+    assert all(result.measurement.duration < TIMEOUT + GRACE for result in exchanges)
+    assert all(
+        abs(sum(result.measurement.phases.values()) - result.measurement.duration) < 0.001 for result in exchanges
+    )
     assert sum(read) <= len(exchanges) * MAX_RESPONSE_SIZE
     assert simulator.log.connections("uat") == other
     if row.phase is not None:
-        assert result.failed_phase is row.phase
+        assert result.measurement.failed_phase is row.phase
     _assert_exported(harness, row, endpoint, before)
     _assert_logged(row, endpoint, caplog)
     assert_nothing_leaked(harness, caplog)
@@ -182,5 +184,5 @@ def test_a_redirect_is_never_followed(
     before = simulator.log.connections()
     faults_of(simulator, endpoint).set(Status(status, Content.HTML, {"Location": location}))
 
-    assert harness.run(endpoint).reason is Reason.UNEXPECTED_STATUS
+    assert harness.run(endpoint).verdict.reason is Reason.UNEXPECTED_STATUS
     assert simulator.log.connections() == before + 1

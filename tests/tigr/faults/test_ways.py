@@ -41,7 +41,7 @@ def run(harness: EnvironmentHarness, endpoint: Endpoint) -> tuple[Reason | None,
     """Run a job once; return its reason, its failed phase and its duration (seconds). A ping has no token."""
     began = time.monotonic()
     result = harness.run(endpoint) if endpoint is Endpoint.TOKEN else harness.api.ping(None)
-    return result.reason, result.failed_phase, time.monotonic() - began
+    return result.verdict.reason, result.measurement.failed_phase, time.monotonic() - began
 
 
 @pytest.mark.parametrize("endpoint", Endpoint)
@@ -171,6 +171,6 @@ def test_the_proxys_password_is_secret(simulator: Simulator, caplog: pytest.LogC
     with TunnelProxy(authorization="Basic bm90aGluZzp3aWxsLWRv") as proxy:
         url = proxy.url.replace("//", "//someone:Qy5-proxy-canary@")
         harness = EnvironmentHarness(simulator, changes={"TIGR_PROXY": url}, timeout=TIMEOUT)
-        assert harness.run(Endpoint.TOKEN).reason is Reason.PROXY
+        assert harness.run(Endpoint.TOKEN).verdict.reason is Reason.PROXY
     seen = repr(harness.results) + repr(vars(harness)) + caplog.text + harness.exposition()
     assert not leaks(seen, ["Qy5-proxy-canary", "someone:Qy5-proxy-canary", *values(CANARIES)])
