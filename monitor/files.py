@@ -1,4 +1,7 @@
-"""Bounded reads of regular files: a FIFO or a device could block the reader or never end."""
+"""Files that an operator names: only regular files are read, and at most a given number of bytes.
+
+Opening a named pipe waits for a writer, and a device may never end: one such file would stop every later reload.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +10,40 @@ import os
 import stat
 from pathlib import Path
 
+_TYPES = {
+    stat.S_IFDIR: "directory",
+    stat.S_IFIFO: "named pipe",
+    stat.S_IFSOCK: "socket",
+    stat.S_IFCHR: "device",
+    stat.S_IFBLK: "device",
+}
 
-def read_regular(path: Path, max_size: int) -> bytes:
-    """Return the content of the file at `path`, at most `max_size` bytes.
 
-    Raises `OSError`, with a text in `strerror` if the file is longer (`EFBIG`) or not a regular file (`EINVAL`).
+def read_regular(path: str | Path, max_size: int) -> bytes:
+    """Return the content of a regular file of at most `max_size` bytes. Symbolic links are followed.
+
+    Raises `OSError`, whose `strerror` states the reason, also if the file has another type or is too large.
     """
-    return read_descriptor(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), max_size)
+    _check_type(Path(path).stat().st_mode)  # before it is opened, because opening some devices has an effect
+    # The file may have been replaced since.
+    return read_descriptor(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY), max_size)
 
 
-def read_descriptor(descriptor: int, max_size: int) -> bytes:
-    """Return the content of an open file, and close it; see `read_regular`."""
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, "not a regular file")
-    with os.fdopen(descriptor, "rb") as file:
+def read_descriptor(number: int, max_size: int) -> bytes:
+    """Return the content of an open file, as `read_regular` does, and close the descriptor `number`."""
+    try:
+        _check_type(os.fstat(number).st_mode)
+    except OSError:
+        os.close(number)
+        raise
+    with os.fdopen(number, "rb") as file:
         content = file.read(max_size + 1)
     if len(content) > max_size:
-        raise OSError(errno.EFBIG, f"longer than {max_size} bytes")
+        raise OSError(errno.EFBIG, f"it is larger than {max_size} bytes")
     return content
+
+
+def _check_type(mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        file_type = _TYPES.get(stat.S_IFMT(mode), "special file")
+        raise OSError(errno.EINVAL, f"it is a {file_type}, and only regular files are read")

@@ -147,8 +147,8 @@ class Metrics:
             "token_host",
             "api_host",
         )
+        self._settings_loaded = self._web_configuration_loaded = True  # at the last attempt
         self._declare_computed()
-        self._settings_read = self._web_config_read = True
         self._reload_successful = Gauge(
             "tigr_config_last_reload_successful",
             "Whether the last configuration reload attempt was successful.",
@@ -368,16 +368,19 @@ class Metrics:
     def reloaded(self, moment: float | None) -> None:
         """Export the time of a successful reload in Unix seconds; None for a failed reload."""
         with self._mutex:
-            self._settings_read = moment is not None
-            self._reload_successful.set(self._settings_read and self._web_config_read)
+            self._settings_loaded = moment is not None
+            self._export_reloads()
             if moment is not None:
                 self._reload_time.set(moment)
 
-    def web_config_read(self, *, success: bool) -> None:
-        """Export whether the web configuration could be read again."""
+    def web_configuration_read(self, *, success: bool) -> None:
+        """Export the outcome of the last attempt to read the web configuration again."""
         with self._mutex:
-            self._web_config_read = success
-            self._reload_successful.set(self._settings_read and self._web_config_read)
+            self._web_configuration_loaded = success
+            self._export_reloads()
+
+    def _export_reloads(self) -> None:
+        self._reload_successful.set(self._settings_loaded and self._web_configuration_loaded)
 
     def render(self, accept: str) -> tuple[str, bytes]:
         """Return the content type and the body for the value `accept` of the Accept header."""

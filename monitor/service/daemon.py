@@ -195,7 +195,7 @@ def _state(settings: Settings) -> State:
 def _access(settings: Settings, supervisor: Supervisor) -> AccessControl | None:
     if settings.web_config_file is None:
         return None
-    return AccessControl(settings.web_config_file, on_read=supervisor.web_config_read)
+    return AccessControl(settings.web_config_file, observer=supervisor.web_configuration_read)
 
 
 def _server(settings: Settings, supervisor: Supervisor, access: AccessControl | None) -> WebServer:

@@ -96,9 +96,9 @@ class Supervisor:
         """Export that a reload failed and the old settings stay in force."""
         self._metrics.reloaded(None)
 
-    def web_config_read(self, problems: tuple[str, ...]) -> None:
-        """Export whether the web configuration could be read again; with a problem the old one stays in force."""
-        self._metrics.web_config_read(success=not problems)
+    def web_configuration_read(self, problems: tuple[str, ...]) -> None:
+        """Report the problems of a changed web configuration; if there are any, the previous one is in force."""
+        self._metrics.web_configuration_read(success=not problems)
 
     def request_logins_after_reload(self) -> list[str]:
         """Allow one login in each environment whose rejected credentials suppress it; return their names."""

@@ -20,7 +20,7 @@ from monitor.hosts import is_loopback
 from monitor.web import config as web_config
 from monitor.web.config import TlsSettings, WebConfig
 from monitor.web.passwords import PasswordAttempt, Passwords, PasswordVerdict
-from monitor.web.tls import MAX_PEM_SIZE, PeerCertificate, is_allowed, server_context
+from monitor.web.tls import MAX_PEM_FILE, PeerCertificate, is_allowed, server_context
 from monitor.web.yaml_file import is_blank
 
 _log = logging.getLogger(__name__)
@@ -72,19 +72,19 @@ class ConnectedClient:
 class AccessControl:
     """Decides which requests are allowed, in the event loop of the web server.
 
-    Raises `ConfigError` if the web configuration cannot be used. `on_read` is called after each later attempt to read
-    it, with the problems; there are none if it is in force.
+    `observer` receives the problems of each attempt to read the configuration again; none if it succeeded.
+    Raises `ConfigError` if the web configuration cannot be used.
     """
 
     def __init__(
         self,
         path: Path,
         now: Callable[[], float] = time.time,
-        on_read: Callable[[tuple[str, ...]], None] = lambda _problems: None,
+        observer: Callable[[tuple[str, ...]], None] = lambda _: None,
     ) -> None:
         self._path = path
         self._now = now
-        self._on_read = on_read
+        self._observer = observer
         self._policy = _read_policy(path)
         if self._policy.blank:
             _log.warning("the web configuration %s is empty: the web pages have neither TLS nor passwords", path)
@@ -106,11 +106,11 @@ class AccessControl:
             # fingerprint: try again later, and log the same problems once.
             self._seen, self._next_try = fingerprint, time.monotonic() + _RETRY_INTERVAL
             self._log_problems(error.problems)
-            self._on_read(error.problems)
+            self._observer(error.problems)
         else:
             self._seen, self._next_try, self._logged_problems = self._policy.fingerprint, float("inf"), ()
             _log.info("reloaded the web configuration: %s", self._policy.summary)
-            self._on_read(())
+            self._observer(())
         return self._policy
 
     def _changed_policy(self) -> AccessPolicy:
@@ -228,7 +228,7 @@ def _read_policy(path: Path) -> AccessPolicy:
     secrets = [content]  # an inline key is a part of it
     if config.tls is not None and (file := config.tls.key_file) is not None:
         try:
-            secrets.append(read_regular(file, MAX_PEM_SIZE))
+            secrets.append(read_regular(file, MAX_PEM_FILE))
         except OSError as error:
             raise ConfigError((f"TIGR_WEB_CONFIG_FILE: {path}: {file} cannot be read: {error.strerror}",)) from None
     key = hashlib.sha256(b"".join(hashlib.sha256(secret).digest() for secret in secrets))

@@ -15,9 +15,8 @@ from monitor.errors import ConfigError
 from monitor.files import read_regular
 from monitor.web.config import TlsSettings
 
+MAX_PEM_FILE = 16 * 1024 * 1024  # bytes
 _VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
-
-MAX_PEM_SIZE = 4 * 1024 * 1024  # bytes: the CA certificates of a system take about 220 kB
 
 PeerCertificate = dict[str, Any]  # the format of `ssl.SSLSocket.getpeercert`
 
@@ -61,7 +60,7 @@ class _Pem:
         """Return the problem with the file; empty if there is none."""
         try:
             if isinstance(self.source, Path):
-                read_regular(self.source, MAX_PEM_SIZE)
+                read_regular(self.source, MAX_PEM_FILE)
         except OSError as error:
             return f"{self.name}: {self} cannot be read: {error.strerror}"
         return ""

@@ -381,9 +381,9 @@ def test_an_unreadable_secret_file_is_reported(tmp_path: Path) -> None:
     start = f"{tmp_path}/tigr_environments__prod__"
     assert reported == [
         f"{start}client_id: is not UTF-8",
-        f"{start}client_secret: is larger than 65536 bytes",
-        f"{start}password: is not a file",
-        f"{start}username: is not a file",
+        f"{start}client_secret: cannot be read: it is larger than 65536 bytes",
+        f"{start}password: cannot be read: Too many levels of symbolic links",
+        f"{start}username: cannot be read: it is a directory, and only regular files are read",
     ]
 
 

@@ -274,7 +274,7 @@ def test_the_reload_gauge_is_1_if_settings_and_web_configuration_are_in_force(
     for _ in range(2):
         metrics.reloaded(1000.0 if settings else None)
         assert value(text(metrics), "tigr_config_last_reload_successful") in (settings, settings and web_config)
-        metrics.web_config_read(success=web_config)
+        metrics.web_configuration_read(success=web_config)
         assert value(text(metrics), "tigr_config_last_reload_successful") == (settings and web_config)
 
 

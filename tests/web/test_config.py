@@ -103,7 +103,7 @@ def test_a_client_certificate_can_be_optional(tmp_path: Path) -> None:
     "text,expected",
     [
         ("- a", ["must hold a mapping: lines of `key: value`"]),
-        ("x" * 300_000, ["cannot be read: longer than 262144 bytes"]),
+        ("x" * 300_000, ["cannot be read: it is larger than 262144 bytes"]),
         (b"a: \xff", ["is not UTF-8 text"]),
         ("a: 1\nb: [\n", ["line 3: is not valid YAML"]),
         ("a: \x07", ["is not valid YAML"]),
