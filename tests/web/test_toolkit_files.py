@@ -75,7 +75,10 @@ REFUSED = {
         tls(FILES, REQUIRE, "client_ca: '-----BEGIN X-----'"),
         r"client_ca: the content of client_ca holds no certificate",
     ),
-    "CA device": (tls(FILES, REQUIRE, "client_ca_file: /dev/null"), r"client_ca_file: /dev/null cannot be read: it is a device"),
+    "CA device": (
+        tls(FILES, REQUIRE, "client_ca_file: /dev/null"),
+        r"client_ca_file: /dev/null cannot be read: it is a device",
+    ),
     "any certificate": (tls(FILES, "client_auth_type: RequireAnyClientCert"), r"RequireAnyClientCert is not offered"),
     "any certificate, old": (tls(FILES, "client_auth_type: RequireClientCert"), r"RequireClientCert is not offered"),
     "required without a CA": (tls(FILES, REQUIRE), r"client_ca_file: is missing"),
