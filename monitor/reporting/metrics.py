@@ -412,7 +412,7 @@ class Metrics:
         self._reload_successful.set(self._settings_loaded and self._web_configuration_loaded)
 
     def render(self, accept: str) -> tuple[str, bytes]:
-        """Return the content type and the body for the value `accept` of the Accept header."""
+        """Return the content type and the body for `accept`, a valid value of the Accept field."""
         encode, content_type = choose_encoder(accept)
         with self._mutex:
             return content_type, encode(self._registry)

@@ -61,9 +61,7 @@ class Daemon:
             state = _state(settings)
             resources.callback(state.close)
             supervisor = Supervisor(settings, self._trust.context, state)
-            if settings.web_config_file:
-                self._access = AccessControl(settings.web_config_file, observer=supervisor.web_configuration_read)
-            access = self._access
+            access = self._access = _access(settings, supervisor)
             server = _server(settings, supervisor, access)
             resources.callback(server.stop)
             server.start()
@@ -184,6 +182,12 @@ def _state(settings: Settings) -> State:
             f"another tigr-monitor uses the state directory {settings.state_dir}: "
             "set TIGR_STATE_DIR to a different directory for each monitor"
         ) from None
+
+
+def _access(settings: Settings, supervisor: Supervisor) -> AccessControl | None:
+    if settings.web_config_file is None:
+        return None
+    return AccessControl(settings.web_config_file, observer=supervisor.web_configuration_read)
 
 
 def _server(settings: Settings, supervisor: Supervisor, access: AccessControl | None) -> WebServer:
