@@ -79,7 +79,11 @@ class Metrics:
         def counter(name: str, text: str, *labels: str) -> Counter:
             return self._keep(Counter(name, text, labels, registry=registry))
 
-        self._up = gauge("tigr_up", "Whether the most recent probe succeeded (1) or failed (0).", *_HOST)
+        self._up = gauge(
+            "tigr_up",
+            "Whether the most recent probe succeeded (1) or failed (0); absent after an internal failure.",
+            *_HOST,
+        )
         self._duration = self._keep(
             Histogram(
                 "tigr_request_duration_seconds",
@@ -129,6 +133,11 @@ class Metrics:
             "Expiry (notAfter) of the host's certificate, as last seen.",
             *_HOST,
         )
+        self._chain = gauge(
+            "tigr_certificate_chain_expiry_timestamp_seconds",
+            "Earliest expiry (notAfter) in the most recent verified chain, trust anchor included.",
+            *_HOST,
+        )
         self._tls = gauge(
             "tigr_tls_info",
             "Protocol version of the most recent TLS handshake; the value is always 1.",
@@ -147,6 +156,7 @@ class Metrics:
             "token_host",
             "api_host",
         )
+        self._settings_loaded = self._web_configuration_loaded = True  # at the last attempt
         self._declare_computed()
         self._reload_successful = Gauge(
             "tigr_config_last_reload_successful",
@@ -252,7 +262,8 @@ class Metrics:
         self._observed[result.environment, result.endpoint].probe_ended(result, self._clock.now())
         self._record_host(result)
         if result.run.role is Role.UNAUTHENTICATED:
-            self._open.labels(result.environment).set(result.success)
+            if result.verdict.reason is not Reason.INTERNAL:
+                self._open.labels(result.environment).set(result.success)
             return
         self._count(result)
         began = self._record_last(result)
@@ -262,13 +273,27 @@ class Metrics:
     def _record_host(self, result: Result) -> None:
         """Update the state of the host, which does not depend on the kind of request."""
         name, endpoint = result.environment, result.endpoint
-        if result.measurement.certificate_expiry is not None:
-            self._certificate.labels(name, endpoint).set(result.measurement.certificate_expiry)
+        measured = result.measurement
+        self._record_certificate(
+            name, endpoint, result.verdict.reason, measured.certificate_expiry, measured.chain_expiry
+        )
         self._record_tls_version(name, endpoint, result.measurement.tls_version)
         if endpoint is Endpoint.TOKEN and result.verdict.reason is not Reason.INTERNAL:
             self._token_host.labels(name).set(result.measurement.failed_phase not in _BEFORE_THE_REQUEST)
-        if endpoint is Endpoint.PING and result.verdict.reason is not Reason.NO_TOKEN:
+        is_unknown = result.verdict.reason is Reason.INTERNAL and not result.reached
+        if endpoint is Endpoint.PING and result.verdict.reason is not Reason.NO_TOKEN and not is_unknown:
             self._reachable.labels(name).set(result.reached)
+
+    def _record_certificate(
+        self, name: str, endpoint: Endpoint, reason: Reason | None, expiry: float | None, chain_expiry: float | None
+    ) -> None:
+        """Update the expiry series. A chain that failed verification has none."""
+        if expiry is not None:
+            self._certificate.labels(name, endpoint).set(expiry)
+        if chain_expiry is not None:
+            self._chain.labels(name, endpoint).set(chain_expiry)
+        elif expiry is not None or reason is Reason.CERTIFICATE:
+            self._chain.remove(name, endpoint)
 
     def _record_tls_version(self, name: str, endpoint: Endpoint, version: str | None) -> None:
         if version is None:
@@ -313,6 +338,9 @@ class Metrics:
         if result.verdict.reason is not None:
             self._failing[host] = result.verdict.reason
             self._failure.labels(*host, result.verdict.reason).set(1)
+        if result.verdict.reason is Reason.INTERNAL:  # the state of the host is unknown: neither up nor down
+            self._up.remove(*host)
+            return
         self._up.labels(*host).set(result.success)
         if result.success:
             self._duration.labels(*host).observe(result.measurement.duration)
@@ -337,8 +365,9 @@ class Metrics:
                 return
             self._token_host.labels(check.environment).set(check.reachable)
             self._record_tls_version(check.environment, Endpoint.TOKEN, check.tls_version)
-            if check.certificate_expiry is not None:
-                self._certificate.labels(check.environment, Endpoint.TOKEN).set(check.certificate_expiry)
+            self._record_certificate(
+                check.environment, Endpoint.TOKEN, check.reason, check.certificate_expiry, check.chain_expiry
+            )
 
     def certificate_seen(self, environment: str, endpoint: Endpoint, expiry: float) -> None:
         """Export the expiry (Unix seconds) of a certificate that failed verification."""
@@ -368,12 +397,22 @@ class Metrics:
     def reloaded(self, moment: float | None) -> None:
         """Export the time of a successful reload in Unix seconds; None for a failed reload."""
         with self._mutex:
-            self._reload_successful.set(moment is not None)
+            self._settings_loaded = moment is not None
+            self._export_reloads()
             if moment is not None:
                 self._reload_time.set(moment)
 
+    def web_configuration_read(self, *, success: bool) -> None:
+        """Export the outcome of the last attempt to read the web configuration again."""
+        with self._mutex:
+            self._web_configuration_loaded = success
+            self._export_reloads()
+
+    def _export_reloads(self) -> None:
+        self._reload_successful.set(self._settings_loaded and self._web_configuration_loaded)
+
     def render(self, accept: str) -> tuple[str, bytes]:
-        """Return the content type and the body for the value `accept` of the Accept header."""
+        """Return the content type and the body for `accept`, a valid value of the Accept field."""
         encode, content_type = choose_encoder(accept)
         with self._mutex:
             return content_type, encode(self._registry)
