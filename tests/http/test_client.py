@@ -157,6 +157,7 @@ def test_a_redirect_to_an_invalid_location_is_an_ordinary_response(
         (b"x" * 100_000, None, ExchangeFault.DISCONNECT),
         (b"HTTP/1.1 103 Early Hints\r\n\r\n" * 5000, None, ExchangeFault.DISCONNECT),
         (b"HTTP/1.1 103 Early Hints\r\n\r\n" + http_response(b"x"), 200, None),
+        (b"HTTP/1.1 103 X\nA: b\n\nHTTP/1.1 200 OK\n\nx", 200, None),
         (b"HTTP/1.1 200\r\n\r\nx", 200, None),
         (b"HTTP/1.1 999 X\r\n\r\n", 999, None),
         (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 16_000, 200, ExchangeFault.DISCONNECT),
