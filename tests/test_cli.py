@@ -102,7 +102,7 @@ def test_a_closed_pipe_prints_no_error() -> None:
         printing.stdout.close()
         assert printing.stderr.read() == b""
         printing.stderr.close()
-        assert printing.wait(30) == 1
+        assert printing.wait(60) == 1
 
 
 def test_health_without_a_daemon(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,7 +54,7 @@ def send_request(request: HttpRequest, url: httpx.URL, stream: ConnectionStream)
 def open_tunnel(host: str, port: int, proxy: HttpProxy, stream: ConnectionStream) -> None:
     """Send CONNECT for `host` and `port` (RFC 9110 section 9.3.6).
 
-    Raises `ExchangeError`: a proxy fault for every failure but a timeout.
+    Raises `ExchangeError`: a proxy fault for every failure but a timeout and a limit of this machine.
     """
     authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     headers = {"Host": authority}
@@ -66,7 +66,7 @@ def open_tunnel(host: str, port: int, proxy: HttpProxy, stream: ConnectionStream
             httpcore.Request("CONNECT", target, headers=list(headers.items()))
         )
     except ExchangeError as error:
-        if error.fault is ExchangeFault.TIMEOUT:
+        if error.fault in (ExchangeFault.TIMEOUT, ExchangeFault.INTERNAL):
             raise
         raise ExchangeError(ExchangeFault.PROXY, f"the proxy opened no tunnel: {error.detail}") from None
     except httpcore.ProtocolError:

@@ -55,12 +55,20 @@ _MAX_SHOWN_CODE = 64  # characters of a server's code or submissionId
 class TigrClient:
     """Sends the two requests of one environment. Safe to use from many threads at once."""
 
-    def __init__(self, settings: EnvironmentSettings, http_client: HttpClient, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(
+        self,
+        settings: EnvironmentSettings,
+        http_client: HttpClient,
+        clock: Clock = SYSTEM_CLOCK,
+        on_start: Callable[[Endpoint], None] = lambda _: None,
+    ) -> None:
+        """Create a client that calls `on_start` before each login and each ping with a token."""
         credentials = settings.credentials
         basic = basic_credentials(settings, settings.client_auth)
         self._settings = settings
         self._http_client = http_client
         self._clock = clock
+        self._on_start = on_start
         self._authorization = f"Basic {basic}"
         other = ClientAuth.FORM_ENCODED if settings.client_auth is ClientAuth.RAW else ClientAuth.RAW
         self._other_client_auth = other if basic_credentials(settings, other) != basic else None
@@ -85,6 +93,7 @@ class TigrClient:
             timeout=self._settings.timeout,
             proxy=self._settings.token_proxy,
         )
+        self._on_start(Endpoint.TOKEN)
         before = self._clock.now()  # the lifetime counts from here, so that it never ends too late
         result = self._probe(Endpoint.TOKEN, request, lambda base, exchange: self._granted(base, exchange, before))
         if result.verdict.refused:
@@ -98,6 +107,7 @@ class TigrClient:
         if token is not None:
             self._redactor.add_token(token.value)  # before a reload, another TigrClient was granted it
             headers["Authorization"] = f"Bearer {token.value}"
+            self._on_start(Endpoint.PING)
         request = HttpRequest(
             method="GET",
             url=self._settings.api_url + PING_PATH,
@@ -116,7 +126,14 @@ class TigrClient:
         except Exception as error:  # noqa: BLE001 - an internal fault leaves the state of the host unknown
             return HostCheck(settings.name, Reason.INTERNAL, describe_exception(error))
         reason = Reason(check.fault.value) if check.fault else None
-        return HostCheck(settings.name, reason, check.fault_detail, check.tls_version, check.certificate_expiry)
+        return HostCheck(
+            settings.name,
+            reason,
+            check.fault_detail,
+            check.tls_version,
+            check.certificate_expiry,
+            check.chain_expiry,
+        )
 
     def certificate_expiry(self, endpoint: Endpoint) -> float | None:
         """Return the expiry of a host's certificate that failed verification, in Unix seconds; None if unknown."""
@@ -216,6 +233,7 @@ def _measurement(exchange: Exchange) -> Measurement:
         address=exchange.address,
         tls_version=exchange.tls_version,
         certificate_expiry=exchange.certificate_expiry,
+        chain_expiry=exchange.chain_expiry,
     )
 
 

@@ -139,6 +139,8 @@ def test_a_hanging_response_stops_at_its_moment(
     received = b""
     with client.connect(Host.API) as sock:
         sock.sendall(b"GET /ClientAPI/api/system/ping HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        while len(received) < len(first_bytes):
+            received += sock.recv(65536)
         sock.settimeout(0.2)
         with pytest.raises(TimeoutError):  # noqa: PT012 - read until the timeout
             while data := sock.recv(65536):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -17,10 +19,10 @@ from typing import Self
 
 from tests.support.harness import value
 
-PATIENCE = 15.0  # seconds: long, so that a slow machine fails no test
+PATIENCE = 60.0  # seconds: long, so that a busy machine fails no test
 
 
-def run(arguments: list[str], environ: Mapping[str, str], timeout: float = 60) -> subprocess.CompletedProcess[str]:
+def run(arguments: list[str], environ: Mapping[str, str], timeout: float = 120) -> subprocess.CompletedProcess[str]:
     """Run a command until it ends."""
     return subprocess.run(
         command(*arguments), env=clean(environ), capture_output=True, text=True, timeout=timeout, check=False
@@ -39,10 +41,15 @@ def clean(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that is free now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """Return a port of 127.0.0.1 that is free now.
+
+    It is below the range from which Linux assigns ports, so no other process is given it before it is used.
+    """
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)  # not `random`: hypothesis seeds it equally in every process
+        with contextlib.suppress(OSError), socket.socket() as sock:
+            sock.bind(("127.0.0.1", port))
+            return port
 
 
 def get(port: int, path: str, accept: str = "") -> tuple[int, str]:
