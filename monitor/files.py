@@ -10,6 +10,7 @@ import os
 import stat
 from pathlib import Path
 
+MAX_PEM_FILE = 16 * 1024 * 1024  # bytes; a file with all public CA certificates has less than 1 MiB
 _TYPES = {
     stat.S_IFDIR: "directory",
     stat.S_IFIFO: "named pipe",

@@ -108,3 +108,14 @@ def test_a_web_configuration_of_another_type_is_one_problem(file: str, file_type
     assert refused.value.problems[0].startswith("TIGR_WEB_CONFIG_FILE: ")
     assert file in refused.value.problems[0]
     assert f"cannot be read: {reason}" in refused.value.problems[0]
+
+
+@pytest.mark.parametrize("file_type", FILE_TYPES)
+@pytest.mark.parametrize("setting", ["TIGR_CA_FILE", "TIGR_WEB_CONFIG_FILE"])
+def test_a_file_that_a_setting_names_must_be_regular(setting: str, file_type: str, tmp_path: Path) -> None:
+    """The problem names the setting."""
+    path = tmp_path / "file"
+    with replaced(path, file_type) as reason:
+        reported = problems({setting: str(path)})
+    assert len(reported) == 1
+    assert reported[0].startswith(f"{setting}: cannot be read: {reason}")

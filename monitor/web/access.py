@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import logging
 import ssl
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from monitor.errors import ConfigError
-from monitor.files import read_regular
+from monitor.files import MAX_PEM_FILE, read_regular
 from monitor.hosts import is_loopback
 from monitor.web import config as web_config
 from monitor.web.config import TlsSettings, WebConfig
 from monitor.web.passwords import PasswordAttempt, Passwords, PasswordVerdict
-from monitor.web.tls import MAX_PEM_FILE, PeerCertificate, is_allowed, server_context
+from monitor.web.tls import PeerCertificate, is_allowed, server_context
 from monitor.web.yaml_file import is_blank
 
 _log = logging.getLogger(__name__)
@@ -85,6 +86,7 @@ class AccessControl:
         self._path = path
         self._now = now
         self._observer = observer
+        self._reading = threading.Lock()  # the event loop and the thread of the status line read the files
         self._policy = _read_policy(path)
         if self._policy.blank:
             _log.warning("the web configuration %s is empty: the web pages have neither TLS nor passwords", path)
@@ -94,7 +96,14 @@ class AccessControl:
         self._passwords = Passwords()
 
     def policy(self) -> AccessPolicy:
-        """Return the policy in force, after a check of the files. A file that cannot be used changes nothing."""
+        """Return the policy in force, after a check of the files. A file that cannot be used changes nothing.
+
+        Thread-safe.
+        """
+        with self._reading:
+            return self._checked_policy()
+
+    def _checked_policy(self) -> AccessPolicy:
         tls = self._policy.config.tls
         fingerprint = _fingerprint(self._path, tls)
         if (fingerprint == self._seen and time.monotonic() < self._next_try) or not self._is_settled(tls):

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from monitor.errors import ConfigError
-from monitor.files import read_regular
+from monitor.files import MAX_PEM_FILE, read_regular
 from monitor.web.config import TlsSettings
 
-MAX_PEM_FILE = 16 * 1024 * 1024  # bytes
 _VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 
 PeerCertificate = dict[str, Any]  # the format of `ssl.SSLSocket.getpeercert`

@@ -245,7 +245,7 @@ def test_files_must_be_readable(tmp_path: Path) -> None:
     for setting in ("TIGR_WEB_CONFIG_FILE", "TIGR_CA_FILE"):
         problem = only_problem({setting: "/nonexistent"})
         assert problem == f"{setting}: cannot be read: No such file or directory (it is '/nonexistent')"
-        assert "Is a directory" in only_problem({setting: str(tmp_path)})
+        assert "it is a directory" in only_problem({setting: str(tmp_path)})
 
 
 def test_a_ca_file_must_contain_certificates(tmp_path: Path) -> None:
