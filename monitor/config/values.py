@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import ssl
+import stat
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -143,6 +144,19 @@ def certificates(value: object) -> Path:
     except ssl.SSLError:
         raise ValueError("names a file that contains no certificates in PEM form") from None
     return file
+
+
+def pem_file(value: object) -> Path:
+    """Return the path of a regular file that can be read. The caller reads it as PEM."""
+    if "-----BEGIN" in _text(value):
+        raise ValueError("must be the path of a file, not its content")
+    file = path(value)
+    try:
+        if not stat.S_ISREG(file.stat().st_mode):  # opening a pipe would block until another process writes to it
+            raise ValueError("does not name a regular file")
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
+    return readable_file(value)
 
 
 def proxy(value: object) -> ProxySettings | None:

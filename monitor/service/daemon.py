@@ -23,7 +23,7 @@ from monitor.log import fields
 from monitor.monitoring.state import State, StateInUseError
 from monitor.service.supervisor import Supervisor
 from monitor.service.systemd import SystemdNotifier
-from monitor.service.trust import probing_context
+from monitor.service.trust import probing_contexts
 from monitor.service.warmup import warm_up
 from monitor.web.access import AccessControl, exposure_warning
 from monitor.web.server import WebServer
@@ -72,11 +72,11 @@ class Daemon:
         self._install_handlers(signal.SIGHUP, signal.SIGUSR1)  # at once: by default they end the process
         self._configure_log(settings)
         sys.setswitchinterval(_SWITCH_INTERVAL)
-        context = probing_context(settings)
+        contexts = probing_contexts(settings)
         with ExitStack() as resources:
             state = _state(settings)
             resources.callback(state.close)
-            supervisor = Supervisor(settings, context, state)
+            supervisor = Supervisor(settings, contexts, state)
             access = AccessControl(settings.web_config_file) if settings.web_config_file else None
             server = _server(settings, supervisor, access)
             resources.callback(server.stop)
@@ -84,7 +84,7 @@ class Daemon:
             self._install_handlers(*_SIGNALS)
             names = ", ".join(supervisor.index())
             _log.info("tigr-monitor %s monitors %s", __version__, names, extra=fields(metrics=f"{server.url}/metrics"))
-            if not has_trust_anchors(context):
+            if not all(map(has_trust_anchors, contexts.values())):
                 _log.warning(
                     "no CA certificates: the system has none and TIGR_CA_FILE is not set, so every TLS handshake will "
                     "fail; install the package ca-certificates (Debian) or set TIGR_CA_FILE"
@@ -146,7 +146,7 @@ class Daemon:
         old = self._loaded
         try:
             new = load(self._environ)
-            context = probing_context(new.settings)
+            contexts = probing_contexts(new.settings)
         except ConfigError as error:
             supervisor.reload_failed()
             for problem in error.problems:
@@ -155,7 +155,7 @@ class Daemon:
             return
         _warn_of_restart(old.settings, new.settings)
         self._configure_log(new.settings)
-        supervisor.apply(new.settings, context)
+        supervisor.apply(new.settings, contexts)
         self._loaded = new
         allowed = supervisor.request_logins_after_reload()
         others = [name for name in supervisor.suppressed() if name not in allowed]

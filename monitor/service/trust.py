@@ -1,22 +1,35 @@
-"""TLS client context for the probes, from the settings."""
+"""TLS client contexts for the probes, from the settings."""
 
 from __future__ import annotations
 
 import errno
 import ssl
 
+from monitor.config.client_certificate import ClientCertificate
 from monitor.config.settings import Settings
 from monitor.errors import ConfigError
-from monitor.http.tls import verifying_context
+from monitor.http.tls import present, verifying_context
 
 _LACKS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # no file descriptors, no memory: the files are not to blame
 
 
-def probing_context(settings: Settings) -> ssl.SSLContext:
-    """Return `verifying_context` for `settings`.
+def probing_contexts(settings: Settings) -> dict[str, ssl.SSLContext]:
+    """Return the context of each environment, by name. Environments with equal client certificates share one.
 
-    Raises `ConfigError` if the CA file cannot be used, or if the process is out of file descriptors or memory.
+    Raises `ConfigError` if a file cannot be used, or if the process is out of file descriptors or memory.
     """
+    contexts: dict[ClientCertificate | None, ssl.SSLContext] = {}
+    for environment in settings.environments:
+        pair = environment.client_certificate
+        if pair not in contexts:
+            contexts[pair] = probing_context(settings)
+            if pair is not None:
+                _present(contexts[pair], pair)
+    return {environment.name: contexts[environment.client_certificate] for environment in settings.environments}
+
+
+def probing_context(settings: Settings) -> ssl.SSLContext:
+    """Return `verifying_context` for `settings`. Raises `ConfigError`, as `probing_contexts` does."""
     reason: str | None = "it contains no certificate in PEM format"
     try:
         return verifying_context(settings.ca_file)
@@ -27,3 +40,12 @@ def probing_context(settings: Settings) -> ssl.SSLContext:
         if error.errno in _LACKS:
             raise ConfigError((f"the CA certificates cannot be read: {reason}; try again later",)) from None
     raise ConfigError((f"TIGR_CA_FILE: {settings.ca_file} cannot be used: {reason}",))
+
+
+def _present(context: ssl.SSLContext, pair: ClientCertificate) -> None:
+    """Load a pair that was valid when the settings were loaded; its files may have changed since."""
+    try:
+        present(context, pair)
+    except (OSError, ValueError):
+        files = f"the client certificate {pair.certificate} and its key {pair.key}"
+        raise ConfigError((f"{files} cannot be used: they changed while they were read; try again",)) from None
