@@ -23,7 +23,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from monitor import __version__
+from monitor import __version__, log
 from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.errors import describe_exception
 from monitor.log import fields
@@ -79,7 +79,11 @@ class Metrics:
         def counter(name: str, text: str, *labels: str) -> Counter:
             return self._keep(Counter(name, text, labels, registry=registry))
 
-        self._up = gauge("tigr_up", "Whether the most recent probe succeeded (1) or failed (0).", *_HOST)
+        self._up = gauge(
+            "tigr_up",
+            "Whether the most recent probe succeeded (1) or failed (0); absent after an internal failure.",
+            *_HOST,
+        )
         self._duration = self._keep(
             Histogram(
                 "tigr_request_duration_seconds",
@@ -170,6 +174,7 @@ class Metrics:
             registry=registry,
         )
         build.labels(__version__, platform.python_version()).set(1)
+        registry.register(_DroppedMessages())
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
 
@@ -256,7 +261,8 @@ class Metrics:
         self._observed[result.environment, result.endpoint].probe_ended(result, self._clock.now())
         self._record_host(result)
         if result.run.role is Role.UNAUTHENTICATED:
-            self._open.labels(result.environment).set(result.success)
+            if result.verdict.reason is not Reason.INTERNAL:
+                self._open.labels(result.environment).set(result.success)
             return
         self._count(result)
         began = self._record_last(result)
@@ -273,7 +279,8 @@ class Metrics:
         self._record_tls_version(name, endpoint, result.measurement.tls_version)
         if endpoint is Endpoint.TOKEN and result.verdict.reason is not Reason.INTERNAL:
             self._token_host.labels(name).set(result.measurement.failed_phase not in _BEFORE_THE_REQUEST)
-        if endpoint is Endpoint.PING and result.verdict.reason is not Reason.NO_TOKEN:
+        is_unknown = result.verdict.reason is Reason.INTERNAL and not result.reached
+        if endpoint is Endpoint.PING and result.verdict.reason is not Reason.NO_TOKEN and not is_unknown:
             self._reachable.labels(name).set(result.reached)
 
     def _record_certificate(
@@ -330,6 +337,9 @@ class Metrics:
         if result.verdict.reason is not None:
             self._failing[host] = result.verdict.reason
             self._failure.labels(*host, result.verdict.reason).set(1)
+        if result.verdict.reason is Reason.INTERNAL:  # the state of the host is unknown: neither up nor down
+            self._up.remove(*host)
+            return
         self._up.labels(*host).set(result.success)
         if result.success:
             self._duration.labels(*host).observe(result.measurement.duration)
@@ -395,6 +405,13 @@ class Metrics:
         encode, content_type = choose_encoder(accept)
         with self._mutex:
             return content_type, encode(self._registry)
+
+
+class _DroppedMessages(Collector):
+    def collect(self) -> Iterator[Metric]:
+        """Yield the counter of log records that could not be written."""
+        text = "Log records that standard error did not accept in time."
+        yield CounterMetricFamily("tigr_log_messages_dropped", text, value=log.dropped())
 
 
 class _ComputedGauge(Collector):

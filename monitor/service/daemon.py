@@ -67,11 +67,14 @@ class Daemon:
 
         Raises `ConfigError` or `CannotStartError` before any request is sent.
         """
-        faulthandler.enable()  # SIGABRT of the watchdog prints the line that hangs, without values
+        # SIGABRT of the watchdog prints the line that hangs, without values. If standard error is stuck, this waits
+        # until systemd kills the process (TimeoutAbortSec).
+        faulthandler.enable(2)
         settings = self._loaded.settings
         self._install_handlers(signal.SIGHUP, signal.SIGUSR1)  # at once: by default they end the process
-        self._configure_log(settings)
         sys.setswitchinterval(_SWITCH_INTERVAL)
+        log.start_writer()
+        self._configure_log(settings)
         contexts = probing_contexts(settings)
         with ExitStack() as resources:
             state = _state(settings)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import ssl
 
 from monitor.config.client_certificate import ClientCertificate
 from monitor.config.settings import Settings
 from monitor.errors import ConfigError
 from monitor.http.tls import present, verifying_context
-
-_LACKS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # no file descriptors, no memory: the files are not to blame
+from monitor.limits import local_limit
 
 
 def probing_contexts(settings: Settings) -> dict[str, ssl.SSLContext]:
@@ -37,8 +35,8 @@ def probing_context(settings: Settings) -> ssl.SSLContext:
         pass
     except OSError as error:
         reason = error.strerror
-        if error.errno in _LACKS:
-            raise ConfigError((f"the CA certificates cannot be read: {reason}; try again later",)) from None
+        if limit := local_limit(error):
+            raise ConfigError((f"the CA certificates cannot be read: {limit}",)) from None
     raise ConfigError((f"TIGR_CA_FILE: {settings.ca_file} cannot be used: {reason}",))
 
 
@@ -46,6 +44,8 @@ def _present(context: ssl.SSLContext, pair: ClientCertificate) -> None:
     """Load a pair that was valid when the settings were loaded; its files may have changed since."""
     try:
         present(context, pair)
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        if not isinstance(error, ssl.SSLError) and (limit := local_limit(error)):
+            raise ConfigError((f"the client certificates cannot be read: {limit}",)) from None
         files = f"the client certificate {pair.certificate} and its key {pair.key}"
         raise ConfigError((f"{files} cannot be used: they changed while they were read; try again",)) from None

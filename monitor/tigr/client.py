@@ -16,6 +16,7 @@ from monitor import __version__
 from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.errors import describe_exception
 from monitor.http.client import HttpClient
+from monitor.http.errors import ExchangeFault
 from monitor.http.exchange import Exchange, HttpRequest
 from monitor.model import (
     ClientAuth,
@@ -187,7 +188,10 @@ class TigrClient:
     def _failed(self, base: Result, exchange: Exchange, reason: Reason) -> Result:
         error = ErrorDetails()
         detail = exchange.fault_detail
-        if exchange.status is not None and exchange.status != _OK:
+        if exchange.status == _OK and exchange.fault is ExchangeFault.TIMEOUT:
+            late = _error_details(exchange)  # a refusal is one also after the deadline
+            error = late if late.names_credentials else error
+        elif exchange.status is not None and exchange.status != _OK:
             error = _error_details(exchange)
             detail = self._redactor.clean(error.message)
             detail = detail or f"status {exchange.status}, no error message in the response"
@@ -270,8 +274,14 @@ def _reason(exchange: Exchange) -> Reason | None:
 
 
 def _ponged(base: Result, exchange: Exchange) -> Result:
-    """Return the Result of a pong, with the server's clock minus ours at the middle of the processing phase."""
+    """Return the Result of a pong, with the server's clock minus ours at the middle of its round trip.
+
+    The round trip ends with the first byte of the body, because a server may send the header section before it reads
+    its clock.
+    """
     server = parse_pong(exchange.body)
-    until_first_byte = sum(seconds for phase, seconds in base.measurement.phases.items() if phase is not Phase.TRANSFER)
-    middle = base.measurement.started_at + until_first_byte - base.measurement.phases.get(Phase.PROCESSING, 0.0) / 2
+    measured = base.measurement
+    until_status_line = sum(seconds for phase, seconds in measured.phases.items() if phase is not Phase.TRANSFER)
+    sent = until_status_line - measured.phases.get(Phase.PROCESSING, 0.0)
+    middle = measured.started_at + (sent + until_status_line + exchange.body_delay) / 2
     return replace(base, clock_offset=server - middle)

@@ -134,6 +134,38 @@ def test_consecutive_failures_are_counted(metrics: Metrics) -> None:
     assert value(text(metrics), "tigr_failure", reason="unauthorized", **PROD_PING) == 0
 
 
+def test_an_internal_failure_leaves_the_state_unknown(metrics: Metrics) -> None:
+    """It is neither up nor down, neither counts nor ends consecutive failures, and the host keeps its state."""
+    down, unknown = vary(PING, reason=Reason.CONNECT, status=None), vary(PING, reason=Reason.INTERNAL, status=None)
+
+    def state() -> tuple[float | None, ...]:
+        page = text(metrics)
+        return (
+            value(page, "tigr_up", **PROD_PING),
+            value(page, "tigr_consecutive_failures", **PROD_PING),
+            value(page, "tigr_api_reachable", environment="prod"),
+            value(page, "tigr_failure", **PROD_PING, reason="internal"),
+            value(page, "tigr_failure", **PROD_PING, reason="connect"),
+        )
+
+    metrics.record(unknown)
+    assert state() == (None, None, None, 1, 0)
+    metrics.record(PING)
+    metrics.record(unknown)
+    assert state() == (None, 0, 1, 1, 0)
+    for result in (down, unknown, down):
+        metrics.record(result)
+    assert state() == (0, 2, 0, 0, 1)
+    assert value(text(metrics), "tigr_requests_total", **PROD_PING, outcome="internal") == 3
+
+
+def test_an_internal_failure_of_the_unauthenticated_probe_closes_no_api(metrics: Metrics) -> None:
+    """The API is still open, as far as known."""
+    metrics.record(vary(PING, role=Role.UNAUTHENTICATED))
+    metrics.record(vary(PING, role=Role.UNAUTHENTICATED, reason=Reason.INTERNAL, status=None))
+    assert value(text(metrics), "tigr_api_open", environment="prod") == 1
+
+
 def test_phases_are_those_of_the_most_recent_request(metrics: Metrics) -> None:
     """A phase that was not reached has no sample."""
     metrics.record(vary(PING, phases={Phase.RESOLVE: 0.1, Phase.CONNECT: 0.2}))

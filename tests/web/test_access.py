@@ -190,8 +190,11 @@ def test_a_missing_file_of_a_new_configuration_is_retried(
     assert len(caplog.records) == 1
 
 
-def test_a_file_is_not_read_while_it_is_written(config: Path, pages: FakePages) -> None:
-    """A file is read one second after its last change, because half of it may lack the passwords."""
+def test_a_file_is_not_read_while_it_is_written(
+    config: Path, pages: FakePages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file is read some time after its last change, because half of it may lack the passwords."""
+    monkeypatch.setattr(access_module, "_MIN_FILE_AGE", 30.0)
     with serving(pages, write(config, USERS)) as server:
         config.write_text("{}")
         assert WebClient(server).status() == 401
