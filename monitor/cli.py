@@ -112,11 +112,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(_options: argparse.Namespace) -> int:
     from monitor.service.daemon import CannotStartError, Daemon
+    from monitor.service.signals import SignalRequests
     from monitor.service.systemd import SystemdNotifier
 
+    signals = SignalRequests()
     notifier = SystemdNotifier(os.environ)
     try:
-        Daemon(load(os.environ), os.environ, notifier).run()
+        Daemon(load(os.environ), os.environ, notifier, signals).run()
     except ConfigError as error:
         notifier.start_failed(" ".join(_error_lines(error)))
         raise

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import ssl
-import stat
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 from monitor import durations
 from monitor.config import urls
 from monitor.config.proxy import ProxySettings, parse_proxy
+from monitor.files import MAX_PEM_FILE, read_regular
 from monitor.model import FieldNames
 
 
@@ -130,7 +130,7 @@ def readable_file(value: object) -> Path:
     """Return the path of a file that can be read."""
     file = path(value)
     try:
-        file.open("rb").close()
+        read_regular(file, MAX_PEM_FILE)
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
     return file
@@ -150,12 +150,6 @@ def pem_file(value: object) -> Path:
     """Return the path of a regular file that can be read. The caller reads it as PEM."""
     if "-----BEGIN" in _text(value):
         raise ValueError("must be the path of a file, not its content")
-    file = path(value)
-    try:
-        if not stat.S_ISREG(file.stat().st_mode):  # opening a pipe would block until another process writes to it
-            raise ValueError("does not name a regular file")
-    except OSError as error:
-        raise ValueError(f"cannot be read: {error.strerror}") from None
     return readable_file(value)
 
 

@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from monitor.anchors import anchor_directories, anchor_file, paths
+from monitor.files import MAX_PEM_FILE, read_regular
 from monitor.limits import local_limit
 
 _HASHED_NAME = re.compile(r"[0-9a-f]{8}\.[0-9]+")  # the names by which OpenSSL finds a certificate in a directory
-_MAX_FILE = 16 * 1024 * 1024  # bytes; a file with all public CA certificates has less than 1 MiB
 
 
 def load_system_anchors(context: ssl.SSLContext) -> None:
@@ -28,9 +28,7 @@ def load_system_anchors(context: ssl.SSLContext) -> None:
     read = b""
     for path in _files():
         with _skipped_if_unusable():
-            if not path.is_file() or path.stat().st_size > _MAX_FILE:  # opening a pipe would block
-                continue
-            content = path.read_bytes()
+            content = read_regular(path, MAX_PEM_FILE)
             if content not in read:  # on Debian, the file contains the certificates of the directory: saves 30 ms
                 context.load_verify_locations(cafile=path)
                 read += content

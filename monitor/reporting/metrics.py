@@ -156,6 +156,7 @@ class Metrics:
             "token_host",
             "api_host",
         )
+        self._settings_loaded = self._web_configuration_loaded = True  # at the last attempt
         self._declare_computed()
         self._reload_successful = Gauge(
             "tigr_config_last_reload_successful",
@@ -396,12 +397,22 @@ class Metrics:
     def reloaded(self, moment: float | None) -> None:
         """Export the time of a successful reload in Unix seconds; None for a failed reload."""
         with self._mutex:
-            self._reload_successful.set(moment is not None)
+            self._settings_loaded = moment is not None
+            self._export_reloads()
             if moment is not None:
                 self._reload_time.set(moment)
 
+    def web_configuration_read(self, *, success: bool) -> None:
+        """Export the outcome of the last attempt to read the web configuration again."""
+        with self._mutex:
+            self._web_configuration_loaded = success
+            self._export_reloads()
+
+    def _export_reloads(self) -> None:
+        self._reload_successful.set(self._settings_loaded and self._web_configuration_loaded)
+
     def render(self, accept: str) -> tuple[str, bytes]:
-        """Return the content type and the body for the value `accept` of the Accept header."""
+        """Return the content type and the body for `accept`, a valid value of the Accept field."""
         encode, content_type = choose_encoder(accept)
         with self._mutex:
             return content_type, encode(self._registry)

@@ -3,12 +3,50 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from monitor.config.client_certificate import ClientCertificate
 from monitor.config.settings import Settings
 from monitor.errors import ConfigError
-from monitor.http.tls import present, verifying_context
+from monitor.files import MAX_PEM_FILE, read_regular
+from monitor.http.tls import has_trust_anchors, present, verifying_context
 from monitor.limits import local_limit
+
+_SYSTEM_ANCHORS_GONE = (
+    "the CA certificates of the system are gone, and TLS handshakes that need them would fail: install the package "
+    "ca-certificates (Debian), or restore the files that SSL_CERT_FILE and SSL_CERT_DIR name"
+)
+_NO_ANCHORS = (
+    "TIGR_CA_FILE: is not set, and the system has no CA certificates, so every TLS handshake would fail: set it"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """The contexts of the probes, and the presence of trust anchors in them. All have the same anchors."""
+
+    contexts: Mapping[str, ssl.SSLContext]  # by the name of the environment
+    from_system: bool  # the system has trust anchors
+
+    @property
+    def has_anchors(self) -> bool:
+        """Whether a certificate can be verified."""
+        return all(map(has_trust_anchors, self.contexts.values()))
+
+
+def load_trust(settings: Settings, before: Trust | None = None) -> Trust:
+    """Return the trust for `settings`; `before` is in force until now.
+
+    Raises `ConfigError` if a file cannot be used, or if trust anchors that were in force `before` are gone: while
+    a package or a mount is replaced, the files are missing for a moment, and every handshake would fail.
+    """
+    trust = Trust(probing_contexts(settings), has_trust_anchors(probing_context(replace(settings, ca_file=None))))
+    if before is not None and before.from_system and not trust.from_system:
+        raise ConfigError((_SYSTEM_ANCHORS_GONE,))
+    if before is not None and before.has_anchors and not trust.has_anchors:
+        raise ConfigError((_NO_ANCHORS,))
+    return trust
 
 
 def probing_contexts(settings: Settings) -> dict[str, ssl.SSLContext]:
@@ -30,6 +68,8 @@ def probing_context(settings: Settings) -> ssl.SSLContext:
     """Return `verifying_context` for `settings`. Raises `ConfigError`, as `probing_contexts` does."""
     reason: str | None = "it contains no certificate in PEM format"
     try:
+        if settings.ca_file is not None:
+            read_regular(settings.ca_file, MAX_PEM_FILE)  # OpenSSL would wait for the writer of a named pipe
         return verifying_context(settings.ca_file)
     except (ssl.SSLError, ValueError):
         pass

@@ -23,6 +23,7 @@ from uvicorn.server import ServerState
 
 from monitor.hosts import client_network, is_loopback
 from monitor.web.access import AccessControl, AccessPolicy, ConnectedClient
+from monitor.web.listening import ListeningSockets
 
 _log = logging.getLogger(__name__)
 
@@ -41,15 +42,6 @@ _ACCEPT_RETRY_INTERVAL = 0.5  # seconds after an accept that failed
 _ACCEPT_RECOVERY_INTERVAL = 30.0  # seconds without such a failure until the period of failures has ended
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """Return a socket that listens on `host`, or on all IPv4 and IPv6 addresses if `host` is ''. Raises `OSError`."""
-    if host == "" and socket.has_dualstack_ipv6():
-        return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=_BACKLOG)
-    addresses = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    family, _, _, _, address = addresses[0]
-    return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
-
-
 def max_connections() -> int:
     """Return the limit of open connections, which leaves enough file descriptors for the probes."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -57,9 +49,9 @@ def max_connections() -> int:
 
 
 class WebListener:
-    """Accepts connections on a listening socket and serves `app` on them, in the running event loop."""
+    """Accepts connections on listening sockets and serves `app` on them, in the running event loop."""
 
-    def __init__(self, listening: socket.socket, app: Callable[..., Any], access: AccessControl | None) -> None:
+    def __init__(self, listening: ListeningSockets, app: Callable[..., Any], access: AccessControl | None) -> None:
         listening.settimeout(0)  # the event loop needs a non-blocking socket
         self._socket = listening
         self._access = access
@@ -197,6 +189,7 @@ class _WebConnection(H11Protocol):
         self.opening: asyncio.Task[None]  # set by the listener right after the creation
         self.served = 0
         self._on_closed = on_closed
+        self._half_closed = False  # the client sends no more
         self._timer = self._begin()
 
     @property
@@ -224,11 +217,21 @@ class _WebConnection(H11Protocol):
             self._timer = self._begin()
         super().data_received(data)
 
+    def eof_received(self) -> bool:  # type: ignore[override] # uvicorn's returns None, which closes the connection
+        """Return whether the connection stays open: a client may close its side before it has read the response.
+
+        Not with TLS: asyncio closes the connection in any case, and would log a warning.
+        """
+        self._half_closed = True
+        return self.responding and self.scheme == "http"
+
     def on_response_complete(self) -> None:
         self._busy = False
         self.served += 1
         self.since = self.loop.time()
         super().on_response_complete()
+        if self._half_closed and not self.responding:
+            self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.discard()

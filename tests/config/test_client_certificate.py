@@ -94,7 +94,7 @@ def test_files_without_a_usable_pair_are_refused(tmp_path: Path, files: dict[str
         (CERT, der, no_certificate),
         (CERT, files[KEY], no_certificate),
         (CERT, write(tmp_path / "noise", os.urandom(100)), no_certificate),
-        (CERT, str(tmp_path), "does not name a regular file"),
+        (CERT, str(tmp_path), "cannot be read: it is a directory"),
         (KEY, "/nonexistent", "cannot be read: No such file or directory"),
         (CERT, pair.pem.decode(), "must be the path of a file, not its content"),
         (KEY, pair.key_pem().decode(), "must be the path of a file, not its content"),
@@ -108,7 +108,7 @@ def test_a_pipe_does_not_block(tmp_path: Path, files: dict[str, str | None]) -> 
     """To open it would wait for another process."""
     os.mkfifo(tmp_path / "pipe")
     for setting in (CERT, KEY):
-        assert "does not name a regular file" in only_problem({**files, setting: str(tmp_path / "pipe")})
+        assert "it is a named pipe" in only_problem({**files, setting: str(tmp_path / "pipe")})
 
 
 @pytest.mark.parametrize("setting", [KEY, PASSWORD])

@@ -334,6 +334,20 @@ def test_only_a_successful_reload_changes_its_timestamp(metrics: Metrics) -> Non
     assert value(text(metrics), "tigr_config_last_reload_success_timestamp_seconds") == 1000
 
 
+@pytest.mark.parametrize("settings,web_config", [(True, True), (True, False), (False, True), (False, False)])
+def test_the_reload_gauge_is_1_if_settings_and_web_configuration_are_in_force(
+    metrics: Metrics,
+    settings: bool,  # noqa: FBT001
+    web_config: bool,  # noqa: FBT001
+) -> None:
+    """Neither success hides the failure of the other."""
+    for _ in range(2):
+        metrics.reloaded(1000.0 if settings else None)
+        assert value(text(metrics), "tigr_config_last_reload_successful") in (settings, settings and web_config)
+        metrics.web_configuration_read(success=web_config)
+        assert value(text(metrics), "tigr_config_last_reload_successful") == (settings and web_config)
+
+
 def test_the_buckets_are_fixed(metrics: Metrics) -> None:
     """The buckets of all versions are the same."""
     assert BUCKETS == (.005, .01, .025, .05, .075, .1, .15, .2, .3, .4, .5, .75, 1, 1.5, 2, 3, 5, 10, 30)  # fmt: skip

@@ -403,7 +403,7 @@ def test_the_unexpected_end_of_the_server_is_logged(pages: FakePages, caplog: py
     server._socket.close()
     server.start()
     server.stop()
-    assert caplog.messages[0].startswith("the web server stopped unexpectedly: OSError at web/connections.py:")
+    assert caplog.messages[0].startswith("the web server stopped unexpectedly: OSError at web/listening.py:")
 
 
 def test_errors_of_clients_are_not_logged_above_debug(server: WebServer, caplog: pytest.LogCaptureFixture) -> None:
