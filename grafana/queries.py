@@ -49,9 +49,12 @@ def worst(metric: str) -> str:
 
 
 def state(endpoint: Endpoint) -> str:
-    """Return the code of the current failure reason, 0 after a success, no sample before the first attempt."""
+    """Return the code of the current failure reason, 0 after a success, no sample before the first attempt.
+
+    `tigr_up` would hide an internal failure: it is absent while the state of the host is unknown.
+    """
     codes = (f"{reason_code(reason)} * {series('tigr_failure', endpoint, reason=reason.value)}" for reason in Reason)
-    attempted = f"and on (environment, endpoint, instance) {series('tigr_up', endpoint)}"
+    attempted = f"and on (environment, endpoint, instance) {series('tigr_last_attempt_timestamp_seconds', endpoint)}"
     return f"max by (environment) (({' or '.join(codes)}) {attempted})"
 
 

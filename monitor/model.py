@@ -186,8 +186,10 @@ class Result:
 
     @property
     def sent(self) -> bool:
-        """Whether the request may have been sent. After an internal error this is unknown, so it counts as sent."""
-        return self.reached or Phase.PROCESSING in self.measurement.phases or self.verdict.reason is Reason.INTERNAL
+        """Whether the request may have been sent. After an internal error without phases this is unknown: it may."""
+        phases = self.measurement.phases
+        is_unknown = self.verdict.reason is Reason.INTERNAL and not phases
+        return self.reached or Phase.PROCESSING in phases or is_unknown
 
     @property
     def has_known_outcome(self) -> bool:

@@ -12,7 +12,7 @@ import traceback
 import httpx
 
 from monitor.http.certificate import not_after
-from monitor.http.errors import ExchangeError, ExchangeFault, describe_os_error
+from monitor.http.errors import ExchangeError, ExchangeFault, exchange_error
 from monitor.http.exchange import HttpProxy, HttpRequest
 from monitor.http.happy_eyeballs import ConnectionAttempts
 from monitor.http.http11 import StreamedResponse, open_tunnel, send_request
@@ -84,15 +84,15 @@ class MeasuredConnection:
         except LookupFailedError as error:
             fault = ExchangeFault.PROXY if proxy else ExchangeFault.DNS
             raise ExchangeError(fault, f"{target} did not resolve: {error}") from None
-        except OSError as error:
+        except (OSError, MemoryError, RuntimeError) as error:  # RuntimeError: the lookup's thread cannot start
             fault = ExchangeFault.PROXY if proxy else ExchangeFault.CONNECT
-            raise ExchangeError(fault, f"no connection to {target}: {describe_os_error(error)}") from None
+            raise exchange_error(fault, f"no connection to {target}", error) from None
         return self._socket
 
     def _handshake(self, sock: socket.socket, context: ssl.SSLContext) -> ssl.SSLSocket:
         try:
             secured = context.wrap_socket(sock, server_hostname=self._host, do_handshake_on_connect=False)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, MemoryError) as error:
             _close_dropped_socket(error)
             raise _handshake_failed(error) from None
         self._socket = secured  # wrap_socket has detached `sock`: this is the one to close
@@ -104,7 +104,7 @@ class MeasuredConnection:
         except ssl.SSLCertVerificationError as error:
             detail = f"the certificate did not verify: {error.verify_message}"
             raise ExchangeError(ExchangeFault.CERTIFICATE, detail) from None
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             raise _handshake_failed(error) from None
         return secured
 
@@ -120,8 +120,8 @@ def _parse_url(url: str) -> httpx.URL:
     return httpx.URL(url)
 
 
-def _handshake_failed(error: OSError | ValueError) -> ExchangeError:
-    return ExchangeError(ExchangeFault.TLS, f"the handshake failed: {describe_os_error(error)}")
+def _handshake_failed(error: OSError | ValueError | MemoryError) -> ExchangeError:
+    return exchange_error(ExchangeFault.TLS, "the handshake failed", error)
 
 
 def _expiry_or_none(certificate: bytes) -> float | None:

@@ -25,6 +25,7 @@ class _LoggedEndpoint:
     known: bool = False
     reason: Reason | None = None
     failing_since: float = 0.0  # Unix seconds
+    unmeasured: bool = False  # the last run had an internal failure: the state is still `reason`, as far as known
     warnings: tuple[str, ...] = ()
 
 
@@ -129,6 +130,12 @@ def _log_open_api(result: Result, logged: _LoggedEnvironment) -> None:
 def _log_state(result: Result, endpoint: _LoggedEndpoint) -> None:
     """Log the first success, each failure with a new reason, and each recovery with the duration of the outage."""
     job, reason = _JOB[result.endpoint], result.verdict.reason
+    if reason is Reason.INTERNAL:
+        _log_unmeasured(result, endpoint)
+        return
+    if endpoint.unmeasured:
+        endpoint.unmeasured = False
+        _log.info("%s: %s is measured again", result.environment, job, extra=_fields(result))
     if reason is None:
         after = result.measurement.ended_at - endpoint.failing_since
         if endpoint.reason is not None:
@@ -153,6 +160,20 @@ def _log_state(result: Result, endpoint: _LoggedEndpoint) -> None:
             extra=_fields(result, means=explanation.means, next=explanation.next_step),
         )
     endpoint.known, endpoint.reason = True, reason
+
+
+def _log_unmeasured(result: Result, endpoint: _LoggedEndpoint) -> None:
+    """Log the first of several internal failures. The state of the endpoint is unknown, so it does not change."""
+    if endpoint.unmeasured:
+        return
+    endpoint.unmeasured = True
+    explanation = explain(result)
+    _log.error(
+        "%s: %s could not be measured: internal",
+        result.environment,
+        _JOB[result.endpoint],
+        extra=_fields(result, means=explanation.means, next=explanation.next_step),
+    )
 
 
 def _pause(result: Result) -> str:

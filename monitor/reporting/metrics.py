@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import platform
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -20,13 +20,15 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics import MetricWrapperBase
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from monitor import __version__
+from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.errors import describe_exception
 from monitor.log import fields
 from monitor.model import Endpoint, HostCheck, LoginCause, Phase, Reason, Result, Role, Token
+from monitor.reporting.observed_time import ObservedTime
 
 if TYPE_CHECKING:
     from monitor.config.settings import EnvironmentSettings
@@ -57,13 +59,16 @@ Reading = Iterable[tuple[tuple[str, ...], float]]  # further label values and th
 class Metrics:
     """The metrics of one monitor. Thread-safe: a scrape sees each Result completely or not at all."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._mutex = threading.Lock()
         self._readings: dict[str, EnvironmentReadings] = {}
         self._run_began: dict[tuple[str, Endpoint], float] = {}  # Unix seconds, of runs whose first request was retried
         # Current label values of each endpoint, so that a Result updates only the series that change.
         self._failing: dict[tuple[str, Endpoint], Reason] = {}
+        self._down: set[tuple[str, Endpoint]] = set()
+        self._observed: dict[tuple[str, Endpoint], ObservedTime] = {}
         self._tls_version: dict[tuple[str, Endpoint], str] = {}
         self._registry = registry = CollectorRegistry(auto_describe=False)
         self._of_environments: list[MetricWrapperBase] = []
@@ -74,7 +79,11 @@ class Metrics:
         def counter(name: str, text: str, *labels: str) -> Counter:
             return self._keep(Counter(name, text, labels, registry=registry))
 
-        self._up = gauge("tigr_up", "Whether the most recent probe succeeded (1) or failed (0).", *_HOST)
+        self._up = gauge(
+            "tigr_up",
+            "Whether the most recent probe succeeded (1) or failed (0); absent after an internal failure.",
+            *_HOST,
+        )
         self._duration = self._keep(
             Histogram(
                 "tigr_request_duration_seconds",
@@ -94,6 +103,9 @@ class Metrics:
         self._interval = gauge("tigr_interval_seconds", "The configured probe interval.", *_HOST)
         self._attempt = gauge("tigr_last_attempt_timestamp_seconds", "Start of the most recent probe.", *_HOST)
         self._last_success = gauge("tigr_last_success_timestamp_seconds", "End of the most recent success.", *_HOST)
+        self._down_since = gauge(
+            "tigr_down_since_timestamp_seconds", "Start of the first failed probe in a row.", *_HOST
+        )
         self._token_rejected = counter(
             "tigr_token_rejected",
             "Pings refused with 401 although the token was the current one and had not expired by our clock.",
@@ -165,7 +177,8 @@ class Metrics:
         return metric
 
     def _declare_computed(self) -> None:
-        """Declare the gauges that are computed at a scrape."""
+        """Declare the metrics that are computed at a scrape."""
+        self._registry.register(_ObservedTimeCollector(self._observed, self._clock))
 
         def at_scrape(name: str, text: str, read: Callable[[EnvironmentReadings], Reading], *labels: str) -> None:
             self._registry.register(_ComputedGauge(name, text, ("environment", *labels), lambda: self._readings, read))
@@ -204,6 +217,8 @@ class Metrics:
             self._readings[name] = readings
             intervals = {Endpoint.TOKEN: settings.auth_interval, Endpoint.PING: settings.ping_interval}
             for endpoint, interval in intervals.items():
+                observed = self._observed.setdefault((name, endpoint), ObservedTime(interval, settings.timeout))
+                observed.use(interval, settings.timeout)
                 self._interval.labels(name, endpoint).set(interval)
                 self._duration.labels(name, endpoint)
                 self._unauthorized.labels(name, endpoint)
@@ -226,8 +241,9 @@ class Metrics:
             for metric in self._of_environments:
                 metric.remove_by_labels({"environment": environment})
             for endpoint in Endpoint:
-                for known in (self._run_began, self._failing, self._tls_version):
+                for known in (self._run_began, self._failing, self._tls_version, self._observed):
                     known.pop((environment, endpoint), None)
+                self._down.discard((environment, endpoint))
 
     def record(self, result: Result) -> None:
         """Update the metrics from a Result. A Result of a removed environment is dropped."""
@@ -236,14 +252,16 @@ class Metrics:
                 self._record(result)
 
     def _record(self, result: Result) -> None:
+        self._observed[result.environment, result.endpoint].probe_ended(result, self._clock.now())
         self._record_host(result)
         if result.run.role is Role.UNAUTHENTICATED:
-            self._open.labels(result.environment).set(result.success)
+            if result.verdict.reason is not Reason.INTERNAL:
+                self._open.labels(result.environment).set(result.success)
             return
         self._count(result)
-        self._record_last(result)
+        began = self._record_last(result)
         if result.run.role is not Role.RETRIED:
-            self._record_decisive(result)
+            self._record_decisive(result, began)
 
     def _record_host(self, result: Result) -> None:
         """Update the state of the host, which does not depend on the kind of request."""
@@ -253,7 +271,8 @@ class Metrics:
         self._record_tls_version(name, endpoint, result.measurement.tls_version)
         if endpoint is Endpoint.TOKEN and result.verdict.reason is not Reason.INTERNAL:
             self._token_host.labels(name).set(result.measurement.failed_phase not in _BEFORE_THE_REQUEST)
-        if endpoint is Endpoint.PING and result.verdict.reason is not Reason.NO_TOKEN:
+        is_unknown = result.verdict.reason is Reason.INTERNAL and not result.reached
+        if endpoint is Endpoint.PING and result.verdict.reason is not Reason.NO_TOKEN and not is_unknown:
             self._reachable.labels(name).set(result.reached)
 
     def _record_tls_version(self, name: str, endpoint: Endpoint, version: str | None) -> None:
@@ -275,7 +294,8 @@ class Metrics:
         if result.run.cause is not None:
             self._renewals.labels(name, result.run.cause).inc()
 
-    def _record_last(self, result: Result) -> None:
+    def _record_last(self, result: Result) -> float:
+        """Update the values of the most recent request; return the start of its run, in Unix seconds."""
         name, endpoint = result.environment, result.endpoint
         if result.clock_offset is not None:
             self._offset.labels(name).set(result.clock_offset)
@@ -288,8 +308,9 @@ class Metrics:
         self._attempt.labels(name, endpoint).set(began)
         if result.run.role is Role.RETRIED:
             self._run_began[name, endpoint] = began
+        return began
 
-    def _record_decisive(self, result: Result) -> None:
+    def _record_decisive(self, result: Result, began: float) -> None:
         host = result.environment, result.endpoint
         before = self._failing.pop(host, None)
         if before is not None:
@@ -297,13 +318,25 @@ class Metrics:
         if result.verdict.reason is not None:
             self._failing[host] = result.verdict.reason
             self._failure.labels(*host, result.verdict.reason).set(1)
+        if result.verdict.reason is Reason.INTERNAL:  # the state of the host is unknown: neither up nor down
+            self._up.remove(*host)
+            return
         self._up.labels(*host).set(result.success)
         if result.success:
             self._duration.labels(*host).observe(result.measurement.duration)
             self._last_success.labels(*host).set(result.measurement.ended_at)
             self._consecutive.labels(*host).set(0)
+            self._down_since.remove(*host)
+            self._down.discard(host)
         else:
             self._consecutive.labels(*host).inc()
+            self._record_down(host, result, began)
+
+    def _record_down(self, host: tuple[str, Endpoint], result: Result, began: float) -> None:
+        """Export the start of an outage. An internal error starts none, because the state is unknown."""
+        if host not in self._down and result.verdict.reason is not Reason.INTERNAL:
+            self._down.add(host)
+            self._down_since.labels(*host).set(began)
 
     def token_host_checked(self, check: HostCheck) -> None:
         """Export the outcome of a check of a token host. After an internal error its state is unknown."""
@@ -321,10 +354,17 @@ class Metrics:
             if environment in self._readings:
                 self._certificate.labels(environment, endpoint).set(expiry)
 
+    def probe_started(self, environment: str, endpoint: Endpoint) -> None:
+        """Count no observed time until the Result of this probe is recorded."""
+        with self._mutex:
+            if environment in self._readings:
+                self._observed[environment, endpoint].probe_started(self._clock.now())
+
     def run_started(self, environment: str, endpoint: Endpoint, delay: float) -> None:
         """Export the delay of a run that started `delay` seconds late."""
         with self._mutex:
             if environment in self._readings:
+                self._observed[environment, endpoint].run_started(self._clock.now())
                 self._delay.labels(environment, endpoint).set(delay)
 
     def runs_missed(self, environment: str, endpoint: Endpoint, count: int) -> None:
@@ -379,6 +419,30 @@ class _ComputedGauge(Collector):
                     )
                 self._failing = True
         yield family
+
+
+class _ObservedTimeCollector(Collector):
+    """The counters of observed and down time, computed for the same moment."""
+
+    def __init__(self, observed: Mapping[tuple[str, Endpoint], ObservedTime], clock: Clock) -> None:
+        self._observed = observed
+        self._clock = clock
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield both counters."""
+        observed = CounterMetricFamily(
+            "tigr_observed_seconds", "Time during which the state was known, up or down.", labels=_HOST
+        )
+        down = CounterMetricFamily(
+            "tigr_down_seconds", "Observed time during which the endpoint was down.", labels=_HOST
+        )
+        now = self._clock.now()
+        for host, times in self._observed.items():
+            seconds, seconds_down = times.totals(now)
+            observed.add_metric(host, seconds)
+            down.add_metric(host, seconds_down)
+        yield observed
+        yield down
 
 
 def _unlabelled(value: float | None) -> Reading:

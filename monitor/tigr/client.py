@@ -16,6 +16,7 @@ from monitor import __version__
 from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.errors import describe_exception
 from monitor.http.client import HttpClient
+from monitor.http.errors import ExchangeFault
 from monitor.http.exchange import Exchange, HttpRequest
 from monitor.model import (
     ClientAuth,
@@ -54,12 +55,20 @@ _MAX_SHOWN_CODE = 64  # characters of a server's code or submissionId
 class TigrClient:
     """Sends the two requests of one environment. Safe to use from many threads at once."""
 
-    def __init__(self, settings: EnvironmentSettings, http_client: HttpClient, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(
+        self,
+        settings: EnvironmentSettings,
+        http_client: HttpClient,
+        clock: Clock = SYSTEM_CLOCK,
+        on_start: Callable[[Endpoint], None] = lambda _: None,
+    ) -> None:
+        """Create a client that calls `on_start` before each login and each ping with a token."""
         credentials = settings.credentials
         basic = basic_credentials(settings, settings.client_auth)
         self._settings = settings
         self._http_client = http_client
         self._clock = clock
+        self._on_start = on_start
         self._authorization = f"Basic {basic}"
         other = ClientAuth.FORM_ENCODED if settings.client_auth is ClientAuth.RAW else ClientAuth.RAW
         self._other_client_auth = other if basic_credentials(settings, other) != basic else None
@@ -84,6 +93,7 @@ class TigrClient:
             timeout=self._settings.timeout,
             proxy=self._settings.token_proxy,
         )
+        self._on_start(Endpoint.TOKEN)
         before = self._clock.now()  # the lifetime counts from here, so that it never ends too late
         result = self._probe(Endpoint.TOKEN, request, lambda base, exchange: self._granted(base, exchange, before))
         if result.verdict.refused:
@@ -97,6 +107,7 @@ class TigrClient:
         if token is not None:
             self._redactor.add_token(token.value)  # before a reload, another TigrClient was granted it
             headers["Authorization"] = f"Bearer {token.value}"
+            self._on_start(Endpoint.PING)
         request = HttpRequest(
             method="GET",
             url=self._settings.api_url + PING_PATH,
@@ -170,7 +181,10 @@ class TigrClient:
     def _failed(self, base: Result, exchange: Exchange, reason: Reason) -> Result:
         error = ErrorDetails()
         detail = exchange.fault_detail
-        if exchange.status is not None and exchange.status != _OK:
+        if exchange.status == _OK and exchange.fault is ExchangeFault.TIMEOUT:
+            late = _error_details(exchange)  # a refusal is one also after the deadline
+            error = late if late.names_credentials else error
+        elif exchange.status is not None and exchange.status != _OK:
             error = _error_details(exchange)
             detail = self._redactor.clean(error.message)
             detail = detail or f"status {exchange.status}, no error message in the response"
@@ -252,8 +266,14 @@ def _reason(exchange: Exchange) -> Reason | None:
 
 
 def _ponged(base: Result, exchange: Exchange) -> Result:
-    """Return the Result of a pong, with the server's clock minus ours at the middle of the processing phase."""
+    """Return the Result of a pong, with the server's clock minus ours at the middle of its round trip.
+
+    The round trip ends with the first byte of the body, because a server may send the header section before it reads
+    its clock.
+    """
     server = parse_pong(exchange.body)
-    until_first_byte = sum(seconds for phase, seconds in base.measurement.phases.items() if phase is not Phase.TRANSFER)
-    middle = base.measurement.started_at + until_first_byte - base.measurement.phases.get(Phase.PROCESSING, 0.0) / 2
+    measured = base.measurement
+    until_status_line = sum(seconds for phase, seconds in measured.phases.items() if phase is not Phase.TRANSFER)
+    sent = until_status_line - measured.phases.get(Phase.PROCESSING, 0.0)
+    middle = measured.started_at + (sent + until_status_line + exchange.body_delay) / 2
     return replace(base, clock_offset=server - middle)

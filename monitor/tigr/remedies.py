@@ -116,8 +116,10 @@ _ANY: Mapping[Reason, Explanation] = {
         "The usual cause is a maintenance page, or the response of a middlebox. Check the configured URLs.",
     ),
     Reason.INTERNAL: Explanation(
-        "The monitor itself has failed.",
-        "Report it with this line, which contains no secret. The next run tries again.",
+        "The monitor itself has failed, or its machine has no file descriptor, memory or thread left for it. The state "
+        "of the vendor is unknown.",
+        "If the detail names a limit, find the program that uses it up, or raise the limit (systemd: LimitNOFILE, "
+        "MemoryMax, TasksMax). If not, report this line, which contains no secret. The next run tries again.",
     ),
 }
 

@@ -13,13 +13,15 @@ import functools
 import logging
 import resource
 import socket
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from monitor.hosts import client_network, is_loopback
 from monitor.web.access import AccessControl, AccessPolicy, ConnectedClient
 
 _log = logging.getLogger(__name__)
@@ -27,7 +29,13 @@ _log = logging.getLogger(__name__)
 _EXCHANGE_TIMEOUT = 10.0  # seconds from the connect or the first byte of a request until the response is sent
 _IDLE_TIMEOUT = 90  # seconds between requests: longer than usual scrape intervals, so that one TLS handshake is enough
 _MAX_CONNECTIONS = 256
+_LOOPBACK_SHARE = (
+    16  # one of so many connections is kept for clients on this machine: health checks, a local Prometheus
+)
 _BACKLOG = 1024
+# Connections accepted in one iteration of the event loop. The descriptors of dropped connections are closed in the next
+# iterations, so that a burst of 1,200 connections needs about 300 descriptors, not one each.
+_MAX_ACCEPTS = 16
 _MAX_HEADER_SECTION = 16 * 1024  # bytes
 _ACCEPT_RETRY_INTERVAL = 0.5  # seconds after an accept that failed
 
@@ -82,8 +90,8 @@ class WebListener:
         asyncio.get_running_loop().add_reader(self._socket, self._accept)
 
     def _accept(self) -> None:
-        """Accept all waiting connections, so that scrapes that arrive together share one rendering."""
-        for _ in range(_BACKLOG):
+        """Accept waiting connections. The socket stays readable if there are more, so the event loop calls again."""
+        for _ in range(_MAX_ACCEPTS):
             try:
                 client, address = self._socket.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -98,7 +106,7 @@ class WebListener:
                 return
             self._accept_failing = False
             client.settimeout(0)
-            if len(self._connections) >= self._max_connections and not self._make_room():
+            if not self._has_room(client_network(address[0])):
                 client.close()
                 continue
             connection = _WebConnection(self._config, self._state, self._connections.discard, self._access, address[0])
@@ -117,15 +125,26 @@ class WebListener:
         except OSError:  # includes ssl.SSLError and timeouts; the transport has closed the socket
             connection.discard()
 
-    def _make_room(self) -> bool:
-        """Drop one idle connection, and return False if there is none.
+    def _has_room(self, network: str) -> bool:
+        """Return whether a connection from `network` can be served, perhaps after another one was dropped."""
+        kept = max(1, self._max_connections // _LOOPBACK_SHARE)
+        remote = [connection for connection in self._connections if not connection.is_local]
+        if not is_loopback(network) and len(remote) >= self._max_connections - kept:
+            return self._drop_one(network, remote)
+        return len(self._connections) < self._max_connections or self._drop_one(network, self._connections)
 
-        Connections without any request go first, then the one that has been idle longest.
+    def _drop_one(self, network: str, candidates: Iterable[_WebConnection]) -> bool:
+        """Drop one of `candidates` for a connection from `network`, and return False if all are busy.
+
+        Clients that do not read their response go first, then idle connections of the network that has the most, the
+        new one included, and of these the ones that have served the fewest requests.
         """
-        idle = [connection for connection in self._connections if not connection.responding]
-        if not idle:
+        count = Counter(connection.network for connection in self._connections)
+        count[network] += 1
+        droppable = [connection for connection in candidates if connection.stalled or not connection.responding]
+        if not droppable:
             return False
-        min(idle, key=lambda connection: (connection.served, connection.since)).drop()
+        min(droppable, key=lambda c: (not c.stalled, -count[c.network], c.served, c.since)).drop()
         return True
 
     async def close(self, grace: float) -> None:
@@ -165,6 +184,8 @@ class _WebConnection(H11Protocol):
         super().__init__(config, state, {}, asyncio.get_running_loop())
         self.policy: AccessPolicy | None = None if access is None else access.policy()
         self._address = address
+        self.network = client_network(address)
+        self.is_local = is_loopback(self.network)
         self.opening: asyncio.Task[None]  # set by the listener right after the creation
         self.served = 0
         self._on_closed = on_closed
@@ -175,6 +196,12 @@ class _WebConnection(H11Protocol):
         """Return whether a request is complete and its response is not."""
         cycle: RequestResponseCycle | None = self.cycle  # None until the first request, despite its declared type
         return cycle is not None and not cycle.response_complete
+
+    @property
+    def stalled(self) -> bool:
+        """Return whether the client leaves part of its response unread."""
+        transport: asyncio.Transport | None = self.transport  # None during the handshake, despite its declared type
+        return transport is not None and transport.get_write_buffer_size() > 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn
         if self.policy is not None:

@@ -57,6 +57,19 @@ def test_a_failure_is_logged_at_its_start_change_and_end(event_log: EventLog, ca
     assert messages(caplog) == ["prod: ping works again"]
 
 
+def test_an_internal_failure_is_no_change_of_state(event_log: EventLog, caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged once, and so is its end; an outage lasts from its first failure to the next success."""
+    down, unknown = vary(PING, reason=Reason.CONNECT), vary(PING, reason=Reason.INTERNAL, started_at=1010.0)
+    for result in (PING, unknown, unknown, PING):
+        event_log.record(result)
+    measured = ["prod: ping could not be measured: internal", "prod: ping is measured again"]
+    assert messages(caplog) == ["prod: ping works", *measured]
+    for result in (down, unknown, unknown, down, unknown, vary(PING, started_at=1090.0)):
+        event_log.record(result)
+    assert vars(caplog.records[-1])["monitor_fields"]["after"] == "1m30s"
+    assert messages(caplog) == ["prod: ping failed: connect", *measured, *measured, "prod: ping works again"]
+
+
 def test_a_retried_failure_is_no_change_of_state(event_log: EventLog, caplog: pytest.LogCaptureFixture) -> None:
     """A retried failure changes nothing, and a rejected token is logged."""
     event_log.record(vary(PING, reason=Reason.UNAUTHORIZED, role=Role.RETRIED))

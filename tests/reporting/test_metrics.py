@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from monitor.clock import Clock
 from monitor.config.settings import EnvironmentCredentials, EnvironmentSettings
 from monitor.model import ClientAuth, Endpoint, LoginCause, Phase, Reason, Role, Token
 from monitor.reporting.metrics import BUCKETS, OUTCOMES, Metrics
@@ -131,6 +132,38 @@ def test_consecutive_failures_are_counted(metrics: Metrics) -> None:
     assert value(seen, "tigr_request_duration_seconds_count", **PROD_PING) == 0
     metrics.record(PING)
     assert value(text(metrics), "tigr_failure", reason="unauthorized", **PROD_PING) == 0
+
+
+def test_an_internal_failure_leaves_the_state_unknown(metrics: Metrics) -> None:
+    """It is neither up nor down, neither counts nor ends consecutive failures, and the host keeps its state."""
+    down, unknown = vary(PING, reason=Reason.CONNECT, status=None), vary(PING, reason=Reason.INTERNAL, status=None)
+
+    def state() -> tuple[float | None, ...]:
+        page = text(metrics)
+        return (
+            value(page, "tigr_up", **PROD_PING),
+            value(page, "tigr_consecutive_failures", **PROD_PING),
+            value(page, "tigr_api_reachable", environment="prod"),
+            value(page, "tigr_failure", **PROD_PING, reason="internal"),
+            value(page, "tigr_failure", **PROD_PING, reason="connect"),
+        )
+
+    metrics.record(unknown)
+    assert state() == (None, None, None, 1, 0)
+    metrics.record(PING)
+    metrics.record(unknown)
+    assert state() == (None, 0, 1, 1, 0)
+    for result in (down, unknown, down):
+        metrics.record(result)
+    assert state() == (0, 2, 0, 0, 1)
+    assert value(text(metrics), "tigr_requests_total", **PROD_PING, outcome="internal") == 3
+
+
+def test_an_internal_failure_of_the_unauthenticated_probe_closes_no_api(metrics: Metrics) -> None:
+    """The API is still open, as far as known."""
+    metrics.record(vary(PING, role=Role.UNAUTHENTICATED))
+    metrics.record(vary(PING, role=Role.UNAUTHENTICATED, reason=Reason.INTERNAL, status=None))
+    assert value(text(metrics), "tigr_api_open", environment="prod") == 1
 
 
 def test_phases_are_those_of_the_most_recent_request(metrics: Metrics) -> None:
@@ -288,3 +321,45 @@ def test_promtool_reports_no_problem(metrics: Metrics, readings: FakeReadings) -
         ["promtool", "check", "metrics"], input=metrics.render("")[1], capture_output=True, check=False
     )
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
+
+
+def test_an_outage_has_the_start_of_its_first_failed_run(metrics: Metrics) -> None:
+    """A retried exchange belongs to its run; an internal error starts no outage, and a success ends it."""
+    name = "tigr_down_since_timestamp_seconds"
+    metrics.record(vary(PING, started_at=900.0, reason=Reason.INTERNAL))
+    assert value(text(metrics), name, **PROD_PING) is None
+    metrics.record(vary(PING, started_at=1000.0, reason=Reason.UNAUTHORIZED, role=Role.RETRIED))
+    metrics.record(vary(PING, started_at=1001.0, reason=Reason.UNAUTHORIZED))
+    metrics.record(vary(PING, started_at=1030.0, reason=Reason.TIMEOUT))
+    metrics.record(vary(PING, started_at=1060.0, reason=Reason.INTERNAL))
+    assert value(text(metrics), name, **PROD_PING) == 1000.0
+    metrics.record(vary(PING, started_at=1090.0))
+    assert value(text(metrics), name, **PROD_PING) is None
+    metrics.record(vary(PING, started_at=1120.0, reason=Reason.TIMEOUT))
+    assert value(text(metrics), name, **PROD_PING) == 1120.0
+
+
+def test_observed_and_down_time_are_computed_at_the_scrape(readings: FakeReadings) -> None:
+    """They are exported as 0 from the start, and a new environment of the same name starts at 0 again."""
+    now = 1000.0
+    metrics = Metrics(Clock(now=lambda: now, wall=lambda: now))
+    metrics.add(SETTINGS, readings)
+
+    def observed() -> tuple[float | None, float | None]:
+        seen = text(metrics)
+        down = value(seen, "tigr_down_seconds_total", **PROD_PING)
+        return value(seen, "tigr_observed_seconds_total", **PROD_PING), down
+
+    assert observed() == (0, 0)
+    metrics.probe_started("prod", Endpoint.PING)
+    metrics.record(vary(PING, reason=Reason.TIMEOUT))
+    now += 20.0
+    assert observed() == (20, 20)
+    metrics.probe_started("prod", Endpoint.PING)
+    now += 2.0
+    assert observed() == (20, 20)
+    metrics.record(PING)
+    assert observed() == (22, 20)
+    metrics.remove("prod")
+    metrics.add(SETTINGS, readings)
+    assert observed() == (0, 0)
