@@ -69,6 +69,7 @@ class HttpClient:
             address=connection.address,
             tls_version=connection.tls_version,
             certificate_expiry=connection.certificate_expiry,
+            chain_expiry=connection.chain_expiry,
         )
 
     def check_connection(self, url: str, proxy: HttpProxy | None, timeout: float) -> ConnectionCheck:
@@ -99,6 +100,7 @@ class HttpClient:
             address=connection.address,
             tls_version=connection.tls_version,
             certificate_expiry=connection.certificate_expiry,
+            chain_expiry=connection.chain_expiry,
         )
 
     def certificate_expiry(self, url: str, proxy: HttpProxy | None, timeout: float) -> float | None:

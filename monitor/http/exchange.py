@@ -54,6 +54,7 @@ class Exchange:
     address: str | None = None
     tls_version: str | None = None
     certificate_expiry: float | None = None  # Unix seconds, notAfter
+    chain_expiry: float | None = None  # Unix seconds, earliest notAfter in the verified chain
 
     @property
     def last_phase(self) -> Phase | None:
@@ -73,3 +74,4 @@ class ConnectionCheck:
     address: str | None = None
     tls_version: str | None = None
     certificate_expiry: float | None = None  # Unix seconds, notAfter
+    chain_expiry: float | None = None  # Unix seconds, earliest notAfter in the verified chain

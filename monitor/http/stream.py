@@ -10,7 +10,7 @@ import time
 
 import httpcore
 
-from monitor.http.errors import ExchangeError, ExchangeFault, exchange_error
+from monitor.http.errors import ExchangeError, ExchangeFault, exchange_error, is_tls_error
 from monitor.http.timing import ExchangeTiming
 from monitor.model import Phase
 
@@ -100,7 +100,7 @@ class ConnectionStream(httpcore.NetworkStream):
         except (TimeoutError, BlockingIOError, ssl.SSLWantReadError):
             raise self._timing.timed_out() from None
         except OSError as error:
-            raise exchange_error(ExchangeFault.DISCONNECT, "the connection broke", error) from None
+            raise self._broken(error) from None
         self.received += len(data)
         self.ended = not data
         return data
@@ -121,6 +121,16 @@ class ConnectionStream(httpcore.NetworkStream):
         self._socket.settimeout(0)
         return self._socket.recv(size)
 
+    def _broken(self, error: OSError) -> ExchangeError:
+        """Return the error of a read: a TLS fault if the server ended TLS before its response, as for a certificate.
+
+        A server of TLS 1.3 judges the client's certificate, or its absence, after the client has completed its
+        handshake (RFC 8446 section 4.4.2.4).
+        """
+        if not self.received and is_tls_error(error):
+            return exchange_error(ExchangeFault.TLS, "the server ended the TLS session", error)
+        return exchange_error(ExchangeFault.DISCONNECT, "the connection broke", error)
+
     def _too_long(self) -> ExchangeError:
         if self.status.code is None:
             return ExchangeError(ExchangeFault.DISCONNECT, NOT_HTTP)
@@ -136,7 +146,7 @@ class ConnectionStream(httpcore.NetworkStream):
             failure = exchange_error(ExchangeFault.DISCONNECT, "the connection broke", error)
             if failure.fault is ExchangeFault.INTERNAL:
                 raise failure from None
-            # The server may have responded before it closed: the next read returns that, or raises.
+            # The server may have sent a response or a TLS alert before it closed: the next read returns that.
         self._outgoing.clear()
 
 

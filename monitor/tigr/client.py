@@ -126,7 +126,14 @@ class TigrClient:
         except Exception as error:  # noqa: BLE001 - an internal fault leaves the state of the host unknown
             return HostCheck(settings.name, Reason.INTERNAL, describe_exception(error))
         reason = Reason(check.fault.value) if check.fault else None
-        return HostCheck(settings.name, reason, check.fault_detail, check.tls_version, check.certificate_expiry)
+        return HostCheck(
+            settings.name,
+            reason,
+            check.fault_detail,
+            check.tls_version,
+            check.certificate_expiry,
+            check.chain_expiry,
+        )
 
     def certificate_expiry(self, endpoint: Endpoint) -> float | None:
         """Return the expiry of a host's certificate that failed verification, in Unix seconds; None if unknown."""
@@ -226,6 +233,7 @@ def _measurement(exchange: Exchange) -> Measurement:
         address=exchange.address,
         tls_version=exchange.tls_version,
         certificate_expiry=exchange.certificate_expiry,
+        chain_expiry=exchange.chain_expiry,
     )
 
 

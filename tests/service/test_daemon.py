@@ -17,6 +17,7 @@ from monitor.simulator import CertificateVariant, Simulator
 from monitor.simulator.faults import ApiOpen, Certificate, HangAfterHandshake, Refuse, Status
 from tests.support.canaries import CANARIES, leaks, simulator_with_canaries, values
 from tests.support.process import PATIENCE, Monitor, command, run, wait_for
+from tests.support.web import write
 
 FAST = {
     "TIGR_PING_INTERVAL": "1s",
@@ -213,6 +214,22 @@ def test_wrong_settings_change_nothing(simulator: Simulator, tmp_path: Path) -> 
         monitor.process.send_signal(signal.SIGHUP)
         monitor.wait_for(1, "tigr_config_last_reload_successful")
         monitor.wait_for_log("TIGR_LOG_FORMAT changed; restart the monitor to apply it")
+
+
+def test_an_unusable_web_configuration_sets_the_reload_gauge_to_0(simulator: Simulator, tmp_path: Path) -> None:
+    """The gauge is 0 from the first scrape after the change on, until the file can be used and the settings too."""
+    web = write(tmp_path / "web.yml", "http_server_config: {headers: {X-Frame-Options: sameorigin}}")
+    environ = files(simulator, tmp_path, web_config_file=str(web))
+    with Monitor(environ, tmp_path) as monitor:
+        assert monitor.value("tigr_config_last_reload_successful") == 1
+        for text in ("", "http_server_config: []\nhttp: 1"):
+            write(web, text)
+            assert monitor.value("tigr_config_last_reload_successful") == 0
+        monitor.process.send_signal(signal.SIGHUP)
+        monitor.wait_for_log("reloaded: no changes")
+        assert monitor.value("tigr_config_last_reload_successful") == 0
+        write(web, "{}")
+        assert monitor.value("tigr_config_last_reload_successful") == 1
 
 
 def test_a_rotated_password_causes_one_login_at_once(simulator: Simulator, tmp_path: Path) -> None:

@@ -80,7 +80,12 @@ def wait_for(condition: Callable[[], object], name: str, timeout: float = PATIEN
 class Monitor:
     """A process of `tigr-monitor run` that runs inside `with`."""
 
-    def __init__(self, environ: Mapping[str, str], directory: Path) -> None:
+    def __init__(
+        self, environ: Mapping[str, str], directory: Path, *, output: int | None = None, redirection: str = ""
+    ) -> None:
+        """Write standard output and error to the descriptor `output`, or to a file; the shell adds `redirection`."""
+        self._output = output
+        self._redirection = redirection
         self.port = free_port()
         self.log_file = directory / f"monitor-{self.port}.log"
         self._environ = clean({"TIGR_LISTEN": f"127.0.0.1:{self.port}"} | dict(environ))
@@ -106,7 +111,10 @@ class Monitor:
         """Start the process and wait until its web server responds."""
         with self.log_file.open("ab") as log:
             arguments = command("run")
-            self.process = subprocess.Popen(arguments, env=self._environ, stdout=log, stderr=log)
+            if self._redirection:
+                arguments = ["sh", "-c", f'exec "$@" {self._redirection}', "sh", *arguments]
+            output = log.fileno() if self._output is None else self._output
+            self.process = subprocess.Popen(arguments, env=self._environ, stdout=output, stderr=output)
         wait_for(lambda: self.process.poll() is not None or self.responds(), "the monitor responds")
         assert self.process.poll() is None, self.log()
 

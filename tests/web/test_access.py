@@ -167,7 +167,7 @@ def test_an_invalid_configuration_changes_nothing_and_is_logged_once(
     messages = [record.getMessage() for record in caplog.records]
     assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING", "WARNING", "INFO"]
     assert all(text.startswith("cannot reload the web configuration, the previous") for text in messages[:3])
-    assert "must hold a mapping" in messages[0]
+    assert "has lost its content" in messages[0]
     assert "basic_auth_users.alice: must be a bcrypt hash" in messages[1]
     assert "No such file" in messages[2]
     assert "hunter2" not in caplog.text

@@ -307,6 +307,36 @@ def test_accepting_resumes_when_file_descriptors_are_free_again(
     assert caplog.messages == ["the web server cannot accept connections: Too many open files"]
 
 
+def test_a_period_of_failed_accepts_is_logged_once_at_its_start_and_end(
+    server: WebServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An accept that succeeds between failures neither ends the period nor begins another one."""
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(connections, "_ACCEPT_RETRY_INTERVAL", 0.02)
+    monkeypatch.setattr(connections, "_ACCEPT_RECOVERY_INTERVAL", 3.0)
+    failures: list[object] = []
+    start = connections.WebListener.start
+
+    def counted(listener: connections.WebListener) -> None:
+        failures.append(listener)
+        start(listener)
+
+    monkeypatch.setattr(connections.WebListener, "start", counted)
+    for number in range(3):
+        with socket.socket() as client:
+            client.settimeout(10)
+            with no_more_files():
+                client.connect(("127.0.0.1", server.port))
+                wait_for(lambda number=number: len(failures) > number, "a failed accept")  # type: ignore[misc]
+            client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            assert client.recv(12) == b"HTTP/1.1 200"
+    wait_for(lambda: len(caplog.messages) == 2, "the end of the period")
+    assert caplog.messages == [
+        "the web server cannot accept connections: Too many open files",
+        "the web server accepts all connections again",
+    ]
+
+
 def test_a_server_without_file_descriptors_can_be_stopped(pages: FakePages, caplog: pytest.LogCaptureFixture) -> None:
     """The stop ends the wait for a file descriptor."""
     server = WebServer("127.0.0.1", 0, pages)
@@ -373,7 +403,7 @@ def test_the_unexpected_end_of_the_server_is_logged(pages: FakePages, caplog: py
     server._socket.close()
     server.start()
     server.stop()
-    assert caplog.messages[0].startswith("the web server stopped unexpectedly: OSError at web/connections.py:")
+    assert caplog.messages[0].startswith("the web server stopped unexpectedly: OSError at web/listening.py:")
 
 
 def test_errors_of_clients_are_not_logged_above_debug(server: WebServer, caplog: pytest.LogCaptureFixture) -> None:

@@ -92,7 +92,7 @@ def test_the_files_configure_a_monitor_of_both_environments(
         ("127.0.0.1", "127.0.0.1:1", "127.0.0.1:1"),
         ("", ":1", "127.0.0.1:1"),
         ("0.0.0.0", "0.0.0.0:1", "127.0.0.1:1"),  # noqa: S104 - the test opens no socket
-        ("::", "[::]:1", "[::1]:1"),
+        ("::", "[::]:1", "127.0.0.1:1"),
     ],
 )
 def test_a_listen_address_has_a_reachable_address_of_this_machine(host: str, setting: str, reachable: str) -> None:
