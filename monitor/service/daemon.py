@@ -20,6 +20,8 @@ from monitor.service.supervisor import Supervisor
 from monitor.service.systemd import SystemdNotifier
 from monitor.service.trust import load_trust
 from monitor.service.warmup import warm_up
+from monitor.tigr.client import short_secrets
+from monitor.tigr.runs import MIN_RUN
 from monitor.web.access import AccessControl, exposure_warning
 from monitor.web.server import WebServer
 
@@ -78,6 +80,13 @@ class Daemon:
             if settings.state_dir is None:
                 _log.warning(
                     "TIGR_STATE_DIR is not set: rejected credentials are sent again after each restart; set it"
+                )
+            if short := short_secrets(settings.environments):
+                _log.warning(
+                    "%s: shorter than %d characters, so it is recognized in texts of servers as a whole word only; "
+                    "ask the vendor for a longer one",
+                    ", ".join(short),
+                    MIN_RUN,
                 )
             supervisor.report_suppressed()
             warm_up(server.url)

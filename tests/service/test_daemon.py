@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import bcrypt
@@ -142,6 +143,19 @@ def test_a_state_directory_in_use_is_reported(simulator: Simulator, tmp_path: Pa
         ended = run(["run"], shared | {"TIGR_LISTEN": "127.0.0.1:0"})
     assert ended.returncode == 1
     assert "another tigr-monitor uses the state directory" in ended.stderr
+
+
+def test_short_secrets_are_reported_at_the_start(simulator: Simulator, tmp_path: Path) -> None:
+    """A warning names each secret of fewer than eight characters, without its value or length; there is none else."""
+    for name, password in (("prod", "q7-Xw9z"), ("uat", "q7-Xw9zz")):
+        environment = simulator.environment(name)
+        environment.credentials = replace(CANARIES, password=password)
+    with Monitor(files(simulator, tmp_path), tmp_path) as monitor:
+        monitor.wait_for_log("prod: password: shorter than 8 characters")
+        log = monitor.log()
+    assert log.count("shorter than") == 1
+    assert "q7-Xw9z" not in log
+    assert "uat: password" not in log
 
 
 @pytest.mark.parametrize("trouble", ["garbled", "future", "read-only", "missing"])
