@@ -69,15 +69,19 @@ def test_a_failure_is_logged_at_its_start_change_and_end(
     assert messages(caplog) == ["prod: ping works again"]
 
 
-def test_an_internal_failure_is_no_change_of_state(event_log: EventLog, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_internal_failure_is_no_change_of_state(
+    event_log: EventLog, clock: MovableClock, caplog: pytest.LogCaptureFixture
+) -> None:
     """It is logged once, and so is its end; an outage lasts from its first failure to the next success."""
-    down, unknown = vary(PING, reason=Reason.CONNECT), vary(PING, reason=Reason.INTERNAL, started_at=1010.0)
+    down, unknown = vary(PING, reason=Reason.CONNECT), vary(PING, reason=Reason.INTERNAL)
     for result in (PING, unknown, unknown, PING):
         event_log.record(result)
     measured = ["prod: ping could not be measured: internal", "prod: ping is measured again"]
     assert messages(caplog) == ["prod: ping works", *measured]
-    for result in (down, unknown, unknown, down, unknown, vary(PING, started_at=1090.0)):
+    for result in (down, unknown, unknown, down, unknown):
         event_log.record(result)
+    clock.advance(89.5)  # plus the duration of the first failure
+    event_log.record(PING)
     assert vars(caplog.records[-1])["monitor_fields"]["after"] == "1m30s"
     assert messages(caplog) == ["prod: ping failed: connect", *measured, *measured, "prod: ping works again"]
 
