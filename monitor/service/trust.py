@@ -48,6 +48,7 @@ def load_trust(settings: Settings, before: Trust | None = None) -> Trust:
         raise ConfigError((_NO_ANCHORS,))
     return trust
 
+
 _LACKS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # no file descriptors, no memory: the files are not to blame
 
 
