@@ -165,7 +165,7 @@ def test_a_problem_with_the_state_is_a_warning(trouble: str, simulator: Simulato
     if trouble != "missing":
         state.mkdir()
     if trouble == "read-only":  # a directory in place of the file, because root ignores permissions
-        state.joinpath("state.new").mkdir()
+        state.joinpath("state.json").mkdir()
     elif trouble != "missing":
         state.joinpath("state.json").write_text('{"version": 99}' if trouble == "future" else "{garbled")
     with Monitor(simulator.settings() | FAST | {"TIGR_STATE_DIR": str(state)}, tmp_path) as monitor:
