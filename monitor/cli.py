@@ -94,8 +94,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(_options: argparse.Namespace) -> int:
     from monitor.service.daemon import CannotStartError, Daemon
+    from monitor.service.process_limits import forbid_core_dumps
     from monitor.service.systemd import SystemdNotifier
 
+    forbid_core_dumps()  # before the secrets are loaded
     notifier = SystemdNotifier(os.environ)
     try:
         Daemon(load(os.environ), os.environ, notifier).run()
@@ -114,8 +116,10 @@ def _check(options: argparse.Namespace) -> int:
     from monitor.commands.check import as_json, as_text, check
     from monitor.http.client import HttpClient
     from monitor.monitoring.state import State
+    from monitor.service.process_limits import forbid_core_dumps
     from monitor.service.trust import probing_context
 
+    forbid_core_dumps()
     loaded = load(os.environ)
     environments = loaded.settings.environments
     known = [settings.name for settings in environments]
@@ -143,6 +147,9 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _config(_options: argparse.Namespace) -> int:
+    from monitor.service.process_limits import forbid_core_dumps
+
+    forbid_core_dumps()
     for line in describe(load(os.environ)):
         print(line)
     return EXIT_OK

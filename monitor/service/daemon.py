@@ -16,11 +16,12 @@ from enum import Enum, auto
 
 from monitor import __version__, log
 from monitor.config.settings import LoadedSettings, Settings, load
-from monitor.errors import ConfigError
+from monitor.errors import ConfigError, describe_exception
 from monitor.hosts import bracketed
 from monitor.http.tls import has_trust_anchors
 from monitor.log import fields
 from monitor.monitoring.state import State, StateInUseError
+from monitor.service.process_limits import raise_descriptor_limit
 from monitor.service.supervisor import Supervisor
 from monitor.service.systemd import SystemdNotifier
 from monitor.service.trust import probing_context
@@ -72,6 +73,7 @@ class Daemon:
         self._install_handlers(signal.SIGHUP, signal.SIGUSR1)  # at once: by default they end the process
         self._configure_log(settings)
         sys.setswitchinterval(_SWITCH_INTERVAL)
+        raise_descriptor_limit()
         context = probing_context(settings)
         with ExitStack() as resources:
             state = _state(settings)
@@ -118,7 +120,12 @@ class Daemon:
             self._pending.add(request)
             # A task waits for logins in progress. In its own thread it does not delay SIGTERM.
             task = functools.partial(self._handle, request, tasks[request], supervisor)
-            threading.Thread(target=task, name=request.name.lower(), daemon=True).start()
+            try:
+                threading.Thread(target=task, name=request.name.lower(), daemon=True).start()
+            except (RuntimeError, MemoryError) as error:
+                self._pending.discard(request)
+                fault = describe_exception(error)
+                _log.error("%s: failed; send the signal again", request.name.lower(), extra=fields(fault=fault))
 
     def _handle(self, request: _SignalRequest, task: Callable[[Supervisor], None], supervisor: Supervisor) -> None:
         """Handle one request at a time; a signal that arrives meanwhile is a new request."""
