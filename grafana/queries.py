@@ -93,9 +93,11 @@ def api_host() -> str:
     )
 
 
-def until(metric: str, endpoint: Endpoint) -> str:
-    """Return the seconds from now to the earliest of these timestamps."""
-    return f"{lowest(metric, endpoint)} - time()"
+def until_expiry(endpoint: Endpoint) -> str:
+    """Return the seconds from now to the earliest expiry in the chain, or to that of the host's own certificate."""
+    chain = series("tigr_certificate_chain_expiry_timestamp_seconds", endpoint)
+    leaf = series("tigr_certificate_expiry_timestamp_seconds", endpoint)
+    return f"min by (environment) ({chain} or {leaf}) - time()"
 
 
 def backoff(endpoint: Endpoint) -> str:

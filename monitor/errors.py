@@ -29,6 +29,11 @@ def describe_exception(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     if not frames:
         return f"{prefix}{type(error).__name__}"
-    path = Path(frames[-1].filename)
+    return f"{prefix}{type(error).__name__} at {describe_place(frames[-1].filename, frames[-1].lineno)}"
+
+
+def describe_place(filename: str, lineno: int | None) -> str:
+    """Return a source line as `module.py:88`; a file of this program is named with its package."""
+    path = Path(filename)
     shown = path.relative_to(_SOURCE) if path.is_relative_to(_SOURCE) else path.name
-    return f"{prefix}{type(error).__name__} at {shown}:{frames[-1].lineno}"
+    return f"{shown}:{lineno}"

@@ -33,7 +33,7 @@ def client_network(address: str) -> str:
 
 def reachable_address(host: str) -> str:
     """Return the address at which a local client reaches a server that listens on `host`."""
-    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}.get(host, host)  # noqa: S104 - compared, not bound
 
 
 def bracketed(host: str) -> str:

@@ -115,6 +115,7 @@ class Measurement:
     address: str | None = None  # the address that the connection reached
     tls_version: str | None = None
     certificate_expiry: float | None = None  # Unix time, notAfter
+    chain_expiry: float | None = None  # Unix time, earliest notAfter in the verified chain
 
     @property
     def ended_at(self) -> float:
@@ -211,6 +212,7 @@ class HostCheck:
     detail: str = ""
     tls_version: str | None = None
     certificate_expiry: float | None = None  # Unix seconds, notAfter
+    chain_expiry: float | None = None  # Unix seconds, earliest notAfter in the verified chain
 
     @property
     def reachable(self) -> bool:

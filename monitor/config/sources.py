@@ -16,10 +16,14 @@ from typing import Any
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
+from monitor.files import read_regular
+
 PREFIX = "TIGR_"
 
 Key = tuple[str, ...]  # the path of a setting in the tree, in lower case: ("environments", "prod", "password")
 
+_ENCODING = "utf-8-sig"  # UTF-8; the byte order mark that editors on Windows write is dropped
+_MAX_CONFIG_FILE = 1024 * 1024  # bytes
 _MAX_SECRET_FILE = 65536  # bytes
 
 # The variables that Kubernetes sets in every container for a Service whose name begins with `tigr`. The pattern
@@ -129,7 +133,7 @@ class TomlSource(Source):
         file = printable(path)
         super().__init__(settings_cls, f"file {file}", dotted)
         try:
-            leaves = list(_leaves(tomllib.loads(Path(path).read_bytes().decode())))
+            leaves = list(_leaves(tomllib.loads(read_regular(path, _MAX_CONFIG_FILE).decode(_ENCODING))))
         except OSError as error:
             self.fail(setting, f"cannot read {file}: {error.strerror}")
         except UnicodeDecodeError:
@@ -161,21 +165,13 @@ class SecretFilesSource(Source):
         """Read one file. Exactly one line feed at its end is dropped."""
         name = printable(str(path))
         try:
-            if not path.is_file():  # opening a pipe would block until another process writes to it
-                self.fail(name, "is not a file", key)
-                return
-            with path.open("rb") as file:
-                content = file.read(_MAX_SECRET_FILE + 1)
-            text = content.decode().removesuffix("\n")
+            text = read_regular(path, _MAX_SECRET_FILE).decode(_ENCODING).removesuffix("\n")
         except OSError as error:
             self.fail(name, f"cannot be read: {error.strerror}", key)
         except UnicodeDecodeError:
             self.fail(name, "is not UTF-8", key)
         else:
-            if len(content) > _MAX_SECRET_FILE:
-                self.fail(name, f"is larger than {_MAX_SECRET_FILE} bytes", key)
-            else:
-                self.add(key, name, text, f"secret file {name}")
+            self.add(key, name, text, f"secret file {name}")
 
 
 def merged(sources: Iterable[Source]) -> dict[Key, SourceValue]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from monitor import durations
 from monitor.config import urls
 from monitor.config.proxy import ProxySettings, parse_proxy
+from monitor.files import MAX_PEM_FILE, read_regular
 from monitor.model import FieldNames
 
 
@@ -129,7 +130,7 @@ def readable_file(value: object) -> Path:
     """Return the path of a file that can be read."""
     file = path(value)
     try:
-        file.open("rb").close()
+        read_regular(file, MAX_PEM_FILE)
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
     return file

@@ -56,3 +56,9 @@ def describe_os_error(error: OSError | ValueError) -> str:
     if isinstance(error, ssl.SSLError) and error.reason:
         return error.reason.replace("_", " ").lower()
     return (getattr(error, "strerror", None) or type(error).__name__).lower()
+
+
+def is_tls_error(error: OSError) -> bool:
+    """Return whether TLS itself failed, by an alert of the peer for example, and not the connection below it."""
+    broken = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+    return isinstance(error, ssl.SSLError) and not isinstance(error, broken)

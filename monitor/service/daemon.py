@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import faulthandler
-import functools
 import gc
 import logging
-import queue
-import signal
 import sys
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
-from enum import Enum, auto
 
 from monitor import __version__, log
 from monitor.config.settings import LoadedSettings, Settings, load
 from monitor.errors import ConfigError, describe_exception
 from monitor.hosts import bracketed
-from monitor.http.tls import has_trust_anchors
 from monitor.log import fields
 from monitor.monitoring.state import State, StateInUseError
 from monitor.service.process_limits import raise_descriptor_limit
+from monitor.service.signals import RequestThread, SignalRequest, SignalRequests
 from monitor.service.supervisor import Supervisor
 from monitor.service.systemd import SystemdNotifier
-from monitor.service.trust import probing_context
+from monitor.service.trust import load_trust
 from monitor.service.warmup import warm_up
 from monitor.web.access import AccessControl, exposure_warning
 from monitor.web.server import WebServer
@@ -38,55 +33,44 @@ class CannotStartError(Exception):
     """The daemon cannot start for a reason other than a wrong setting. The message is for the operator."""
 
 
-class _SignalRequest(Enum):
-    RELOAD = auto()
-    LOG_IN = auto()
-    STOP = auto()
-
-
-_SIGNALS = {
-    signal.SIGHUP: _SignalRequest.RELOAD,
-    signal.SIGUSR1: _SignalRequest.LOG_IN,
-    signal.SIGTERM: _SignalRequest.STOP,
-    signal.SIGINT: _SignalRequest.STOP,
-}
-
-
 class Daemon:
     """Runs the monitor as a service."""
 
-    def __init__(self, loaded: LoadedSettings, environ: Mapping[str, str], notifier: SystemdNotifier) -> None:
+    def __init__(
+        self, loaded: LoadedSettings, environ: Mapping[str, str], notifier: SystemdNotifier, signals: SignalRequests
+    ) -> None:
         self._loaded = loaded
         self._environ = environ
-        self._requests: queue.SimpleQueue[_SignalRequest] = queue.SimpleQueue()
-        self._handling = threading.Lock()  # one request at a time
-        self._pending: set[_SignalRequest] = set()  # requests that wait for the lock; a repeated signal adds nothing
         self._notifier = notifier
+        self._signals = signals
+        self._trust = load_trust(loaded.settings)
+        self._access: AccessControl | None = None
 
     def run(self) -> None:
         """Run until SIGTERM or SIGINT.
 
         Raises `ConfigError` or `CannotStartError` before any request is sent.
         """
-        faulthandler.enable()  # SIGABRT of the watchdog prints the line that hangs, without values
+        # SIGABRT of the watchdog prints the line that hangs, without values. If standard error is stuck, this waits
+        # until systemd kills the process (TimeoutAbortSec).
+        faulthandler.enable(2)
         settings = self._loaded.settings
-        self._install_handlers(signal.SIGHUP, signal.SIGUSR1)  # at once: by default they end the process
-        self._configure_log(settings)
         sys.setswitchinterval(_SWITCH_INTERVAL)
         raise_descriptor_limit()
-        context = probing_context(settings)
+        log.start_writer()
+        self._configure_log(settings)
         with ExitStack() as resources:
             state = _state(settings)
             resources.callback(state.close)
-            supervisor = Supervisor(settings, context, state)
-            access = AccessControl(settings.web_config_file) if settings.web_config_file else None
+            supervisor = Supervisor(settings, self._trust.context, state)
+            access = self._access = _access(settings, supervisor)
             server = _server(settings, supervisor, access)
             resources.callback(server.stop)
             server.start()
-            self._install_handlers(*_SIGNALS)
+            self._signals.install_stop()
             names = ", ".join(supervisor.index())
             _log.info("tigr-monitor %s monitors %s", __version__, names, extra=fields(metrics=f"{server.url}/metrics"))
-            if not has_trust_anchors(context):
+            if not self._trust.has_anchors:
                 _log.warning(
                     "no CA certificates: the system has none and TIGR_CA_FILE is not set, so every TLS handshake will "
                     "fail; install the package ca-certificates (Debian) or set TIGR_CA_FILE"
@@ -103,35 +87,32 @@ class Daemon:
             supervisor.start()
             resources.callback(supervisor.stop)
             self._notifier.ready()
-            self._notifier.report(supervisor.status, supervisor.stalled)
+            self._notifier.report(lambda: self._status(supervisor), supervisor.stalled)
             self._handle_requests(supervisor)
             self._notifier.stopping()
             _log.info("stopping")
 
-    def _install_handlers(self, *numbers: signal.Signals) -> None:
-        for number in numbers:
-            signal.signal(number, lambda *_, request=_SIGNALS[number]: self._requests.put(request))
-
     def _handle_requests(self, supervisor: Supervisor) -> None:
-        tasks = {_SignalRequest.RELOAD: self._reload, _SignalRequest.LOG_IN: self._log_in}
-        while (request := self._requests.get()) is not _SignalRequest.STOP:
-            if request in self._pending:
-                continue
-            self._pending.add(request)
-            # A task waits for logins in progress. In its own thread it does not delay SIGTERM.
-            task = functools.partial(self._handle, request, tasks[request], supervisor)
-            try:
-                threading.Thread(target=task, name=request.name.lower(), daemon=True).start()
-            except (RuntimeError, MemoryError) as error:
-                self._pending.discard(request)
-                fault = describe_exception(error)
-                _log.error("%s: failed; send the signal again", request.name.lower(), extra=fields(fault=fault))
+        requests = RequestThread(
+            {
+                SignalRequest.RELOAD: lambda: self._reload(supervisor),
+                SignalRequest.LOG_IN: lambda: self._log_in(supervisor),
+            }
+        )
+        while (request := self._signals.get()) is not SignalRequest.STOP:
+            requests.add(request)
 
-    def _handle(self, request: _SignalRequest, task: Callable[[Supervisor], None], supervisor: Supervisor) -> None:
-        """Handle one request at a time; a signal that arrives meanwhile is a new request."""
-        with self._handling:
-            self._pending.discard(request)
-            task(supervisor)
+    def _status(self, supervisor: Supervisor) -> str:
+        """Return the status line, after a check of the web configuration, which is otherwise read at a request."""
+        self._check_web_configuration()
+        return supervisor.status()
+
+    def _check_web_configuration(self) -> None:
+        if self._access is not None:
+            try:
+                self._access.policy()
+            except Exception as error:  # noqa: BLE001 - it would end the thread that feeds the watchdog
+                _log.error("cannot check the web configuration", extra=fields(fault=describe_exception(error)))
 
     def _log_in(self, supervisor: Supervisor) -> None:
         """Allow one delayed login in each environment, at the request of an operator."""
@@ -146,24 +127,30 @@ class Daemon:
         self._notifier.reloading()
         try:
             self._load_and_apply(supervisor)
-        finally:
-            self._notifier.ready()
-
-    def _load_and_apply(self, supervisor: Supervisor) -> None:
-        old = self._loaded
-        try:
-            new = load(self._environ)
-            context = probing_context(new.settings)
         except ConfigError as error:
             supervisor.reload_failed()
             for problem in error.problems:
                 _log.error("reload: %s", problem)
             _log.error("reload failed: the old settings stay in force")
-            return
+        except Exception as error:  # noqa: BLE001 - for want of memory or file descriptors, for example
+            supervisor.reload_failed()
+            fault = describe_exception(error)
+            _log.error(
+                "reload failed with an internal error: the old settings stay in force", extra=fields(fault=fault)
+            )
+        finally:
+            self._notifier.ready()
+
+    def _load_and_apply(self, supervisor: Supervisor) -> None:
+        """Load and apply the settings. Raises `ConfigError`; then the old settings stay in force."""
+        self._check_web_configuration()
+        old = self._loaded
+        new = load(self._environ)
+        trust = load_trust(new.settings, self._trust)
         _warn_of_restart(old.settings, new.settings)
         self._configure_log(new.settings)
-        supervisor.apply(new.settings, context)
-        self._loaded = new
+        supervisor.apply(new.settings, trust.context)
+        self._loaded, self._trust = new, trust
         allowed = supervisor.request_logins_after_reload()
         others = [name for name in supervisor.suppressed() if name not in allowed]
         _log.info("reloaded: %s", _changes(old, new))
@@ -197,6 +184,12 @@ def _state(settings: Settings) -> State:
             f"another tigr-monitor uses the state directory {settings.state_dir}: "
             "set TIGR_STATE_DIR to a different directory for each monitor"
         ) from None
+
+
+def _access(settings: Settings, supervisor: Supervisor) -> AccessControl | None:
+    if settings.web_config_file is None:
+        return None
+    return AccessControl(settings.web_config_file, observer=supervisor.web_configuration_read)
 
 
 def _server(settings: Settings, supervisor: Supervisor, access: AccessControl | None) -> WebServer:

@@ -46,7 +46,7 @@ class Supervisor:
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._metrics = Metrics(clock)
-        self._event_log = EventLog()
+        self._event_log = EventLog(clock)
         self._status_line = StatusLine(clock)
         self._state = state
         self._clock = clock
@@ -54,6 +54,8 @@ class Supervisor:
         self._scheduler = Scheduler(self._metrics, clock)
         self._changing = threading.Lock()
         self._entries: dict[str, _Entry] = {}
+        self._reload_failed = False
+        self._web_configuration_failed = False
         self._began = clock.now()
         shortest = min(environment.ping_interval for environment in settings.environments)
         self._first_delay = uniform(0.0, min(_MAX_FIRST_DELAY, shortest / 10))
@@ -90,11 +92,18 @@ class Supervisor:
         with self._changing:
             self._apply(settings, context)
             self._metrics.reloaded(self._clock.wall())
+            self._reload_failed = False
         self._scheduler.wake()
 
     def reload_failed(self) -> None:
-        """Export that a reload failed and the old settings stay in force."""
+        """Report that a reload failed and the old settings stay in force."""
+        self._reload_failed = True
         self._metrics.reloaded(None)
+
+    def web_configuration_read(self, problems: tuple[str, ...]) -> None:
+        """Report the problems of a changed web configuration; if there are any, the previous one is in force."""
+        self._web_configuration_failed = bool(problems)
+        self._metrics.web_configuration_read(success=not problems)
 
     def request_logins_after_reload(self) -> list[str]:
         """Allow one login in each environment whose rejected credentials suppress it; return their names."""
@@ -221,7 +230,14 @@ class Supervisor:
         ]
 
     def status(self) -> str:
-        """Return the status line: the stalled jobs, else the state of every environment."""
+        """Return the status line: the failed reloads, and the stalled jobs or else the state of every environment."""
+        failed = {
+            "RELOAD FAILED, the old settings are in force": self._reload_failed,
+            "WEB CONFIGURATION NOT RELOADED, the previous one is in force": self._web_configuration_failed,
+        }
+        return "; ".join([*(text for text, has_failed in failed.items() if has_failed), self._state_of_jobs()])
+
+    def _state_of_jobs(self) -> str:
         stalled = self.stalled()
         if stalled:
             return f"STALLED: {stalled[0]}" + (f", and {len(stalled) - 1} more" if len(stalled) > 1 else "")

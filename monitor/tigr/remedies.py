@@ -76,9 +76,10 @@ _ANY: Mapping[Reason, Explanation] = {
         "TIGR_CA_FILE. Never disable verification: the password could go to an impostor.",
     ),
     Reason.TLS: Explanation(
-        "The TLS handshake failed, but not because of the certificate: there is no common version, or a middlebox "
-        "interfered.",
-        "Look for a middlebox, or for a TLS change at the vendor. The monitor requires TLS 1.2 or newer.",
+        "TLS failed, but not because of the server's certificate: there is no common version, the server wants a "
+        "client certificate, or a middlebox interfered.",
+        "Look for a middlebox, or for a TLS change at the vendor. The monitor requires TLS 1.2 or newer. If the server "
+        "wants a client certificate, set CLIENT_CERT and CLIENT_KEY of the environment.",
     ),
     Reason.DISCONNECT: Explanation(
         "The connection broke before the response was complete, or the response was not HTTP.",

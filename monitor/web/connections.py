@@ -23,6 +23,7 @@ from uvicorn.server import ServerState
 
 from monitor.hosts import client_network, is_loopback
 from monitor.web.access import AccessControl, AccessPolicy, ConnectedClient
+from monitor.web.listening import ListeningSockets
 
 _log = logging.getLogger(__name__)
 
@@ -38,15 +39,7 @@ _BACKLOG = 1024
 _MAX_ACCEPTS = 16
 _MAX_HEADER_SECTION = 16 * 1024  # bytes
 _ACCEPT_RETRY_INTERVAL = 0.5  # seconds after an accept that failed
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """Return a socket that listens on `host`, or on all IPv4 and IPv6 addresses if `host` is ''. Raises `OSError`."""
-    if host == "" and socket.has_dualstack_ipv6():
-        return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=_BACKLOG)
-    addresses = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    family, _, _, _, address = addresses[0]
-    return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+_ACCEPT_RECOVERY_INTERVAL = 30.0  # seconds without such a failure until the period of failures has ended
 
 
 def max_connections() -> int:
@@ -56,16 +49,16 @@ def max_connections() -> int:
 
 
 class WebListener:
-    """Accepts connections on a listening socket and serves `app` on them, in the running event loop."""
+    """Accepts connections on listening sockets and serves `app` on them, in the running event loop."""
 
-    def __init__(self, listening: socket.socket, app: Callable[..., Any], access: AccessControl | None) -> None:
+    def __init__(self, listening: ListeningSockets, app: Callable[..., Any], access: AccessControl | None) -> None:
         listening.settimeout(0)  # the event loop needs a non-blocking socket
         self._socket = listening
         self._access = access
         self._max_connections = max_connections()
         self._connections: set[_WebConnection] = set()
         self._paused: asyncio.TimerHandle | None = None
-        self._accept_failing = False
+        self._accept_recovery: asyncio.TimerHandle | None = None  # set during a period of failures
         self._state = ServerState()
         self._config = uvicorn.Config(
             app,
@@ -97,14 +90,16 @@ class WebListener:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:  # no file descriptor or no memory; the socket stays readable: pause
-                if not self._accept_failing:  # one record per period of failures
-                    _log.warning("the web server cannot accept connections: %s", error.strerror)
-                self._accept_failing = True
                 loop = asyncio.get_running_loop()
+                # Single accepts succeed during a period of failures, whenever another connection ends.
+                if self._accept_recovery is None:
+                    _log.warning("the web server cannot accept connections: %s", error.strerror)
+                else:
+                    self._accept_recovery.cancel()
+                self._accept_recovery = loop.call_later(_ACCEPT_RECOVERY_INTERVAL, self._accept_recovered)
                 loop.remove_reader(self._socket)
                 self._paused = loop.call_later(_ACCEPT_RETRY_INTERVAL, self.start)
                 return
-            self._accept_failing = False
             client.settimeout(0)
             if not self._has_room(client_network(address[0])):
                 client.close()
@@ -113,6 +108,10 @@ class WebListener:
             self._connections.add(connection)
             connection.opening = asyncio.get_running_loop().create_task(self._open(connection, client))
             connection.opening.add_done_callback(functools.partial(_close_if_cancelled, client))
+
+    def _accept_recovered(self) -> None:
+        self._accept_recovery = None
+        _log.info("the web server accepts all connections again")
 
     async def _open(self, connection: _WebConnection, client: socket.socket) -> None:
         context = None if connection.policy is None else connection.policy.context
@@ -149,8 +148,9 @@ class WebListener:
 
     async def close(self, grace: float) -> None:
         """Stop listening, wait up to `grace` seconds for pending responses, then drop all connections."""
-        if self._paused is not None:
-            self._paused.cancel()
+        for timer in (self._paused, self._accept_recovery):
+            if timer is not None:
+                timer.cancel()
         asyncio.get_running_loop().remove_reader(self._socket)
         self._socket.close()
         with contextlib.suppress(TimeoutError):
@@ -189,6 +189,7 @@ class _WebConnection(H11Protocol):
         self.opening: asyncio.Task[None]  # set by the listener right after the creation
         self.served = 0
         self._on_closed = on_closed
+        self._half_closed = False  # the client sends no more
         self._timer = self._begin()
 
     @property
@@ -216,11 +217,21 @@ class _WebConnection(H11Protocol):
             self._timer = self._begin()
         super().data_received(data)
 
+    def eof_received(self) -> bool:  # type: ignore[override] # uvicorn's returns None, which closes the connection
+        """Return whether the connection stays open: a client may close its side before it has read the response.
+
+        Not with TLS: asyncio closes the connection in any case, and would log a warning.
+        """
+        self._half_closed = True
+        return self.responding and self.scheme == "http"
+
     def on_response_complete(self) -> None:
         self._busy = False
         self.served += 1
         self.since = self.loop.time()
         super().on_response_complete()
+        if self._half_closed and not self.responding:
+            self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.discard()

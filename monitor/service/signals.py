@@ -1,0 +1,90 @@
+"""Signals: the requests of an operator, and the one thread that handles those that take time."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from enum import Enum, auto
+
+from monitor.errors import describe_exception
+from monitor.log import fields
+
+_MIN_INTERVAL = 1.0  # seconds between the starts of two tasks: requests that arrive meanwhile share the next one
+_log = logging.getLogger(__name__)
+
+
+class SignalRequest(Enum):
+    """Requests of an operator."""
+
+    RELOAD = auto()
+    LOG_IN = auto()
+    STOP = auto()
+
+
+_DURING_START = {signal.SIGHUP: SignalRequest.RELOAD, signal.SIGUSR1: SignalRequest.LOG_IN}
+_TO_STOP = {signal.SIGTERM: SignalRequest.STOP, signal.SIGINT: SignalRequest.STOP}
+
+
+class SignalRequests:
+    """Queues a request per signal. Create it in the main thread, before the settings are loaded.
+
+    SIGHUP and SIGUSR1 are queued from then on: a change of the settings during the start is not lost. SIGTERM and
+    SIGINT end the process as usual until `install_stop`.
+    """
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[SignalRequest] = queue.SimpleQueue()
+        self._install(_DURING_START)
+
+    def install_stop(self) -> None:
+        """Queue SIGTERM and SIGINT, too."""
+        self._install(_TO_STOP)
+
+    def get(self) -> SignalRequest:
+        """Wait for the next request and return it."""
+        return self._queue.get()
+
+    def _install(self, requests: Mapping[signal.Signals, SignalRequest]) -> None:
+        for number, request in requests.items():
+            signal.signal(number, lambda *_, request=request: self._queue.put(request))
+
+
+class RequestThread:
+    """Handles requests one at a time, in the order of their arrival, in one thread.
+
+    A task may wait for the network. In its own thread it does not delay SIGTERM. A request that waits already is not
+    added again, so any number of signals causes one pending task of each request.
+    """
+
+    def __init__(self, tasks: Mapping[SignalRequest, Callable[[], None]]) -> None:
+        self._tasks = tasks
+        self._changed = threading.Condition()
+        self._pending: dict[SignalRequest, None] = {}  # ordered
+        # Started with the daemon, so that a request needs no new thread when the system has none left.
+        threading.Thread(target=self._work, name="requests", daemon=True).start()
+
+    def add(self, request: SignalRequest) -> None:
+        """Handle `request` soon, unless an equal one waits already."""
+        with self._changed:
+            self._pending.setdefault(request)
+            self._changed.notify()
+
+    def _work(self) -> None:
+        started = float("-inf")
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._pending)
+            time.sleep(max(0.0, started + _MIN_INTERVAL - time.monotonic()))
+            with self._changed:
+                request = next(iter(self._pending))
+                del self._pending[request]
+            started = time.monotonic()
+            try:
+                self._tasks[request]()
+            except Exception as error:  # noqa: BLE001 - it would end the thread, and with it every later request
+                name = request.name.lower()
+                _log.error("the request %s failed: internal error", name, extra=fields(fault=describe_exception(error)))

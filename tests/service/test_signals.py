@@ -1,0 +1,164 @@
+"""Signals to the daemon: from the start of its own code on, and many at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from monitor.service.signals import RequestThread, SignalRequest
+from monitor.simulator import Simulator
+from tests.support.checkout import ROOT
+from tests.support.process import PATIENCE, Monitor, clean, command, free_port, get, status, wait_for
+
+# Calls `signal.signal` of the command, and prints the modules of the project that were loaded at the first call.
+RECORDING = """
+import runpy, signal, sys
+def record(number, handler):
+    loaded = [name for name in sys.modules if name.split(".")[0] == "monitor"]
+    print(signal.Signals(number).name, handler is signal.SIG_IGN, *loaded, flush=True)
+signal.signal = record
+sys.argv = ["tigr-monitor", *sys.argv[1:]]
+runpy.run_module("monitor", run_name="__main__")
+"""
+
+SCRIPT = "import sys; from monitor.__main__ import main; sys.exit(main())"  # as the installed command does
+
+
+def wait_for_disposition(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """Wait until the process ignores or handles the signal."""
+    bit = 1 << (number - 1)
+    wait_for(
+        lambda: any(int(status(process.pid)[field], 16) & bit for field in ("SigIgn", "SigCgt")),
+        f"{number.name} does not end the process",
+    )
+
+
+def test_signals_are_ignored_before_any_module_of_the_project_is_imported() -> None:
+    """The package itself contains only its version."""
+    recorded = subprocess.run(
+        [sys.executable, "-c", RECORDING, "run"], cwd=ROOT, env=clean({}), capture_output=True, text=True, check=False
+    )
+    first = [line.split() for line in recorded.stdout.splitlines()[:2]]
+    assert [line[0] for line in first] == ["SIGHUP", "SIGUSR1"]
+    assert all(line[1:] == ["True", "monitor"] for line in first)
+
+
+def test_a_command_other_than_run_keeps_the_default_of_the_signals() -> None:
+    """A terminal that closes ends the command."""
+    recorded = subprocess.run(
+        [sys.executable, "-c", RECORDING, "config"],
+        cwd=ROOT,
+        env=clean({}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert recorded.stdout == ""
+
+
+@pytest.mark.parametrize("module", ["-m", "-c"])
+def test_signals_during_the_start_end_nothing_and_cause_one_reload_and_one_login_request(
+    module: str, tmp_path: Path
+) -> None:
+    """They are sent without a pause from the first moment at which the code of the project can handle them."""
+    entry = command("run") if module == "-m" else [sys.executable, "-c", SCRIPT, "run"]
+    port = free_port()
+    log = tmp_path / "log"
+    with Simulator(["prod"]) as simulator, log.open("wb") as output:
+        environ = clean(simulator.settings() | {"TIGR_LISTEN": f"127.0.0.1:{port}"})
+        process = subprocess.Popen(entry, env=environ, stdout=output, stderr=output)
+        try:
+            for number in (signal.SIGHUP, signal.SIGUSR1):
+                wait_for_disposition(process, number)
+            deadline, sent = time.monotonic() + PATIENCE, 0
+            while not responds(port) and process.poll() is None and time.monotonic() < deadline:
+                for _ in range(50):
+                    process.send_signal(signal.SIGHUP)
+                    process.send_signal(signal.SIGUSR1)
+                sent += 1
+            assert process.poll() is None, log.read_text()
+            assert sent
+            wait_for(lambda: "reloaded: no changes" in log.read_text(), "the reload")
+            wait_for(lambda: "SIGUSR1" in log.read_text(), "the login request")
+            assert responds(port)
+        finally:
+            process.terminate()
+            assert process.wait(PATIENCE) == 0
+
+
+def responds(port: int) -> bool:
+    """Return whether the web server of the monitor responds."""
+    try:
+        return get(port, "/-/ready")[0] in (200, 503)
+    except OSError:
+        return False
+
+
+def test_any_number_of_requests_during_a_task_cause_one_more_task() -> None:
+    """No request starts a thread, and another kind of request is handled too."""
+    running, proceed, done = threading.Event(), threading.Event(), threading.Event()
+    handled: list[str] = []
+
+    def reload() -> None:
+        handled.append("reload")
+        running.set()
+        assert proceed.wait(PATIENCE)
+
+    def log_in() -> None:
+        handled.append("log in")
+        done.set()
+
+    requests = RequestThread({SignalRequest.RELOAD: reload, SignalRequest.LOG_IN: log_in})
+    threads = threading.active_count()
+    requests.add(SignalRequest.RELOAD)
+    assert running.wait(PATIENCE)
+    for _ in range(100):
+        requests.add(SignalRequest.RELOAD)
+    requests.add(SignalRequest.LOG_IN)
+    assert threading.active_count() == threads
+    proceed.set()
+    assert done.wait(PATIENCE)
+    assert handled == ["reload", "reload", "log in"]
+
+
+def test_a_task_that_fails_does_not_end_the_handling_of_requests(caplog: pytest.LogCaptureFixture) -> None:
+    """The log has the type of the exception without its text."""
+    done = threading.Event()
+
+    def fail() -> None:
+        raise RuntimeError("a secret")
+
+    requests = RequestThread({SignalRequest.RELOAD: fail, SignalRequest.LOG_IN: done.set})
+    requests.add(SignalRequest.RELOAD)
+    requests.add(SignalRequest.LOG_IN)
+    assert done.wait(PATIENCE)
+    assert caplog.messages == ["the request reload failed: internal error"]
+    assert "a secret" not in caplog.text
+
+
+def test_a_hundred_signals_are_at_most_two_reloads_per_second_and_one_thread(tmp_path: Path) -> None:
+    """Reloads start at least a second apart, so a burst within a second causes two."""
+    with Simulator(["prod"]) as simulator:
+        quiet = {"TIGR_PING_INTERVAL": "5m", "TIGR_AUTH_INTERVAL": "5m", "TIGR_TOKEN_HOST_CHECK": "off"}
+        with Monitor(simulator.settings() | quiet, tmp_path) as monitor:
+            monitor.wait_for(1, "tigr_up", environment="prod", endpoint="ping")
+            monitor.process.send_signal(signal.SIGUSR1)
+            monitor.wait_for_log("SIGUSR1: no login is delayed")
+            before = threads = int(status(monitor.process.pid)["Threads"])
+            pause, began = threading.Event(), time.monotonic()
+            for _ in range(100):
+                os.kill(monitor.process.pid, signal.SIGHUP)
+                pause.wait(0.003)  # the kernel merges signals that follow at once
+                threads = max(threads, int(status(monitor.process.pid)["Threads"]))
+            seconds = time.monotonic() - began
+            monitor.process.send_signal(signal.SIGUSR1)  # it is handled after the reloads
+            wait_for(lambda: monitor.log().count("SIGUSR1: no login is delayed") == 2, "all requests are handled")
+            assert 1 <= monitor.log().count("reloaded: ") <= 2 + seconds
+            assert threads <= before + 1
