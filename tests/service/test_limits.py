@@ -32,6 +32,7 @@ PROCESS_METRICS = (
     "process_start_time_seconds",
     "process_virtual_memory_bytes",
 )
+SPARE = 6 * 2**20  # bytes: less than the stack of a thread, enough for the objects of a reload
 VENDOR = sorted(set(Reason) - {Reason.INTERNAL})
 UNPRIVILEGED = """
 import os
@@ -182,7 +183,7 @@ def test_a_lack_of_threads_ends_nothing(tmp_path: Path) -> None:
             faults.set(HangAfterHandshake())
         # No address space for another stack: the pool's idle threads are fewer than the pings that hang.
         size = int(status(monitor.process.pid)["VmSize"].split()[0]) * 1024
-        before = resource.prlimit(monitor.process.pid, resource.RLIMIT_AS, (size + 2**21, resource.RLIM_INFINITY))
+        before = resource.prlimit(monitor.process.pid, resource.RLIMIT_AS, (size + SPARE, resource.RLIM_INFINITY))
         wait_for(lambda: "starts no further thread" in monitor.log(), "a run without a thread")
         for number in (signal.SIGHUP, signal.SIGUSR1):
             monitor.process.send_signal(number)
