@@ -112,10 +112,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(_options: argparse.Namespace) -> int:
     from monitor.service.daemon import CannotStartError, Daemon
+    from monitor.service.process_limits import forbid_core_dumps
     from monitor.service.signals import SignalRequests
     from monitor.service.systemd import SystemdNotifier
 
     signals = SignalRequests()
+    forbid_core_dumps()  # before the secrets are loaded
     notifier = SystemdNotifier(os.environ)
     try:
         Daemon(load(os.environ), os.environ, notifier, signals).run()
@@ -133,9 +135,11 @@ def _check(options: argparse.Namespace) -> int:
     from monitor.commands.check import as_json, as_text, check
     from monitor.http.client import HttpClient
     from monitor.monitoring.state import State
+    from monitor.service.process_limits import forbid_core_dumps
     from monitor.service.trust import probing_contexts
 
     require_output()  # before a login is sent
+    forbid_core_dumps()
     loaded = load(os.environ)
     environments = loaded.settings.environments
     known = [settings.name for settings in environments]
@@ -163,6 +167,9 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _config(_options: argparse.Namespace) -> int:
+    from monitor.service.process_limits import forbid_core_dumps
+
+    forbid_core_dumps()
     for line in describe(load(os.environ)):
         print_line(line)
     return EXIT_OK

@@ -15,6 +15,7 @@ from monitor.errors import ConfigError, describe_exception
 from monitor.hosts import bracketed
 from monitor.log import fields
 from monitor.monitoring.state import State, StateInUseError
+from monitor.service.process_limits import raise_descriptor_limit
 from monitor.service.signals import RequestThread, SignalRequest, SignalRequests
 from monitor.service.supervisor import Supervisor
 from monitor.service.systemd import SystemdNotifier
@@ -57,6 +58,7 @@ class Daemon:
         faulthandler.enable(2)
         settings = self._loaded.settings
         sys.setswitchinterval(_SWITCH_INTERVAL)
+        raise_descriptor_limit()
         log.start_writer()
         self._configure_log(settings)
         with ExitStack() as resources:

@@ -208,6 +208,13 @@ def test_no_core_is_dumped(service: Service) -> None:
     assert re.search(r"Max core file size +0 +0 ", limits)
 
 
+def test_the_service_may_open_4096_files(service: Service) -> None:
+    """The filter of system calls keeps the daemon from raising the limit, so the unit sets it."""
+    service.start()
+    limits = service.machine.run(f"cat /proc/{service.machine.property('MainPID')}/limits")
+    assert re.search(r"Max open files +4096 +4096 ", limits)
+
+
 def test_systemd_restarts_a_hanging_service(service: Service) -> None:
     """The watchdog restarts the service, and the journal contains the stack of the hang."""
     service.start()
