@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 
-from monitor.limits import local_limit
+from monitor.machine.limits import local_limit
 
 _SOURCE = Path(__file__).parent
 

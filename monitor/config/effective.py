@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from monitor import anchors, durations, hosts
+from monitor import durations, hosts
 from monitor.config.proxy import ProxySettings, SharedProxy
 from monitor.config.schema import SECRETS, Schema
 from monitor.config.sources import Key, SourceValue, printable, variable
+from monitor.machine import anchors
 
 _TEXT_FOR_NONE = {"form_fields": "auto", "unauthenticated_interval": "off"}
 

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
-from monitor.files import read_regular
+from monitor.machine.files import read_regular
 
 PREFIX = "TIGR_"
 

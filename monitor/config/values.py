@@ -14,7 +14,7 @@ from pathlib import Path
 from monitor import durations
 from monitor.config import urls
 from monitor.config.proxy import ProxySettings, parse_proxy
-from monitor.files import MAX_PEM_FILE, read_regular
+from monitor.machine.files import MAX_PEM_FILE, read_regular
 from monitor.model import FieldNames
 
 

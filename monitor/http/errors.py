@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from enum import StrEnum
 
-from monitor.limits import HEAP_LIMIT, local_limit
+from monitor.machine.limits import HEAP_LIMIT, local_limit
 
 
 class ExchangeFault(StrEnum):

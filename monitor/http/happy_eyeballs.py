@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from monitor.http.resolver import HostAddress
-from monitor.limits import local_limit
+from monitor.machine.limits import local_limit
 
 CONNECTION_ATTEMPT_DELAY = 0.25  # seconds between the starts of two attempts, as RFC 8305 section 5 recommends
 

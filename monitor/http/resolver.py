@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from monitor.errors import describe_exception
-from monitor.limits import DESCRIPTOR_LIMIT, HEAP_LIMIT, LocalLimitError, has_free_descriptors, local_limit
+from monitor.machine.limits import DESCRIPTOR_LIMIT, HEAP_LIMIT, LocalLimitError, has_free_descriptors, local_limit
 from monitor.threads import Workers
 
 GetAddrInfo = Callable[..., list[tuple[Any, ...]]]

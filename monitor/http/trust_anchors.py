@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from monitor.anchors import anchor_directories, anchor_file, paths
-from monitor.files import MAX_PEM_FILE, read_regular
-from monitor.limits import local_limit
+from monitor.machine.anchors import anchor_directories, anchor_file, paths
+from monitor.machine.files import MAX_PEM_FILE, read_regular
+from monitor.machine.limits import local_limit
 
 _HASHED_NAME = re.compile(r"[0-9a-f]{8}\.[0-9]+")  # the names by which OpenSSL finds a certificate in a directory
 

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from monitor.errors import ConfigError
-from monitor.files import read_descriptor
+from monitor.machine.files import read_descriptor
 
 _LOCK, _CHECK_LOCK = "lock", "lock.check"
 _LOCK_TIMEOUT = 10.0  # seconds in which a check has to complete a save

@@ -64,6 +64,7 @@ class RequestThread:
         self._tasks = tasks
         self._changed = threading.Condition()
         self._pending: dict[SignalRequest, None] = {}  # ordered
+        self._started = float("-inf")  # of the last task, on the monotonic clock
         # Started with the daemon, so that a request needs no new thread when the system has none left.
         threading.Thread(target=self._work, name="requests", daemon=True).start()
 
@@ -74,17 +75,22 @@ class RequestThread:
             self._changed.notify()
 
     def _work(self) -> None:
-        started = float("-inf")
+        request: SignalRequest | None = None
         while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._pending)
-            time.sleep(max(0.0, started + _MIN_INTERVAL - time.monotonic()))
-            with self._changed:
-                request = next(iter(self._pending))
-                del self._pending[request]
-            started = time.monotonic()
             try:
+                request = self._next()
                 self._tasks[request]()
             except Exception as error:  # noqa: BLE001 - it would end the thread, and with it every later request
-                name = request.name.lower()
+                name = request.name.lower() if request is not None else "unknown"
                 _log.error("the request %s failed: internal error", name, extra=fields(fault=describe_exception(error)))
+
+    def _next(self) -> SignalRequest:
+        """Wait for the next request, and until the last task started the minimum interval ago."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._pending)
+        time.sleep(max(0.0, self._started + _MIN_INTERVAL - time.monotonic()))
+        self._started = time.monotonic()
+        with self._changed:
+            request = next(iter(self._pending))
+            del self._pending[request]
+        return request

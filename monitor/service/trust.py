@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from monitor.config.client_certificate import ClientCertificate
 from monitor.config.settings import Settings
 from monitor.errors import ConfigError
-from monitor.files import MAX_PEM_FILE, read_regular
 from monitor.http.tls import has_trust_anchors, present, verifying_context
-from monitor.limits import local_limit
+from monitor.machine.files import MAX_PEM_FILE, read_regular
+from monitor.machine.limits import local_limit
 
 _SYSTEM_ANCHORS_GONE = (
     "the CA certificates of the system are gone, and TLS handshakes that need them would fail: install the package "

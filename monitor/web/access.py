@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from monitor.errors import ConfigError
-from monitor.files import MAX_PEM_FILE, read_regular
 from monitor.hosts import is_loopback
+from monitor.machine.files import MAX_PEM_FILE, read_regular
 from monitor.web import config as web_config
 from monitor.web.config import TlsSettings, WebConfig
 from monitor.web.passwords import PasswordAttempt, Passwords, PasswordVerdict

@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from monitor.errors import ConfigError
-from monitor.files import read_regular
+from monitor.machine.files import read_regular
 from monitor.web import config_values as values
 from monitor.web.config_values import IF_GIVEN, REQUIRE, not_offered
 from monitor.web.yaml_file import MAX_SIZE, FileProblems, parse_mapping

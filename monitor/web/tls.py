@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor.errors import ConfigError
-from monitor.files import MAX_PEM_FILE, read_regular
+from monitor.machine.files import MAX_PEM_FILE, read_regular
 from monitor.web.config import TlsSettings
 
 _VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}

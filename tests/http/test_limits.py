@@ -19,7 +19,7 @@ from monitor.http.exchange import HttpRequest
 from monitor.http.happy_eyeballs import ConnectionAttempts
 from monitor.http.resolver import HostAddress, LookupFailedError, Resolver
 from monitor.http.tls import unverifying_context
-from monitor.limits import LocalLimitError, has_free_descriptors
+from monitor.machine.limits import LocalLimitError, has_free_descriptors
 from monitor.simulator import Simulator
 from tests.simulator.proxy import SilentAddress
 from tests.support.limits import free_descriptors, no_threads

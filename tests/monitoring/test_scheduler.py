@@ -6,7 +6,7 @@ import queue
 
 import pytest
 
-from monitor.limits import local_limit
+from monitor.machine.limits import local_limit
 from monitor.model import Endpoint
 from monitor.monitoring import scheduler as scheduling
 from monitor.monitoring.scheduler import Job, Scheduler

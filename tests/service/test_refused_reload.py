@@ -17,10 +17,10 @@ from monitor.config.settings import Settings, load
 from monitor.errors import ConfigError
 from monitor.service.trust import load_trust
 from monitor.simulator import Simulator
+from tests.machine.test_files import FILE_TYPES, replaced
 from tests.service.test_daemon import FAST, PROD_PING, files
 from tests.support.process import Monitor, wait_for
 from tests.support.web import settle
-from tests.test_files import FILE_TYPES, replaced
 
 SUCCESSFUL = "tigr_config_last_reload_successful"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from monitor.errors import ConfigError
-from monitor.files import read_regular
+from monitor.machine.files import read_regular
 from monitor.web.access import AccessControl
 from tests.support.settings import COMPLETE, problems
 from tests.support.web import Authority
