@@ -49,9 +49,12 @@ def worst(metric: str) -> str:
 
 
 def state(endpoint: Endpoint) -> str:
-    """Return the code of the current failure reason, 0 after a success, no sample before the first attempt."""
+    """Return the code of the current failure reason, 0 after a success, no sample before the first attempt.
+
+    `tigr_up` would hide an internal failure: it is absent while the state of the host is unknown.
+    """
     codes = (f"{reason_code(reason)} * {series('tigr_failure', endpoint, reason=reason.value)}" for reason in Reason)
-    attempted = f"and on (environment, endpoint, instance) {series('tigr_up', endpoint)}"
+    attempted = f"and on (environment, endpoint, instance) {series('tigr_last_attempt_timestamp_seconds', endpoint)}"
     return f"max by (environment) (({' or '.join(codes)}) {attempted})"
 
 
@@ -90,9 +93,11 @@ def api_host() -> str:
     )
 
 
-def until(metric: str, endpoint: Endpoint) -> str:
-    """Return the seconds from now to the earliest of these timestamps."""
-    return f"{lowest(metric, endpoint)} - time()"
+def until_expiry(endpoint: Endpoint) -> str:
+    """Return the seconds from now to the earliest expiry in the chain, or to that of the host's own certificate."""
+    chain = series("tigr_certificate_chain_expiry_timestamp_seconds", endpoint)
+    leaf = series("tigr_certificate_expiry_timestamp_seconds", endpoint)
+    return f"min by (environment) ({chain} or {leaf}) - time()"
 
 
 def backoff(endpoint: Endpoint) -> str:

@@ -312,19 +312,18 @@ def _tokens() -> Iterator[Builder[Panel]]:
 
 
 def _host() -> Iterator[Builder[Panel]]:
-    expiry = "tigr_certificate_expiry_timestamp_seconds"
     yield (
         value_panel(
             "Certificates expire in",
-            "When do the certificates of the hosts expire? The most recent values, including those of failed"
-            " verifications.",
+            "When do the certificates of the hosts expire? The earliest in the chain; after a failed verification, that"
+            " of the host.",
             6,
         )
         .unit("s")
         .decimals(0)
         .thresholds(steps((None, BAD), (7 * DAY, CONCERN), (21 * DAY, GOOD)))
-        .with_target(now("A", queries.until(expiry, Endpoint.PING), "{{environment}} ping"))
-        .with_target(now("B", queries.until(expiry, Endpoint.TOKEN), "{{environment}} login"))
+        .with_target(now("A", queries.until_expiry(Endpoint.PING), "{{environment}} ping"))
+        .with_target(now("B", queries.until_expiry(Endpoint.TOKEN), "{{environment}} login"))
     )
     clock = graph_panel(
         "Clock offset",

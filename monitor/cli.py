@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Callable, Sequence
 
-from monitor import __version__
+from monitor import __version__, log
 from monitor.config.settings import describe, load
 from monitor.errors import ConfigError, describe_exception
+from monitor.output.standard_streams import (
+    OutputError,
+    discard_streams,
+    flush_error,
+    flush_output,
+    prepare,
+    print_line,
+    require_output,
+)
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 
@@ -35,23 +43,33 @@ exit status: 0 success, 1 failure, 2 invalid settings or arguments
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
-    options = _parser().parse_args(arguments)
-    command: Callable[[argparse.Namespace], int] = options.command
+    prepare()
     try:
-        status = command(options)
-        sys.stdout.flush()
+        return _execute(arguments)
     except ConfigError as error:
         _print_error(*_error_lines(error))
         return EXIT_USAGE
     except KeyboardInterrupt:
+        discard_streams()  # the interrupt may have ended a write that was stuck, and the exit would repeat it
         return EXIT_FAILED
-    except BrokenPipeError:  # the reader of the output has closed the pipe
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OutputError as error:
+        _print_error(f"cannot write to standard output: {error}; the output is incomplete")
         return EXIT_FAILED
     except Exception as error:  # noqa: BLE001 - a traceback may contain a secret
         _print_error(f"internal error: {describe_exception(error)}; please report this line, it contains no secret")
         return EXIT_FAILED
-    return status
+
+
+def _execute(arguments: Sequence[str] | None) -> int:
+    try:
+        options = _parser().parse_args(arguments)
+    except SystemExit as ended:
+        flush_error()
+        if ended.code == EXIT_OK:  # after --help and --version
+            flush_output()
+        raise
+    command: Callable[[argparse.Namespace], int] = options.command
+    return command(options)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -112,12 +130,12 @@ def _run(_options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from monitor import log
     from monitor.commands.check import as_json, as_text, check
     from monitor.http.client import HttpClient
     from monitor.monitoring.state import State
     from monitor.service.trust import probing_context
 
+    require_output()  # before a login is sent
     loaded = load(os.environ)
     environments = loaded.settings.environments
     known = [settings.name for settings in environments]
@@ -132,9 +150,9 @@ def _check(options: argparse.Namespace) -> int:
         report = check(settings, http_client, state)
         reports.append(report)
         if not options.json:
-            print(as_text(report))
+            print_line(as_text(report))
     if options.json:
-        print(as_json(reports))
+        print_line(as_json(reports))
     return EXIT_OK if all(report.succeeded for report in reports) else EXIT_FAILED
 
 
@@ -146,7 +164,7 @@ def _demo(options: argparse.Namespace) -> int:
 
 def _config(_options: argparse.Namespace) -> int:
     for line in describe(load(os.environ)):
-        print(line)
+        print_line(line)
     return EXIT_OK
 
 
@@ -159,7 +177,7 @@ def _health(_options: argparse.Namespace) -> int:
     healthy, text = health(
         settings.listen_host, settings.listen_port, tls=access.tls, authorization=access.authorization
     )
-    print(text)
+    print_line(text)
     return EXIT_OK if healthy else EXIT_FAILED
 
 
@@ -169,8 +187,6 @@ def _error_lines(error: ConfigError) -> list[str]:
 
 
 def _print_error(first: str, *more: str) -> None:
-    from monitor.log import is_journal
-
-    priority = "<3>" if is_journal(os.environ) else ""  # the priority of an error, by sd-daemon(3)
-    for line in (f"tigr-monitor: {first}", *(f"  {line}" for line in more)):
-        print(f"{priority}{line}", file=sys.stderr)
+    priority = "<3>" if log.is_journal(os.environ) else ""  # the priority of an error, by sd-daemon(3)
+    lines = (f"tigr-monitor: {first}", *(f"  {line}" for line in more))
+    log.print_error("\n".join(f"{priority}{line}" for line in lines))

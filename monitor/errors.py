@@ -5,6 +5,8 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 
+from monitor.limits import local_limit
+
 _SOURCE = Path(__file__).parent
 
 
@@ -19,11 +21,19 @@ class ConfigError(Exception):
 def describe_exception(error: BaseException) -> str:
     """Return the type of `error` and the source line that raised it, without its text, which may contain a secret.
 
-    A file of this program is named with its package (`http/client.py:88`), because names repeat across packages.
+    A file of this program is named with its package (`http/client.py:88`), because names repeat across packages. If a
+    limit of this machine caused `error`, the text begins with it.
     """
+    limit = local_limit(error)
+    prefix = f"{limit}: " if limit else ""
     frames = traceback.extract_tb(error.__traceback__)
     if not frames:
-        return type(error).__name__
-    path = Path(frames[-1].filename)
+        return f"{prefix}{type(error).__name__}"
+    return f"{prefix}{type(error).__name__} at {describe_place(frames[-1].filename, frames[-1].lineno)}"
+
+
+def describe_place(filename: str, lineno: int | None) -> str:
+    """Return a source line as `module.py:88`; a file of this program is named with its package."""
+    path = Path(filename)
     shown = path.relative_to(_SOURCE) if path.is_relative_to(_SOURCE) else path.name
-    return f"{type(error).__name__} at {shown}:{frames[-1].lineno}"
+    return f"{shown}:{lineno}"

@@ -26,9 +26,18 @@ def read_regular(path: str | Path, max_size: int) -> bytes:
     Raises `OSError`, whose `strerror` states the reason, also if the file has another type or is too large.
     """
     _check_type(Path(path).stat().st_mode)  # before it is opened, because opening some devices has an effect
-    number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    # The file may have been replaced since.
+    return read_descriptor(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY), max_size)
+
+
+def read_descriptor(number: int, max_size: int) -> bytes:
+    """Return the content of an open file, as `read_regular` does, and close the descriptor `number`."""
+    try:
+        _check_type(os.fstat(number).st_mode)
+    except OSError:
+        os.close(number)
+        raise
     with os.fdopen(number, "rb") as file:
-        _check_type(os.fstat(number).st_mode)  # it may have been replaced since
         content = file.read(max_size + 1)
     if len(content) > max_size:
         raise OSError(errno.EFBIG, f"it is larger than {max_size} bytes")

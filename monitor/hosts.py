@@ -1,4 +1,4 @@
-"""Host names and addresses: loopback, the local address of a listener, brackets before a port."""
+"""Host names and addresses: loopback, the network of a client, the local address of a listener, brackets."""
 
 from __future__ import annotations
 
@@ -14,9 +14,26 @@ def is_loopback(host: str) -> bool:
     return address.is_loopback and not getattr(address, "ipv4_mapped", None)
 
 
+def client_network(address: str) -> str:
+    """Return the network that one client controls: an IPv4 address, or the /64 of an IPv6 address.
+
+    A host has 2**64 addresses of its own network in IPv6 (RFC 4291 section 2.5.4), so single ones identify no client.
+    An IPv4 address that a dual-stack socket maps to IPv6 is returned as IPv4. Loopback addresses are unchanged.
+    """
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv4Address) or (parsed.is_loopback and parsed.ipv4_mapped is None):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((parsed, 64), strict=False))
+
+
 def reachable_address(host: str) -> str:
     """Return the address at which a local client reaches a server that listens on `host`."""
-    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}.get(host, host)  # noqa: S104 - compared, not bound
 
 
 def bracketed(host: str) -> str:

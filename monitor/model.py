@@ -115,6 +115,7 @@ class Measurement:
     address: str | None = None  # the address that the connection reached
     tls_version: str | None = None
     certificate_expiry: float | None = None  # Unix time, notAfter
+    chain_expiry: float | None = None  # Unix time, earliest notAfter in the verified chain
 
     @property
     def ended_at(self) -> float:
@@ -186,8 +187,10 @@ class Result:
 
     @property
     def sent(self) -> bool:
-        """Whether the request may have been sent. After an internal error this is unknown, so it counts as sent."""
-        return self.reached or Phase.PROCESSING in self.measurement.phases or self.verdict.reason is Reason.INTERNAL
+        """Whether the request may have been sent. After an internal error without phases this is unknown: it may."""
+        phases = self.measurement.phases
+        is_unknown = self.verdict.reason is Reason.INTERNAL and not phases
+        return self.reached or Phase.PROCESSING in phases or is_unknown
 
     @property
     def has_known_outcome(self) -> bool:
@@ -209,6 +212,7 @@ class HostCheck:
     detail: str = ""
     tls_version: str | None = None
     certificate_expiry: float | None = None  # Unix seconds, notAfter
+    chain_expiry: float | None = None  # Unix seconds, earliest notAfter in the verified chain
 
     @property
     def reachable(self) -> bool:

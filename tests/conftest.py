@@ -1,4 +1,4 @@
-"""Settings for every test: with NO_SKIP=1 a skipped test fails, and hypothesis has no deadline on slow machines."""
+"""Settings for every test: with NO_SKIP=1 a skipped test fails, and hypothesis has no deadline on busy machines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 # Not named TIGR_…: the monitor rejects unknown variables with that prefix.
 NO_SKIP = os.environ.get("NO_SKIP") == "1"
 
-hypothesis.settings.register_profile("unhurried", deadline=None)
+slowness = [hypothesis.HealthCheck.too_slow]  # compares the time that it takes to generate examples with a second
+hypothesis.settings.register_profile("unhurried", deadline=None, suppress_health_check=slowness)
 hypothesis.settings.load_profile("unhurried")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from monitor import cli
 from monitor.commands import health
 from monitor.simulator import Simulator
 from tests.support.canaries import CANARIES, leaks
-from tests.support.process import clean, command, run
+from tests.support.process import run
 
 COMMANDS = ("run", "check", "demo", "config", "health")
 
@@ -89,20 +88,6 @@ def test_an_interrupt_prints_nothing(monkeypatch: pytest.MonkeyPatch, capsys: py
     monkeypatch.setattr(cli, "load", interrupted)
     assert cli.main(["config"]) == 1
     assert capsys.readouterr().err == ""
-
-
-def test_a_closed_pipe_prints_no_error() -> None:
-    """`tigr-monitor config | head -1` prints nothing on standard error."""
-    with Simulator(("prod",)) as simulator:
-        printing = subprocess.Popen(
-            command("config"), env=clean(simulator.settings()), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        assert printing.stdout is not None
-        assert printing.stderr is not None
-        printing.stdout.close()
-        assert printing.stderr.read() == b""
-        printing.stderr.close()
-        assert printing.wait(30) == 1
 
 
 def test_health_without_a_daemon(monkeypatch: pytest.MonkeyPatch) -> None:

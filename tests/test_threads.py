@@ -11,9 +11,7 @@ import pytest
 
 from monitor import threads
 from monitor.threads import Workers
-from tests.support.process import wait_for
-
-PATIENCE = 10.0  # seconds
+from tests.support.process import PATIENCE, wait_for
 
 
 def hang_until(event: threading.Event) -> None:

@@ -39,7 +39,7 @@ class SharedProxy:
     def applies_to(self, url: str) -> bool:
         """Return whether a request to `url` goes through the proxy: NO_PROXY, as urllib reads it, does not match it."""
         host, port = urls.authority(urlsplit(url).netloc, 443)
-        names = (host, f"{hosts.bracketed(host)}:{port}")
+        names = [name for each in {host, host.removesuffix(".")} for name in (each, f"{hosts.bracketed(each)}:{port}")]
         return not any(proxy_bypass_environment(name, {"no": self.no_proxy}) for name in names)
 
 

@@ -22,6 +22,7 @@ PREFIX = "TIGR_"
 
 Key = tuple[str, ...]  # the path of a setting in the tree, in lower case: ("environments", "prod", "password")
 
+_ENCODING = "utf-8-sig"  # UTF-8; the byte order mark that editors on Windows write is dropped
 _MAX_CONFIG_FILE = 1024 * 1024  # bytes
 _MAX_SECRET_FILE = 65536  # bytes
 
@@ -132,7 +133,7 @@ class TomlSource(Source):
         file = printable(path)
         super().__init__(settings_cls, f"file {file}", dotted)
         try:
-            leaves = list(_leaves(tomllib.loads(read_regular(path, _MAX_CONFIG_FILE).decode())))
+            leaves = list(_leaves(tomllib.loads(read_regular(path, _MAX_CONFIG_FILE).decode(_ENCODING))))
         except OSError as error:
             self.fail(setting, f"cannot read {file}: {error.strerror}")
         except UnicodeDecodeError:
@@ -164,7 +165,7 @@ class SecretFilesSource(Source):
         """Read one file. Exactly one line feed at its end is dropped."""
         name = printable(str(path))
         try:
-            text = read_regular(path, _MAX_SECRET_FILE).decode().removesuffix("\n")
+            text = read_regular(path, _MAX_SECRET_FILE).decode(_ENCODING).removesuffix("\n")
         except OSError as error:
             self.fail(name, f"cannot be read: {error.strerror}", key)
         except UnicodeDecodeError:

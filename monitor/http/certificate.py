@@ -7,13 +7,14 @@ expiry matters most. Only the part of X.509 (RFC 5280 section 4.1) up to `notAft
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 _VERSION = 0xA0  # [0] EXPLICIT Version, optional
 _UTC_TIME, _GENERALIZED_TIME = 0x17, 0x18
 
 
-@functools.lru_cache(maxsize=64)  # a host sends the same certificate every time
+@functools.lru_cache(maxsize=256)  # a host sends the same certificate every time
 def not_after(der: bytes) -> float:
     """Return the expiry of a certificate in Unix seconds. Raises `ValueError` if `der` is not a certificate."""
     try:
@@ -31,6 +32,14 @@ def not_after(der: bytes) -> float:
         return datetime.strptime(moment.decode("ascii"), layout).replace(tzinfo=UTC).timestamp()
     except (IndexError, KeyError, UnicodeDecodeError, ValueError) as error:
         raise ValueError("not an X.509 certificate") from error
+
+
+def earliest_expiry(chain: Sequence[bytes]) -> float | None:
+    """Return the earliest expiry of these certificates in Unix seconds; None if there is none, or one has none."""
+    try:
+        return min(map(not_after, chain), default=None)
+    except ValueError:
+        return None
 
 
 def _element(data: bytes, offset: int) -> tuple[int, bytes, int]:

@@ -11,11 +11,12 @@ import httpx
 
 from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.http.connection import MeasuredConnection
-from monitor.http.decoding import UNENCODED, content_encoding, decode
+from monitor.http.decoding import content_codings, decode
 from monitor.http.errors import ExchangeError, ExchangeFault
 from monitor.http.exchange import ConnectionCheck, Exchange, HttpProxy, HttpRequest
 from monitor.http.resolver import Resolver
 from monitor.http.tls import unverifying_context
+from monitor.model import Phase
 
 
 class HttpClient:
@@ -37,20 +38,23 @@ class HttpClient:
         fault: ExchangeFault | None = None
         detail = ""
         headers: dict[str, str] = {}
-        body = bytearray()
+        body, body_delay = bytearray(), 0.0
         try:
             response = connection.send(request, self._context)
             headers = {name.lower(): value for name, value in httpx.Headers(response.headers).items()}
             for chunk in response.body:
+                body_delay = body_delay if body else connection.timing.phases[Phase.TRANSFER]
                 body += chunk
-            body = decode(content_encoding(headers), body)
+            body = decode(content_codings(headers), body)
         except ExchangeError as error:
             fault, detail = error.fault, error.detail
             connection.timing.stamp()
-            if content_encoding(headers) not in UNENCODED:
+            if content_codings(headers):
                 body.clear()  # part of an encoded body cannot be read
         finally:
             connection.close()
+        if connection.timing.late:
+            fault, detail = ExchangeFault.TIMEOUT, connection.timing.timed_out().detail
         return Exchange(
             started_at=started_at,
             duration=connection.timing.elapsed,
@@ -61,9 +65,11 @@ class HttpClient:
             reason_phrase=connection.status.reason_phrase,
             headers=headers,
             body=bytes(body),
+            body_delay=body_delay,
             address=connection.address,
             tls_version=connection.tls_version,
             certificate_expiry=connection.certificate_expiry,
+            chain_expiry=connection.chain_expiry,
         )
 
     def check_connection(self, url: str, proxy: HttpProxy | None, timeout: float) -> ConnectionCheck:
@@ -83,6 +89,8 @@ class HttpClient:
         finally:
             connection.timing.stamp()
             connection.close_in_order()
+        if connection.timing.late:
+            fault, detail = ExchangeFault.TIMEOUT, connection.timing.timed_out().detail
         return ConnectionCheck(
             started_at=started_at,
             duration=connection.timing.elapsed,
@@ -92,6 +100,7 @@ class HttpClient:
             address=connection.address,
             tls_version=connection.tls_version,
             certificate_expiry=connection.certificate_expiry,
+            chain_expiry=connection.chain_expiry,
         )
 
     def certificate_expiry(self, url: str, proxy: HttpProxy | None, timeout: float) -> float | None:

@@ -11,14 +11,15 @@ import traceback
 
 import httpx
 
-from monitor.http.certificate import not_after
-from monitor.http.errors import ExchangeError, ExchangeFault, describe_os_error
+from monitor.http.certificate import earliest_expiry
+from monitor.http.errors import ExchangeError, ExchangeFault, exchange_error
 from monitor.http.exchange import HttpProxy, HttpRequest
 from monitor.http.happy_eyeballs import ConnectionAttempts
 from monitor.http.http11 import StreamedResponse, open_tunnel, send_request
 from monitor.http.resolver import LookupFailedError, Resolver
 from monitor.http.stream import MAX_RESPONSE_SIZE, ConnectionStream, ResponseStatus, ResponseStream
 from monitor.http.timing import ExchangeTiming
+from monitor.http.tls import verified_chain
 from monitor.model import Phase
 
 CLOSE_TIMEOUT = 1.0  # seconds that a connection check waits for the peer to close
@@ -33,6 +34,7 @@ class MeasuredConnection:
         self.address: str | None = None
         self.tls_version: str | None = None
         self.certificate_expiry: float | None = None  # Unix seconds, notAfter
+        self.chain_expiry: float | None = None  # Unix seconds, earliest notAfter in the verified chain
         self._url = _parse_url(url)
         self._host = self._url.raw_host.decode("ascii").strip("[]")
         self._port = self._url.port or (443 if self._url.scheme == "https" else 80)
@@ -55,7 +57,7 @@ class MeasuredConnection:
         return send_request(request, self._url, ResponseStream(self.open(context), self.timing, self.status))
 
     def close(self) -> None:
-        """Record TLS version and certificate expiry, and close the socket."""
+        """Record TLS version and the expiry of certificates, and close the socket."""
         self._record_session()
         if self._socket is not None:
             self._socket.close()
@@ -84,15 +86,16 @@ class MeasuredConnection:
         except LookupFailedError as error:
             fault = ExchangeFault.PROXY if proxy else ExchangeFault.DNS
             raise ExchangeError(fault, f"{target} did not resolve: {error}") from None
-        except OSError as error:
+        except (OSError, MemoryError, RuntimeError) as error:  # RuntimeError: the lookup's thread cannot start
             fault = ExchangeFault.PROXY if proxy else ExchangeFault.CONNECT
-            raise ExchangeError(fault, f"no connection to {target}: {describe_os_error(error)}") from None
+            raise exchange_error(fault, f"no connection to {target}", error) from None
         return self._socket
 
     def _handshake(self, sock: socket.socket, context: ssl.SSLContext) -> ssl.SSLSocket:
+        name = self._host.removesuffix(".")  # RFC 6066 section 3; a certificate has no trailing dot either
         try:
-            secured = context.wrap_socket(sock, server_hostname=self._host, do_handshake_on_connect=False)
-        except (OSError, ValueError) as error:
+            secured = context.wrap_socket(sock, server_hostname=name, do_handshake_on_connect=False)
+        except (OSError, ValueError, MemoryError) as error:
             _close_dropped_socket(error)
             raise _handshake_failed(error) from None
         self._socket = secured  # wrap_socket has detached `sock`: this is the one to close
@@ -104,7 +107,7 @@ class MeasuredConnection:
         except ssl.SSLCertVerificationError as error:
             detail = f"the certificate did not verify: {error.verify_message}"
             raise ExchangeError(ExchangeFault.CERTIFICATE, detail) from None
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             raise _handshake_failed(error) from None
         return secured
 
@@ -112,7 +115,9 @@ class MeasuredConnection:
         if isinstance(self._socket, ssl.SSLSocket):
             self.tls_version = self._socket.version()
             with contextlib.suppress(ValueError, OSError):  # the handshake failed, or never began
-                self.certificate_expiry = _expiry_or_none(self._socket.getpeercert(binary_form=True) or b"")
+                self.certificate_expiry = earliest_expiry([self._socket.getpeercert(binary_form=True) or b""])
+                if self._socket.context.verify_mode is ssl.CERT_REQUIRED:
+                    self.chain_expiry = earliest_expiry(verified_chain(self._socket))
 
 
 @functools.lru_cache(maxsize=1024)  # the same few URLs recur, and parsing one takes as long as connecting to it
@@ -120,15 +125,8 @@ def _parse_url(url: str) -> httpx.URL:
     return httpx.URL(url)
 
 
-def _handshake_failed(error: OSError | ValueError) -> ExchangeError:
-    return ExchangeError(ExchangeFault.TLS, f"the handshake failed: {describe_os_error(error)}")
-
-
-def _expiry_or_none(certificate: bytes) -> float | None:
-    try:
-        return not_after(certificate)
-    except ValueError:
-        return None
+def _handshake_failed(error: OSError | ValueError | MemoryError) -> ExchangeError:
+    return exchange_error(ExchangeFault.TLS, "the handshake failed", error)
 
 
 def _close_dropped_socket(error: BaseException) -> None:

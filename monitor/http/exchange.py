@@ -36,7 +36,10 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """The result of a request. If there is a `fault`, the other fields hold the facts known when it occurred."""
+    """The result of a request. If there is a `fault`, the other fields hold the facts known when it occurred.
+
+    A response that is complete, but arrived after the deadline, has the fault `timeout`.
+    """
 
     started_at: float  # Unix seconds
     duration: float  # seconds
@@ -47,9 +50,11 @@ class Exchange:
     reason_phrase: str = field(default="", repr=False)  # Latin-1, at most MAX_REASON_PHRASE; empty if absent
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # names in lower case
     body: bytes = field(default=b"", repr=False)
+    body_delay: float = 0.0  # seconds from the final status line to the first byte of the body
     address: str | None = None
     tls_version: str | None = None
     certificate_expiry: float | None = None  # Unix seconds, notAfter
+    chain_expiry: float | None = None  # Unix seconds, earliest notAfter in the verified chain
 
     @property
     def last_phase(self) -> Phase | None:
@@ -69,3 +74,4 @@ class ConnectionCheck:
     address: str | None = None
     tls_version: str | None = None
     certificate_expiry: float | None = None  # Unix seconds, notAfter
+    chain_expiry: float | None = None  # Unix seconds, earliest notAfter in the verified chain

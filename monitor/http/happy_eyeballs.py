@@ -7,11 +7,13 @@ import os
 import select
 import socket
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
 from monitor.http.resolver import HostAddress
+from monitor.limits import local_limit
 
 CONNECTION_ATTEMPT_DELAY = 0.25  # seconds between the starts of two attempts, as RFC 8305 section 5 recommends
 
@@ -19,42 +21,37 @@ CONNECTION_ATTEMPT_DELAY = 0.25  # seconds between the starts of two attempts, a
 class ConnectionAttempts:
     """Attempts to connect to each of several addresses. It is used once.
 
-    The sockets are created with the object, so that the caller can start its clock between that and `connect`.
+    A socket is opened when its attempt starts: most hosts accept the first one, and many environments whose hosts have
+    many silent addresses would otherwise use up the descriptors of the process.
     """
 
     def __init__(self, addresses: Sequence[HostAddress]) -> None:
-        self._waiting: list[_ConnectionAttempt] = []
+        self._waiting = deque(enumerate(_interleaved(addresses)))
         self._running: dict[int, _ConnectionAttempt] = {}  # by file descriptor
         self._errors: dict[int, OSError] = {}  # by the rank of the address
+        self._limit: OSError | None = None  # an address was not tried, because a limit of this machine was reached
         self._poll = select.poll()
-        for rank, address in enumerate(_interleaved(addresses)):
-            try:
-                sock = socket.socket(address.family, socket.SOCK_STREAM)
-            except OSError as error:  # the address family is not available on this machine
-                self._errors[rank] = error
-            else:
-                sock.settimeout(0)
-                self._waiting.append(_ConnectionAttempt(rank, address, sock))
 
     def connect(self, deadline: float) -> socket.socket:
         """Return a connection to the first address that accepts it, and close the other attempts.
 
         `deadline` is a moment of `time.monotonic`. Raises `TimeoutError` when it passes. If every address has failed,
-        raises the `OSError` of the address that the system prefers.
+        raises the `OSError` of the address that the system prefers. If a limit of this machine kept an address from
+        being tried, and no other accepts a connection, raises the `OSError` of that limit: the state is unknown.
         """
         next_start = now = time.monotonic()
         try:
             while True:
                 if now >= deadline:
-                    raise TimeoutError
+                    raise self._limit or TimeoutError
                 if self._waiting and (now >= next_start or not self._running):
-                    connected, failed = self._start(self._waiting.pop(0))
+                    connected, failed = self._start(*self._waiting.popleft())
                     next_start = now + CONNECTION_ATTEMPT_DELAY
                 elif self._running:
                     until = min(deadline, next_start) if self._waiting else deadline
                     connected, failed = self._wait(until - now)
                 elif self._errors:
-                    raise self._errors[min(self._errors)]
+                    raise self._limit or self._errors[min(self._errors)]
                 else:
                     raise OSError(errno.EADDRNOTAVAIL, "the name has no address")
                 if connected is not None:
@@ -63,22 +60,31 @@ class ConnectionAttempts:
                     next_start = now
                 now = time.monotonic()
         finally:
-            for attempt in (*self._waiting, *self._running.values()):
+            for attempt in self._running.values():
                 attempt.socket.close()
 
-    def _start(self, attempt: _ConnectionAttempt) -> tuple[socket.socket | None, bool]:
+    def _start(self, rank: int, address: HostAddress) -> tuple[socket.socket | None, bool]:
         """Start one attempt. Return its socket if it connected at once, and if it failed at once."""
         try:
-            code = attempt.socket.connect_ex(attempt.address.sockaddr)
+            sock = socket.socket(address.family, socket.SOCK_STREAM)
+        except OSError as error:  # no free descriptor, or the address family is not available on this machine
+            self._fail(rank, error.errno)
+            return None, True
+        sock.settimeout(0)
+        attempt = _ConnectionAttempt(rank, sock)
+        self._running[sock.fileno()] = attempt
+        try:
+            code = sock.connect_ex(address.sockaddr)
         except OSError as error:
             code = error.errno or errno.EINVAL
-        if code == 0:
-            return attempt.socket, False
         if code == errno.EINPROGRESS:
-            self._running[attempt.socket.fileno()] = attempt
-            self._poll.register(attempt.socket, select.POLLOUT)
+            self._poll.register(sock, select.POLLOUT)
             return None, False
-        self._fail(attempt, code)
+        del self._running[sock.fileno()]
+        if code == 0:
+            return sock, False
+        sock.close()
+        self._fail(rank, code)
         return None, True
 
     def _wait(self, seconds: float) -> tuple[socket.socket | None, bool]:
@@ -90,21 +96,23 @@ class ConnectionAttempts:
             code = attempt.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if code == 0:
                 return attempt.socket, failed
-            self._fail(attempt, code)
+            attempt.socket.close()
+            self._fail(attempt.rank, code)
             failed = True
         return None, failed
 
-    def _fail(self, attempt: _ConnectionAttempt, code: int) -> None:
-        attempt.socket.close()
-        self._errors[attempt.rank] = OSError(code, os.strerror(code))
+    def _fail(self, rank: int, code: int | None) -> None:
+        code = code or errno.EINVAL
+        self._errors[rank] = error = OSError(code, os.strerror(code))
+        if local_limit(error) is not None:
+            self._limit = error
 
 
 @dataclass(frozen=True, slots=True)
 class _ConnectionAttempt:
-    """The attempt to connect to one address."""
+    """The attempt to connect to one address, in progress."""
 
     rank: int  # 0 for the address that the system prefers
-    address: HostAddress
     socket: socket.socket
 
 

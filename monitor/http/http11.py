@@ -12,18 +12,20 @@ import httpx
 
 from monitor.http.errors import ExchangeError, ExchangeFault
 from monitor.http.exchange import HttpProxy, HttpRequest
-from monitor.http.stream import NOT_HTTP, ConnectionStream
-
-MAX_HEADER_SECTION_SIZE = 16 * 1024  # bytes, status line included
+from monitor.http.stream import MAX_RESPONSE_SIZE, NOT_HTTP, ConnectionStream
 
 # At level DEBUG httpcore logs every response header, and a server may echo the request's secrets in one.
 logging.getLogger("httpcore.http11").disabled = True
 
 
 class Http11Connection(httpcore.HTTP11Connection):
-    """An HTTP/1.1 connection of httpcore with a limit for the header section."""
+    """An HTTP/1.1 connection of httpcore whose only limit is that of its stream.
 
-    MAX_INCOMPLETE_EVENT_SIZE = MAX_HEADER_SECTION_SIZE
+    h11 compares its own limit for a header section with the bytes that the last read left over, so the result depends
+    on how the response is cut into packets. The stream never delivers more than this value.
+    """
+
+    MAX_INCOMPLETE_EVENT_SIZE = MAX_RESPONSE_SIZE
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ def send_request(request: HttpRequest, url: httpx.URL, stream: ConnectionStream)
 def open_tunnel(host: str, port: int, proxy: HttpProxy, stream: ConnectionStream) -> None:
     """Send CONNECT for `host` and `port` (RFC 9110 section 9.3.6).
 
-    Raises `ExchangeError`: a proxy fault for every failure but a timeout.
+    Raises `ExchangeError`: a proxy fault for every failure but a timeout and a limit of this machine.
     """
     authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     headers = {"Host": authority}
@@ -64,7 +66,7 @@ def open_tunnel(host: str, port: int, proxy: HttpProxy, stream: ConnectionStream
             httpcore.Request("CONNECT", target, headers=list(headers.items()))
         )
     except ExchangeError as error:
-        if error.fault is ExchangeFault.TIMEOUT:
+        if error.fault in (ExchangeFault.TIMEOUT, ExchangeFault.INTERNAL):
             raise
         raise ExchangeError(ExchangeFault.PROXY, f"the proxy opened no tunnel: {error.detail}") from None
     except httpcore.ProtocolError:

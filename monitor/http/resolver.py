@@ -15,6 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from monitor.errors import describe_exception
+from monitor.limits import DESCRIPTOR_LIMIT, HEAP_LIMIT, LocalLimitError, has_free_descriptors, local_limit
 from monitor.threads import Workers
 
 GetAddrInfo = Callable[..., list[tuple[Any, ...]]]
@@ -34,7 +36,8 @@ class _PendingLookup:
 
     done: threading.Event = field(default_factory=threading.Event)
     addresses: tuple[HostAddress, ...] = ()
-    error: str | None = None
+    error: str | None = None  # the name did not resolve
+    limit: str | None = None  # a limit of this machine, or an internal error, prevented the lookup
     seconds: float = 0.0
 
 
@@ -55,7 +58,8 @@ class Resolver:
         """Return the addresses of `host` in the system's order of preference, and the seconds that the lookup took.
 
         These seconds leave out the time to start the lookup's thread and to return to the caller. Raises
-        `TimeoutError` after `timeout` seconds, and `LookupFailedError` if the name does not resolve.
+        `TimeoutError` after `timeout` seconds, `LookupFailedError` if the name does not resolve, and `LocalLimitError`
+        or `RuntimeError` if a limit of this machine prevents the lookup: then nothing is known about the name.
         """
         literal = _literal(host, port)
         if literal is not None:
@@ -70,23 +74,39 @@ class Resolver:
                 self._pending[host, port] = lookup
         if not lookup.done.wait(timeout):
             raise TimeoutError
+        if lookup.limit is not None:
+            raise LocalLimitError(lookup.limit)
         if lookup.error is not None:
             raise LookupFailedError(lookup.error)
         # Another caller may have started the lookup before this call.
         return lookup.addresses, min(lookup.seconds, time.monotonic() - called)
 
     def _run(self, lookup: _PendingLookup, host: str, port: int) -> None:
+        had_descriptors = has_free_descriptors()
         began = time.monotonic()
         try:
             entries = self._getaddrinfo(host, port, type=socket.SOCK_STREAM)
             lookup.addresses = tuple(HostAddress(family, sockaddr) for family, _, _, _, sockaddr in entries)
-        except (OSError, UnicodeError) as error:  # UnicodeError: a label that IDNA cannot encode
+        except Exception as error:  # noqa: BLE001 # the callers wait for the end of the lookup
+            # Without a free descriptor the resolver reports that the name is unknown, or that no server responded.
+            lookup.limit = _limit(error)
+            if lookup.limit is None and not (had_descriptors and has_free_descriptors()):
+                lookup.limit = DESCRIPTOR_LIMIT
             lookup.error = getattr(error, "strerror", None) or "the name cannot be looked up"
         finally:
             lookup.seconds = time.monotonic() - began
             with self._lock:
                 del self._pending[host, port]
             lookup.done.set()
+
+
+def _limit(error: Exception) -> str | None:
+    """Return the text of a lookup's error that says nothing about the name; None if it does."""
+    if isinstance(error, socket.gaierror):
+        return HEAP_LIMIT if error.errno == socket.EAI_MEMORY else None
+    if not isinstance(error, OSError | UnicodeError):  # UnicodeError: a label that IDNA cannot encode
+        return describe_exception(error)
+    return local_limit(error)
 
 
 def _literal(host: str, port: int) -> HostAddress | None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
+import ssl
 import time
 
 import httpcore
 
-from monitor.http.errors import ExchangeError, ExchangeFault, describe_os_error
+from monitor.http.errors import ExchangeError, ExchangeFault, exchange_error, is_tls_error
 from monitor.http.timing import ExchangeTiming
 from monitor.model import Phase
 
 MAX_RESPONSE_SIZE = 64 * 1024  # bytes of a response that are read, header section included
 MAX_REASON_PHRASE = 200  # characters
+MAX_LATE_READS = 64  # reads after the deadline; ends the exchange with a server that sends without a pause
 NOT_HTTP = "the response is not HTTP"
 
 
@@ -24,28 +27,43 @@ class ResponseStatus:
     """
 
     _LINE = re.compile(rb"HTTP/1\.[01] ([1-9][0-9]{2})(?: ([^\r\n]*))?\r?\n")
-    _HEADER_SECTION_END = re.compile(rb"\r?\n\r?\n")
+    _BLANK_LINES = (b"\r\n", b"\n")
 
     def __init__(self) -> None:
         self.code: int | None = None  # known as soon as the final status line is complete
         self.reason_phrase = ""  # Latin-1, at most MAX_REASON_PHRASE
-        self._received = bytearray()
+        self._received = bytearray()  # not parsed yet
+        self._in_interim_response = False
 
-    def feed(self, data: bytes) -> None:
-        """Parse `data`, the next bytes of the response. Raises `ExchangeError` if they are not a status line."""
+    def feed(self, data: bytes) -> bytes:
+        """Parse `data`, the next bytes of the response, line by line.
+
+        Return the bytes from the final status line on, or none as long as that is incomplete. Raises `ExchangeError` at
+        once if a line is not a status line: a server of another protocol may wait for the client's next line.
+        """
         self._received += data
-        while match := self._LINE.match(self._received):
-            code = int(match[1])
-            if code >= 200 or code == 101:  # 101 is final: the bytes after it belong to another protocol
-                self.code = code
-                self.reason_phrase = (match[2] or b"")[:MAX_REASON_PHRASE].decode("latin-1")
-                return
-            end = self._HEADER_SECTION_END.search(self._received)
-            if end is None:
-                return
-            del self._received[: end.end()]
-        if b"\n" in self._received:  # raise at once: a server of another protocol may wait for the client's next line
+        if b"\n" not in data:
+            return b""
+        while end := self._received.find(b"\n") + 1:
+            self._parse(bytes(self._received[:end]))
+            if self.code is not None:
+                return bytes(self._received)
+            del self._received[:end]
+        return b""
+
+    def _parse(self, line: bytes) -> None:
+        if self._in_interim_response:
+            self._in_interim_response = line not in self._BLANK_LINES
+            return
+        match = self._LINE.fullmatch(line)
+        if match is None:
             raise ExchangeError(ExchangeFault.DISCONNECT, NOT_HTTP)
+        code = int(match[1])
+        if code < 200 and code != 101:  # 101 is final: the bytes after it belong to another protocol
+            self._in_interim_response = True
+            return
+        self.code = code
+        self.reason_phrase = (match[2] or b"")[:MAX_REASON_PHRASE].decode("latin-1")
 
 
 class ConnectionStream(httpcore.NetworkStream):
@@ -59,6 +77,7 @@ class ConnectionStream(httpcore.NetworkStream):
         self._timing = timing
         self._outgoing = bytearray()
         self._arrived = 0.0  # moment of the last read (time.monotonic)
+        self._late_reads = 0
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002 - the deadline replaces it
         """Keep `buffer` until the request is complete, so that it leaves in one packet and at one moment."""
@@ -67,7 +86,8 @@ class ConnectionStream(httpcore.NetworkStream):
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002 - the deadline replaces it
         """Send the pending request, then read.
 
-        Raises `ExchangeError` at the deadline, past the size limit, and if the connection breaks.
+        Raises `ExchangeError` past the size limit, if the connection breaks, and at the deadline, but not before the
+        data that has already arrived is read: a stopped process must not lose a status or a Retry-After.
         """
         if self._outgoing:
             self._send()
@@ -75,20 +95,41 @@ class ConnectionStream(httpcore.NetworkStream):
         if wanted <= 0:
             raise self._too_long()
         try:
-            self._socket.settimeout(self._timing.remaining())
-            data = self._socket.recv(wanted)
+            data = self._receive(wanted)
             self._arrived = time.monotonic()  # first of all, so that no work of our own is measured
-        except TimeoutError:
+        except (TimeoutError, BlockingIOError, ssl.SSLWantReadError):
             raise self._timing.timed_out() from None
         except OSError as error:
-            detail = f"the connection broke: {describe_os_error(error)}"
-            raise ExchangeError(ExchangeFault.DISCONNECT, detail) from None
+            raise self._broken(error) from None
         self.received += len(data)
         self.ended = not data
         return data
 
     def close(self) -> None:
         """Leave the socket open: the connection still reads the TLS session from it."""
+
+    def _receive(self, size: int) -> bytes:
+        """Wait for data until the deadline; after it, return data that has already arrived."""
+        seconds = self._timing.deadline - time.monotonic()
+        if seconds > 0:
+            with contextlib.suppress(TimeoutError):
+                self._socket.settimeout(seconds)
+                return self._socket.recv(size)
+        self._late_reads += 1
+        if self._late_reads > MAX_LATE_READS:
+            raise TimeoutError
+        self._socket.settimeout(0)
+        return self._socket.recv(size)
+
+    def _broken(self, error: OSError) -> ExchangeError:
+        """Return the error of a read: a TLS fault if the server ended TLS before its response, as for a certificate.
+
+        A server of TLS 1.3 judges the client's certificate, or its absence, after the client has completed its
+        handshake (RFC 8446 section 4.4.2.4).
+        """
+        if not self.received and is_tls_error(error):
+            return exchange_error(ExchangeFault.TLS, "the server ended the TLS session", error)
+        return exchange_error(ExchangeFault.DISCONNECT, "the connection broke", error)
 
     def _too_long(self) -> ExchangeError:
         if self.status.code is None:
@@ -101,23 +142,32 @@ class ConnectionStream(httpcore.NetworkStream):
             self._socket.sendall(self._outgoing)
         except TimeoutError:
             raise self._timing.timed_out() from None
-        except OSError:
-            pass  # the server may have responded before it closed: the next read returns that, or raises
+        except OSError as error:
+            failure = exchange_error(ExchangeFault.DISCONNECT, "the connection broke", error)
+            if failure.fault is ExchangeFault.INTERNAL:
+                raise failure from None
+            # The server may have sent a response or a TLS alert before it closed: the next read returns that.
         self._outgoing.clear()
 
 
 class ResponseStream(ConnectionStream):
-    """The stream of a measured exchange. Stamps its phases, and parses the status before httpcore sees any byte."""
+    """The stream of a measured exchange. Stamps its phases, and gives httpcore only the final response."""
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Read as `ConnectionStream` does, stamp the moment, and parse the status line. Raises `ExchangeError`."""
-        data = super().read(max_bytes, timeout)
-        if data and self.received == len(data):
-            self._timing.enter(Phase.TRANSFER, self._arrived)
+        """Read as `ConnectionStream` does, and stamp the moment. Raises `ExchangeError`.
+
+        The first read waits for the final status line, whose arrival begins the phase of the transfer.
+        """
+        while data := super().read(max_bytes, timeout):
+            self._timing.stamp(self._arrived)
+            if self.status.code is not None:
+                return data
+            if response := self.status.feed(data):
+                self._timing.enter(Phase.TRANSFER, self._arrived)
+                self._timing.stamp(self._arrived)
+                return response
         self._timing.stamp(self._arrived)
-        if self.status.code is None:
-            self.status.feed(data)
-        return data
+        return b""
 
     def _send(self) -> None:
         self._timing.enter(Phase.PROCESSING)

@@ -28,6 +28,11 @@ class ExchangeTiming:
         self._started = self._entered = moment
         self.deadline = moment + self._timeout
 
+    @property
+    def late(self) -> bool:
+        """Whether the last stamp is after the deadline: the process was stopped, or did not get the CPU."""
+        return self.elapsed > self._timeout
+
     def remaining(self) -> float:
         """Return the seconds until the deadline. Raises `ExchangeError` if it has passed."""
         seconds = self.deadline - time.monotonic()

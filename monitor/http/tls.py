@@ -1,20 +1,34 @@
-"""TLS client contexts for probes."""
+"""TLS client contexts for probes.
+
+Each option that affects the verdict on a certificate is set here, because Python's defaults depend on its version. The
+verdict is the same on every version, and that of curl, except that a subject's CN never replaces a missing SAN.
+"""
 
 from __future__ import annotations
 
 import ssl
 from pathlib import Path
+from typing import Any
+
+from monitor.http.trust_anchors import load_system_anchors
+
+# No X509_STRICT, a default from Python 3.13 on: it refuses CA certificates of many companies, such as those without a
+# key identifier. With PARTIAL_CHAIN, a chain may end at any certificate that is trusted, not only at a root.
+_VERIFY_FLAGS = ssl.VerifyFlags.VERIFY_X509_TRUSTED_FIRST | ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
+_ENCODING_DER = 2  # _ssl.ENCODING_DER
+_CIPHERS = "DEFAULT:@SECLEVEL=2"  # of OpenSSL; level 2 refuses RSA keys below 2,048 bits and signatures with SHA-1
 
 
 def verifying_context(ca_file: Path | None = None) -> ssl.SSLContext:
     """Return a client context that verifies against the system's trust anchors and those in `ca_file`.
 
-    It speaks TLS 1.2 or newer. Made once per process, because loading the trust anchors takes tens of milliseconds.
+    It speaks TLS 1.2 or newer. Made once per settings, because loading the trust anchors takes tens of milliseconds.
     Raises `OSError` (`ssl.SSLError` is a subclass) if `ca_file` cannot be read.
     """
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
+    context = _context()
+    context.verify_flags = _VERIFY_FLAGS
+    context.hostname_checks_common_name = False
+    load_system_anchors(context)
     if ca_file is not None:
         context.load_verify_locations(cafile=ca_file)
     return context
@@ -22,16 +36,35 @@ def verifying_context(ca_file: Path | None = None) -> ssl.SSLContext:
 
 def unverifying_context() -> ssl.SSLContext:
     """Return a context that accepts any certificate, to read one that failed verification. Never send with it."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = _context()
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")  # the certificate may have failed because of its key
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols(["http/1.1"])
     return context
 
 
 def has_trust_anchors(context: ssl.SSLContext) -> bool:
     """Return whether `context` has a trust anchor to verify a certificate with."""
-    if context.cert_store_stats()["x509_ca"]:
-        return True
-    directory = ssl.get_default_verify_paths().capath  # OpenSSL reads its files during a handshake
-    return bool(directory) and any(Path(directory).iterdir())
+    return context.cert_store_stats()["x509"] > 0
+
+
+def _context() -> ssl.SSLContext:
+    """Return a client context. Unlike `ssl.create_default_context`, it does not honour SSLKEYLOGFILE."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(_CIPHERS)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def verified_chain(connection: ssl.SSLSocket | ssl.SSLObject) -> list[bytes]:
+    """Return the chain that was verified, from the host's certificate to the trust anchor, in DER form.
+
+    Before Python 3.13 only the object below the socket has it. The list is empty if this Python exposes no chain.
+    Raises `ValueError` if the handshake is not complete.
+    """
+    source: Any = connection if hasattr(connection, "get_verified_chain") else getattr(connection, "_sslobj", None)
+    if not hasattr(source, "get_verified_chain"):
+        return []
+    chain = source.get_verified_chain()
+    return [each if isinstance(each, bytes) else each.public_bytes(_ENCODING_DER) for each in chain]

@@ -110,6 +110,20 @@ class MonitoredEnvironment:
         """Connect to the token host without a request. The check produces a `HostCheck` and no Result."""
         self._host_check.run()
 
+    def login_not_started(self, error: Exception) -> None:
+        """Record a login that was due and whose thread could not start."""
+        moment = self.next_login()
+        if moment is None or moment <= self._clock.now():
+            self._not_started(Endpoint.TOKEN, error)
+
+    def ping_not_started(self, error: Exception) -> None:
+        """Record a ping that was due and whose thread could not start."""
+        self._not_started(Endpoint.PING, error)
+
+    def _not_started(self, endpoint: Endpoint, error: Exception) -> None:
+        if self.backoff(endpoint) <= 0:
+            self._sink.record(internal_fault(self.name, endpoint, self._clock.wall(), 0.0, error))
+
     # Changes of settings, and Results.
 
     def use(self, settings: EnvironmentSettings, client: ProbeClient, *, new_trust: bool = False) -> None:

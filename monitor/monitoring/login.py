@@ -72,6 +72,7 @@ class Logins:
         self._attempted = False
         self._expected = False  # the first scheduled run has started
         self._failed = False
+        self.failed_internally = False  # the last login had an internal failure: the state of the server is unknown
         self._cause = LoginCause.INITIAL  # of the most recent run; its retries keep it
         self._requested: LoginCause | None = None  # cause of a login that does not wait for the schedule
         self._refusals: dict[FieldNames, str] = {}  # text of the last refusal of each, since the last grant
@@ -213,7 +214,7 @@ class Logins:
         if moved or self._access.key != old.key or settings.credentials != old.settings.credentials:
             self._backoff.clear()
             self._refusals.clear()
-            self._failed = False
+            self._failed = self.failed_internally = False
             self._requested = LoginCause.INITIAL if moved else LoginCause.CREDENTIALS
 
     @property
@@ -396,6 +397,7 @@ class Logins:
     def _settle(self, before: LoginRecord, decisive: Result, *, is_rejected: bool) -> None:
         """Update token and backoff from the decisive Result, then record it."""
         self._failed = not decisive.success
+        self.failed_internally = decisive.verdict.reason is Reason.INTERNAL
         if decisive.token is not None:
             self._token = decisive.token
             self._backoff.clear()

@@ -168,8 +168,15 @@ class Pings:
     # Unauthenticated probes.
 
     def _run_without_token(self, access: _Access) -> None:
-        """Record a ping that had no token, and probe the API without one to see whether it is reachable."""
+        """Record a ping that had no token, and probe the API without one to see whether it is reachable.
+
+        If the monitor itself could not log in, the state of the API is unknown: this is no failure of the vendor.
+        """
         started_at = self._clock.wall()
+        verdict = Verdict(reason=Reason.NO_TOKEN, detail="there is no valid token to ping with")
+        if self._logins.failed_internally:
+            detail = f"{verdict.detail}, because the last login had an internal failure"
+            verdict = Verdict(reason=Reason.INTERNAL, detail=detail)
         self._probe_unauthenticated(access)
         self._finish(
             access,
@@ -177,7 +184,7 @@ class Pings:
                 environment=access.settings.name,
                 endpoint=Endpoint.PING,
                 measurement=Measurement(started_at, duration=0.0),
-                verdict=Verdict(reason=Reason.NO_TOKEN, detail="there is no valid token to ping with"),
+                verdict=verdict,
             ),
         )
 
@@ -214,6 +221,11 @@ class Pings:
             result = replace(result, run=outcome)
         else:
             self._backoff.clear()
+        if result.verdict.reason is Reason.INTERNAL:  # says nothing about the API, so the next failure is confirmed
+            self._confirmations = max(0, self._confirmations - 1)
+            self._ended = self._clock.now()
+            self._sink.record(result)
+            return
         if result.success or result.verdict.reason in _NOT_CONFIRMED:
             self._confirmations = 0
         elif self._succeeded:

@@ -30,6 +30,7 @@ from monitor.model import Endpoint
 from monitor.threads import Workers
 
 MAX_WAIT = 1.0  # seconds between two checks of the jobs: the time to notice a stepped clock or the end of a suspend
+START_RETRY_INTERVAL = 5.0  # seconds after a run whose thread could not start
 _FAR = 86400.0  # seconds until the next run time of a job that is running
 _TOLERANCE = 0.001  # seconds: a next run time with a smaller difference is not updated, which saves most updates
 _log = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class Job:
     timeout: float  # of one exchange, in seconds
     run: Callable[[], None]
     extra_run: Callable[[], float | None]  # time of an additional run on the monotonic clock; None: none is due
+    not_started: Callable[[Exception], None] = lambda _: None  # called for a run whose thread cannot start; fast
 
     @property
     def key(self) -> str:
@@ -72,6 +74,7 @@ class _JobSchedule:
         self._progress = clock.now()
         self._checked = self._progress
         self._planned = first  # time of the next run, scheduled or additional
+        self._earliest = -math.inf  # no run before this time
         self.wall_time: float | None = None  # next run time that APScheduler has, in Unix seconds; None: unknown
 
     def due(self, now: float) -> float:
@@ -85,7 +88,7 @@ class _JobSchedule:
             return now + _FAR
         extra = self.job.extra_run()
         # A time before the last check was not due at that check, so its delay is measured from there.
-        self._planned = self._slot if extra is None else min(self._slot, max(extra, checked))
+        self._planned = max(self._slot if extra is None else min(self._slot, max(extra, checked)), self._earliest)
         return self._planned
 
     def begin(self) -> None:
@@ -96,6 +99,17 @@ class _JobSchedule:
         self._running, self._progress, self.wall_time = True, now, None
         if self.job.endpoint is not None:
             self._observer.run_started(self.job.environment, self.job.endpoint, max(0.0, now - self._planned))
+
+    def not_started(self, error: Exception) -> None:
+        """Record that the thread of a run could not start. The next run is a scheduled one, or an additional one later.
+
+        That counts as progress, so that the watchdog does not end a process that reports its state.
+        """
+        now = self._clock.now()
+        if now >= self._slot:
+            self._slot = self._next_slot(now)
+        self._earliest, self._progress, self.wall_time = now + START_RETRY_INTERVAL, now, None
+        self.job.not_started(error)
 
     def end(self) -> None:
         """Record the end of the run."""
@@ -129,9 +143,18 @@ class _PlaceholderTrigger(BaseTrigger):  # type: ignore[misc]  # APScheduler 3 i
 class _ThreadPerRun(BaseExecutor):  # type: ignore[misc]
     """Runs each run in its own daemon thread, so that a hanging run blocks neither other runs nor the exit."""
 
-    def __init__(self) -> None:
+    def __init__(self, schedules: dict[str, _JobSchedule]) -> None:
         super().__init__()
+        self._schedules = schedules
         self._workers = Workers()
+
+    def submit_job(self, job: ScheduledJob, run_times: list[datetime]) -> None:
+        """Start a run. If its thread cannot start, report that to the job."""
+        try:
+            super().submit_job(job, run_times)
+        except (RuntimeError, MemoryError) as error:
+            if (schedule := self._schedules.get(job.id)) is not None:
+                schedule.not_started(error)
 
     def _do_submit_job(self, job: ScheduledJob, _run_times: list[datetime]) -> None:
         self._workers.start(functools.partial(self._run, job))
@@ -152,7 +175,7 @@ class _MonotonicScheduler(BackgroundScheduler):  # type: ignore[misc]
     def __init__(self, schedules: dict[str, _JobSchedule], clock: Clock) -> None:
         super().__init__(
             timezone=UTC,
-            executors={"default": _ThreadPerRun()},
+            executors={"default": _ThreadPerRun(schedules)},
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
         )
         self._schedules = schedules

@@ -6,10 +6,9 @@ problem with it never stops the monitor: an unreadable file is replaced, a failu
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import hashlib
 import logging
-import os
 import secrets
 import threading
 from collections import defaultdict
@@ -22,8 +21,19 @@ from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.log import fields
 from monitor.model import FieldNames
 from monitor.monitoring.negotiation import NEVER, STOPPED, LoginRecord, NameRecord, Weight, pause_after
-from monitor.monitoring.state_file import SALT_BYTES, StoredHost, StoredLogin, StoredName, StoredState, parse, read
+from monitor.monitoring.state_directory import StateDirectory
+from monitor.monitoring.state_file import (
+    MAX_SIZE,
+    SALT_BYTES,
+    StoredHost,
+    StoredLogin,
+    StoredName,
+    StoredState,
+    parse,
+)
 
+_FILE = "state.json"
+_MONITOR = "the running monitor"
 KEPT_CREDENTIALS = 4  # per token URL: a change back to earlier credentials must not start a new count
 _FINGERPRINT_BITS = 12
 _ROUNDS = 50_000  # of SHA-256 for a persisted fingerprint: about 30 ms
@@ -47,23 +57,23 @@ class State:
     def __init__(self, directory: Path | None, *, shared: bool = False, clock: Clock = SYSTEM_CLOCK) -> None:
         """Load the state from `directory`; if it is None, nothing is persisted.
 
-        Raises `StateInUseError` if another monitor uses the directory, unless it is `shared`: then the state is loaded
-        and never saved.
+        Raises `StateInUseError` if another monitor uses the directory, unless it is `shared` by a check: then the state
+        is saved only while no monitor runs. Raises `ConfigError` if others can write to the directory.
         """
-        self._path = directory / "state.json" if directory else None
+        self._path = directory / _FILE if directory else None
+        self._directory = None if directory is None else StateDirectory(directory, shared=shared)
         self._clock = clock
         self._mutex = threading.Lock()
         self._login_locks: defaultdict[LoginKey, threading.Lock] = defaultdict(threading.Lock)
-        self._lock_file: int | None = None
-        self._writable = self._path is not None
+        self._other_user = ""  # the process that keeps this one from saving
         self._problem = ""  # the last one that was logged; empty after a save succeeds
-        if directory is not None:
+        if self._directory is not None:
             try:
-                self._lock(directory / "lock")
+                self._directory.claim()
             except BlockingIOError:
                 if not shared:
                     raise StateInUseError(directory) from None
-                self._writable = False
+                self._other_user = "another check"
             except OSError as error:
                 self._warn_once("cannot be locked: a second monitor could use it too", error)
         self._salt = secrets.token_hex(SALT_BYTES)
@@ -78,8 +88,8 @@ class State:
         """The reason why the state is not persisted, as text; empty if it is persisted."""
         if self._path is None:
             return "TIGR_STATE_DIR is not set"
-        if not self._writable:
-            return "the running monitor uses the state directory and is not informed"
+        if self._other_user:
+            return f"{self._other_user} uses the state directory and is not informed"
         return "the state directory cannot be written" if self._problem else ""
 
     def fingerprint(self, *credentials: str) -> int:
@@ -133,19 +143,21 @@ class State:
 
     def close(self) -> None:
         """Release the directory for another monitor."""
-        if self._lock_file is not None:
-            os.close(self._lock_file)
-            self._lock_file = None
+        if self._directory is not None:
+            self._directory.close()
 
     def _save(self, key: LoginKey, record: LoginRecord) -> None:
         self._records.pop(key, None)
         self._records[key] = record
         self._prune(key.token_url)
-        if not self._writable:
+        if self._directory is None or self._other_user:
             return
         try:
-            self._write()
+            with self._directory.saving():
+                self._directory.replace(_FILE, self._content())
             self._problem = ""
+        except BlockingIOError:
+            self._other_user = _MONITOR
         except OSError as error:
             self._warn_once("cannot be written: the login state would be lost at a restart", error)
 
@@ -156,26 +168,17 @@ class State:
         for key in others[:-KEPT_CREDENTIALS]:
             del self._records[key]
 
-    def _lock(self, path: Path) -> None:
-        number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(number)
-            raise
-        self._lock_file = number
-
     def _read(self) -> None:
-        if self._path is None:
+        if self._directory is None:
             return
         try:
-            stored = parse(read(self._path))
+            stored = parse(self._directory.read(_FILE, MAX_SIZE))
         except FileNotFoundError:
             return
-        except OSError as error:
-            self._warn_once("cannot be read: starting with an empty state", error)
-            return
-        except ValueError:
+        except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno != errno.EFBIG:
+                self._warn_once("cannot be read: starting with an empty state", error)
+                return
             message = "the state file is damaged or has an unknown version: starting with an empty state"
             _log.warning(message, extra=fields(path=self._path))
             return
@@ -189,23 +192,39 @@ class State:
             for login in host.logins:
                 self._records[LoginKey(token_url, login.fingerprint)] = _record(login, now, wall)
 
-    def _write(self) -> None:
-        if self._path is None:
-            return
+    def _content(self) -> bytes:
+        """Return the content of the file, without the oldest entries that are not in use if it is too long."""
+        while len(content := self._serialized()) > MAX_SIZE and self._forget_oldest():
+            pass
+        if len(content) > MAX_SIZE:
+            raise OSError(errno.EFBIG, f"the state is longer than {MAX_SIZE} bytes")
+        return content
+
+    def _forget_oldest(self) -> bool:
+        """Delete one entry of an environment or a token URL that is not in use; return whether there was one."""
+        in_use = set(self._used.values())
+        urls = {key.token_url for key in in_use}
+        for key in self._records:
+            if key not in in_use:
+                del self._records[key]
+                return True
+        for url in self._granted:
+            if url not in urls:
+                del self._granted[url]
+                return True
+        for environment in self._last_logins:
+            if environment not in self._used:
+                del self._last_logins[environment]
+                return True
+        return False
+
+    def _serialized(self) -> bytes:
         now, wall = self._clock.now(), self._clock.wall()
         hosts = {token_url: StoredHost(granted=names) for token_url, names in self._granted.items()}
         for key, record in self._records.items():
             hosts.setdefault(key.token_url, StoredHost()).logins.append(_stored(key.fingerprint, record, wall - now))
         last_logins = {name: max(0.0, wall - (now - moment)) for name, moment in self._last_logins.items()}
-        content = StoredState(salt=self._salt, last_logins=last_logins, hosts=hosts).model_dump_json()
-        temporary = self._path.with_suffix(".new")
-        with os.fdopen(
-            os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NONBLOCK, 0o600), "w"
-        ) as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._path)
+        return StoredState(salt=self._salt, last_logins=last_logins, hosts=hosts).model_dump_json().encode()
 
     def _warn_once(self, problem: str, error: OSError) -> None:
         if problem != self._problem:  # once until a save succeeds

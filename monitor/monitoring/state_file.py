@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
-import stat
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,7 +13,7 @@ from monitor.monitoring.negotiation import Weight
 
 VERSION: Final = 2
 SALT_BYTES = 16
-MAX_SIZE = 1024 * 1024  # bytes; each set of credentials takes less than 500
+MAX_SIZE = 64 * 1024  # bytes; each set of credentials takes less than 500
 
 Count = Annotated[int, Field(ge=0, le=10**9)]
 UnixSeconds = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
@@ -63,20 +59,6 @@ class StoredState(_Stored):
     salt: Annotated[str, Field(pattern=rf"^[0-9a-f]{{{2 * SALT_BYTES}}}$")]
     last_logins: dict[str, UnixSeconds] = Field(default_factory=dict)  # by environment: start of the last run
     hosts: dict[str, StoredHost] = Field(default_factory=dict)  # by token URL
-
-
-def read(path: Path) -> bytes:
-    """Return the content of the file at `path`. Raises `OSError`, and `ValueError` if it is too long for a state.
-
-    It reads regular files only and opens without blocking: the content of a FIFO may never come.
-    """
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file")
-        content = file.read(MAX_SIZE + 1)
-    if len(content) > MAX_SIZE:
-        raise ValueError("too long")
-    return content
 
 
 def parse(content: bytes) -> StoredState:

@@ -8,6 +8,7 @@ import threading
 from dataclasses import dataclass, field
 
 from monitor import durations
+from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.log import fields, timestamp
 from monitor.model import Endpoint, FieldNames, HostCheck, LoginCause, Reason, Result, Role
 from monitor.tigr.remedies import explain, next_login
@@ -24,7 +25,8 @@ class _LoggedEndpoint:
 
     known: bool = False
     reason: Reason | None = None
-    failing_since: float = 0.0  # Unix seconds
+    unmeasured: bool = False  # the last run had an internal failure: the state is still `reason`, as far as known
+    failing_since: float = 0.0  # seconds on the monotonic clock
     warnings: tuple[str, ...] = ()
 
 
@@ -34,12 +36,15 @@ class _LoggedEnvironment:
         default_factory=lambda: {endpoint: _LoggedEndpoint() for endpoint in Endpoint}
     )
     open: bool = False
+    token_rejected: bool = False  # until a ping succeeds in a run without a rejection
+    run_rejected: bool = False  # whether the current run of the ping had a rejection
 
 
 class EventLog:
     """Writes the log lines of all environments. Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
         self._mutex = threading.Lock()
         self._logged: dict[str, _LoggedEnvironment] = {}
 
@@ -74,12 +79,7 @@ class EventLog:
             if result.run.role is Role.UNAUTHENTICATED:
                 _log_open_api(result, logged)
                 return
-            if result.run.token_rejected:
-                _log.warning(
-                    "%s: the token was rejected before it had expired",
-                    result.environment,
-                    extra=_fields(result, next=explain(result).next_step),
-                )
+            _log_rejection(result, logged)
             if result.run.role is Role.RETRIED:
                 return
             if result.run.token_lag is not None:
@@ -88,7 +88,7 @@ class EventLog:
                     result.environment,
                     result.run.token_lag,
                 )
-            _log_state(result, logged.endpoints[result.endpoint])
+            _log_state(result, logged.endpoints[result.endpoint], self._clock.now())
             _log_login(result, logged.endpoints[result.endpoint])
 
 
@@ -126,11 +126,37 @@ def _log_open_api(result: Result, logged: _LoggedEnvironment) -> None:
     logged.open = is_open if result.reached else logged.open
 
 
-def _log_state(result: Result, endpoint: _LoggedEndpoint) -> None:
-    """Log the first success, each failure with a new reason, and each recovery with the duration of the outage."""
+def _log_rejection(result: Result, logged: _LoggedEnvironment) -> None:
+    """Log the first rejection of a token since pings last succeeded without one."""
+    if result.endpoint is not Endpoint.PING:
+        return
+    if result.run.token_rejected and not logged.token_rejected:
+        _log.warning(
+            "%s: the token was rejected before it had expired",
+            result.environment,
+            extra=_fields(result, next=explain(result).next_step),
+        )
+    logged.run_rejected |= result.run.token_rejected
+    logged.token_rejected |= result.run.token_rejected
+    if result.run.role is not Role.RETRIED:
+        logged.token_rejected &= logged.run_rejected or not result.success
+        logged.run_rejected = False
+
+
+def _log_state(result: Result, endpoint: _LoggedEndpoint, now: float) -> None:
+    """Log the first success, each failure with a new reason, and each recovery with the duration of the outage.
+
+    `now` is on the monotonic clock: a step of the wall clock does not change the duration.
+    """
     job, reason = _JOB[result.endpoint], result.verdict.reason
+    if reason is Reason.INTERNAL:
+        _log_unmeasured(result, endpoint)
+        return
+    if endpoint.unmeasured:
+        endpoint.unmeasured = False
+        _log.info("%s: %s is measured again", result.environment, job, extra=_fields(result))
     if reason is None:
-        after = result.measurement.ended_at - endpoint.failing_since
+        after = now - endpoint.failing_since
         if endpoint.reason is not None:
             _log.info(
                 "%s: %s works again",
@@ -142,7 +168,7 @@ def _log_state(result: Result, endpoint: _LoggedEndpoint) -> None:
             _log.info("%s: %s works", result.environment, job, extra=_fields(result))
     elif reason is not endpoint.reason or result.run.credentials_rejected:  # each rejection starts a pause
         if endpoint.reason is None:
-            endpoint.failing_since = result.measurement.started_at
+            endpoint.failing_since = now - result.measurement.duration
         explanation = explain(result)
         _log.warning(
             "%s: %s failed: %s%s",
@@ -153,6 +179,20 @@ def _log_state(result: Result, endpoint: _LoggedEndpoint) -> None:
             extra=_fields(result, means=explanation.means, next=explanation.next_step),
         )
     endpoint.known, endpoint.reason = True, reason
+
+
+def _log_unmeasured(result: Result, endpoint: _LoggedEndpoint) -> None:
+    """Log the first of several internal failures. The state of the endpoint is unknown, so it does not change."""
+    if endpoint.unmeasured:
+        return
+    endpoint.unmeasured = True
+    explanation = explain(result)
+    _log.error(
+        "%s: %s could not be measured: internal",
+        result.environment,
+        _JOB[result.endpoint],
+        extra=_fields(result, means=explanation.means, next=explanation.next_step),
+    )
 
 
 def _pause(result: Result) -> str:

@@ -23,7 +23,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from monitor import __version__
+from monitor import __version__, log
 from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.errors import describe_exception
 from monitor.log import fields
@@ -80,7 +80,11 @@ class Metrics:
         def counter(name: str, text: str, *labels: str) -> Counter:
             return self._keep(Counter(name, text, labels, registry=registry))
 
-        self._up = gauge("tigr_up", "Whether the most recent probe succeeded (1) or failed (0).", *_HOST)
+        self._up = gauge(
+            "tigr_up",
+            "Whether the most recent probe succeeded (1) or failed (0); absent after an internal failure.",
+            *_HOST,
+        )
         self._duration = self._keep(
             Histogram(
                 "tigr_request_duration_seconds",
@@ -130,6 +134,11 @@ class Metrics:
             "Expiry (notAfter) of the host's certificate, as last seen.",
             *_HOST,
         )
+        self._chain = gauge(
+            "tigr_certificate_chain_expiry_timestamp_seconds",
+            "Earliest expiry (notAfter) in the most recent verified chain, trust anchor included.",
+            *_HOST,
+        )
         self._tls = gauge(
             "tigr_tls_info",
             "Protocol version of the most recent TLS handshake; the value is always 1.",
@@ -167,6 +176,7 @@ class Metrics:
             registry=registry,
         )
         build.labels(__version__, platform.python_version()).set(1)
+        registry.register(_DroppedMessages())
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
 
@@ -269,7 +279,8 @@ class Metrics:
         self._observed[result.environment, result.endpoint].probe_ended(result, self._clock.now())
         self._record_host(result)
         if result.run.role is Role.UNAUTHENTICATED:
-            self._open.labels(result.environment).set(result.success)
+            if result.verdict.reason is not Reason.INTERNAL:
+                self._open.labels(result.environment).set(result.success)
             return
         self._count(result)
         began = self._record_last(result)
@@ -279,13 +290,27 @@ class Metrics:
     def _record_host(self, result: Result) -> None:
         """Update the state of the host, which does not depend on the kind of request."""
         name, endpoint = result.environment, result.endpoint
-        if result.measurement.certificate_expiry is not None:
-            self._certificate.labels(name, endpoint).set(result.measurement.certificate_expiry)
+        measured = result.measurement
+        self._record_certificate(
+            name, endpoint, result.verdict.reason, measured.certificate_expiry, measured.chain_expiry
+        )
         self._record_tls_version(name, endpoint, result.measurement.tls_version)
         if endpoint is Endpoint.TOKEN and result.verdict.reason is not Reason.INTERNAL:
             self._token_host.labels(name).set(result.measurement.failed_phase not in _BEFORE_THE_REQUEST)
-        if endpoint is Endpoint.PING and result.verdict.reason is not Reason.NO_TOKEN:
+        is_unknown = result.verdict.reason is Reason.INTERNAL and not result.reached
+        if endpoint is Endpoint.PING and result.verdict.reason is not Reason.NO_TOKEN and not is_unknown:
             self._reachable.labels(name).set(result.reached)
+
+    def _record_certificate(
+        self, name: str, endpoint: Endpoint, reason: Reason | None, expiry: float | None, chain_expiry: float | None
+    ) -> None:
+        """Update the expiry series. A chain that failed verification has none."""
+        if expiry is not None:
+            self._certificate.labels(name, endpoint).set(expiry)
+        if chain_expiry is not None:
+            self._chain.labels(name, endpoint).set(chain_expiry)
+        elif expiry is not None or reason is Reason.CERTIFICATE:
+            self._chain.remove(name, endpoint)
 
     def _record_tls_version(self, name: str, endpoint: Endpoint, version: str | None) -> None:
         if version is None:
@@ -330,6 +355,9 @@ class Metrics:
         if result.verdict.reason is not None:
             self._failing[host] = result.verdict.reason
             self._failure.labels(*host, result.verdict.reason).set(1)
+        if result.verdict.reason is Reason.INTERNAL:  # the state of the host is unknown: neither up nor down
+            self._up.remove(*host)
+            return
         self._up.labels(*host).set(result.success)
         if result.success:
             self._duration.labels(*host).observe(result.measurement.duration)
@@ -354,8 +382,9 @@ class Metrics:
                 return
             self._token_host.labels(check.environment).set(check.reachable)
             self._record_tls_version(check.environment, Endpoint.TOKEN, check.tls_version)
-            if check.certificate_expiry is not None:
-                self._certificate.labels(check.environment, Endpoint.TOKEN).set(check.certificate_expiry)
+            self._record_certificate(
+                check.environment, Endpoint.TOKEN, check.reason, check.certificate_expiry, check.chain_expiry
+            )
 
     def certificate_seen(self, environment: str, endpoint: Endpoint, expiry: float) -> None:
         """Export the expiry (Unix seconds) of a certificate that failed verification."""
@@ -400,10 +429,17 @@ class Metrics:
         self._reload_successful.set(self._settings_loaded and self._web_configuration_loaded)
 
     def render(self, accept: str) -> tuple[str, bytes]:
-        """Return the content type and the body for the value `accept` of the Accept header."""
+        """Return the content type and the body for `accept`, a valid value of the Accept field."""
         encode, content_type = choose_encoder(accept)
         with self._mutex:
             return content_type, encode(self._registry)
+
+
+class _DroppedMessages(Collector):
+    def collect(self) -> Iterator[Metric]:
+        """Yield the counter of log records that could not be written."""
+        text = "Log records that standard error did not accept in time."
+        yield CounterMetricFamily("tigr_log_messages_dropped", text, value=log.dropped())
 
 
 class _ComputedGauge(Collector):

@@ -56,9 +56,9 @@ class StatusLine:
         if status.credentials_rejected:
             failures.append(f"LOGIN REJECTED, {self._next_login(status.backoff(Endpoint.TOKEN))}")
         elif login:
-            failures.append(f"LOGIN FAILING ({login})")
+            failures.append(f"LOGIN {_state_of(login)}")
         if ping and (ping is not Reason.NO_TOKEN or not failures):  # a failed login explains a missing token
-            failures.append(f"PING FAILING ({ping})")
+            failures.append(f"PING {_state_of(ping)}")
         return failures
 
     def _next_login(self, pause: float) -> str:
@@ -69,6 +69,10 @@ class StatusLine:
     def _state(self, name: str, status: EnvironmentStatus, failures: list[str]) -> str:
         known = failures or any((name, endpoint) in self._outcomes for endpoint in Endpoint)
         return f"{name} " + (", ".join([*(failures or ["up"]), _token(status.headroom())]) if known else "starting")
+
+
+def _state_of(reason: Reason) -> str:
+    return "UNKNOWN (internal)" if reason is Reason.INTERNAL else f"FAILING ({reason})"
 
 
 def _token(headroom: float | None) -> str:

@@ -50,17 +50,18 @@ class Daemon:
 
         Raises `ConfigError` or `CannotStartError` before any request is sent.
         """
-        faulthandler.enable()  # SIGABRT of the watchdog prints the line that hangs, without values
+        # SIGABRT of the watchdog prints the line that hangs, without values. If standard error is stuck, this waits
+        # until systemd kills the process (TimeoutAbortSec).
+        faulthandler.enable(2)
         settings = self._loaded.settings
-        self._configure_log(settings)
         sys.setswitchinterval(_SWITCH_INTERVAL)
+        log.start_writer()
+        self._configure_log(settings)
         with ExitStack() as resources:
             state = _state(settings)
             resources.callback(state.close)
             supervisor = Supervisor(settings, self._trust.context, state)
-            if settings.web_config_file:
-                self._access = AccessControl(settings.web_config_file, observer=supervisor.web_configuration_read)
-            access = self._access
+            access = self._access = _access(settings, supervisor)
             server = _server(settings, supervisor, access)
             resources.callback(server.stop)
             server.start()
@@ -185,6 +186,12 @@ def _state(settings: Settings) -> State:
             f"another tigr-monitor uses the state directory {settings.state_dir}: "
             "set TIGR_STATE_DIR to a different directory for each monitor"
         ) from None
+
+
+def _access(settings: Settings, supervisor: Supervisor) -> AccessControl | None:
+    if settings.web_config_file is None:
+        return None
+    return AccessControl(settings.web_config_file, observer=supervisor.web_configuration_read)
 
 
 def _server(settings: Settings, supervisor: Supervisor, access: AccessControl | None) -> WebServer:

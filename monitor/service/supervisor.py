@@ -54,7 +54,7 @@ class Supervisor:
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._metrics = Metrics(clock)
-        self._event_log = EventLog()
+        self._event_log = EventLog(clock)
         self._status_line = StatusLine(clock)
         self._state = state
         self._clock = clock
@@ -164,11 +164,27 @@ class Supervisor:
         """Add the jobs of an environment. Jobs whose intervals and timeout did not change keep their schedule."""
         if old is None or (new.auth_interval, new.timeout) != (old.auth_interval, old.timeout):
             times = new.auth_interval, new.timeout
-            login = Job(new.name, LOGIN, Endpoint.TOKEN, *times, environment.run_login, environment.next_login)
+            login = Job(
+                new.name,
+                LOGIN,
+                Endpoint.TOKEN,
+                *times,
+                environment.run_login,
+                environment.next_login,
+                environment.login_not_started,
+            )
             self._scheduler.put(login, delays.login)
         if old is None or (new.ping_interval, new.timeout) != (old.ping_interval, old.timeout):
             times = new.ping_interval, new.timeout
-            ping = Job(new.name, PING, Endpoint.PING, *times, environment.run_ping, environment.next_ping)
+            ping = Job(
+                new.name,
+                PING,
+                Endpoint.PING,
+                *times,
+                environment.run_ping,
+                environment.next_ping,
+                environment.ping_not_started,
+            )
             self._scheduler.put(ping, delays.ping)
             old = None  # the check runs half an interval after the ping, so it is rescheduled too
         if not new.token_host_check:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ssl
 from dataclasses import dataclass
 
@@ -53,8 +54,14 @@ def load_trust(settings: Settings, before: Trust | None = None) -> Trust:
     return trust
 
 
+_LACKS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # no file descriptors, no memory: the files are not to blame
+
+
 def probing_context(settings: Settings) -> ssl.SSLContext:
-    """Return `verifying_context` for `settings`. Raises `ConfigError` if the CA file cannot be used."""
+    """Return `verifying_context` for `settings`.
+
+    Raises `ConfigError` if the CA file cannot be used, or if the process is out of file descriptors or memory.
+    """
     reason: str | None = "it contains no certificate in PEM format"
     try:
         if settings.ca_file is not None:
@@ -64,4 +71,6 @@ def probing_context(settings: Settings) -> ssl.SSLContext:
         pass
     except OSError as error:
         reason = error.strerror
+        if error.errno in _LACKS:
+            raise ConfigError((f"the CA certificates cannot be read: {reason}; try again later",)) from None
     raise ConfigError((f"TIGR_CA_FILE: {settings.ca_file} cannot be used: {reason}",))

@@ -83,6 +83,9 @@ def send(connection: AcceptedConnection, response: SimulatedResponse | None, fau
     if response is not None and (response.endless or isinstance(fault, (Drip, HugeBody))):
         _stream(connection, response, fault)
         return False
+    if response is not None and isinstance(fault, EarlyHints):
+        connection.send(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n")
+        connection.pause(fault.seconds)
     data, end = _without_response(fault) if response is None else _bytes(response, fault)
     connection.send(data)
     if end is ConnectionEnd.HANG:
@@ -131,8 +134,6 @@ def _whole(response: SimulatedResponse, fault: HostFault | None) -> bytes:
     """Return the bytes of a response whose end follows from its headers."""
     header_section, body = response.header_section(), response.body
     match fault:
-        case EarlyHints():
-            header_section = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n" + header_section
         case WrongContentLength():
             header_section = response.header_section(content_length=str(max(0, len(body) + fault.by)))
         case Chunked():

@@ -142,7 +142,9 @@ class SwitchingProtocols:
 
 @dataclass(frozen=True, slots=True)
 class EarlyHints:
-    """Send an informational 103, then respond normally."""
+    """Send an informational 103, then respond normally after an additional delay in seconds."""
+
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from monitor import __version__
 from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.errors import describe_exception
 from monitor.http.client import HttpClient
+from monitor.http.errors import ExchangeFault
 from monitor.http.exchange import Exchange, HttpRequest
 from monitor.model import (
     ClientAuth,
@@ -129,7 +130,14 @@ class TigrClient:
         except Exception as error:  # noqa: BLE001 - an internal fault leaves the state of the host unknown
             return HostCheck(settings.name, Reason.INTERNAL, describe_exception(error))
         reason = Reason(check.fault.value) if check.fault else None
-        return HostCheck(settings.name, reason, check.fault_detail, check.tls_version, check.certificate_expiry)
+        return HostCheck(
+            settings.name,
+            reason,
+            check.fault_detail,
+            check.tls_version,
+            check.certificate_expiry,
+            check.chain_expiry,
+        )
 
     def certificate_expiry(self, endpoint: Endpoint) -> float | None:
         """Return the expiry of a host's certificate that failed verification, in Unix seconds; None if unknown."""
@@ -184,7 +192,10 @@ class TigrClient:
     def _failed(self, base: Result, exchange: Exchange, reason: Reason) -> Result:
         error = ErrorDetails()
         detail = exchange.fault_detail
-        if exchange.status is not None and exchange.status != _OK:
+        if exchange.status == _OK and exchange.fault is ExchangeFault.TIMEOUT:
+            late = _error_details(exchange)  # a refusal is one also after the deadline
+            error = late if late.names_credentials else error
+        elif exchange.status is not None and exchange.status != _OK:
             error = _error_details(exchange)
             detail = self._redactor.clean(error.message)
             detail = detail or f"status {exchange.status}, no error message in the response"
@@ -226,6 +237,7 @@ def _measurement(exchange: Exchange) -> Measurement:
         address=exchange.address,
         tls_version=exchange.tls_version,
         certificate_expiry=exchange.certificate_expiry,
+        chain_expiry=exchange.chain_expiry,
     )
 
 
@@ -266,8 +278,14 @@ def _reason(exchange: Exchange) -> Reason | None:
 
 
 def _ponged(base: Result, exchange: Exchange) -> Result:
-    """Return the Result of a pong, with the server's clock minus ours at the middle of the processing phase."""
+    """Return the Result of a pong, with the server's clock minus ours at the middle of its round trip.
+
+    The round trip ends with the first byte of the body, because a server may send the header section before it reads
+    its clock.
+    """
     server = parse_pong(exchange.body)
-    until_first_byte = sum(seconds for phase, seconds in base.measurement.phases.items() if phase is not Phase.TRANSFER)
-    middle = base.measurement.started_at + until_first_byte - base.measurement.phases.get(Phase.PROCESSING, 0.0) / 2
+    measured = base.measurement
+    until_status_line = sum(seconds for phase, seconds in measured.phases.items() if phase is not Phase.TRANSFER)
+    sent = until_status_line - measured.phases.get(Phase.PROCESSING, 0.0)
+    middle = measured.started_at + (sent + until_status_line + exchange.body_delay) / 2
     return replace(base, clock_offset=server - middle)

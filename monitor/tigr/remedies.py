@@ -76,9 +76,10 @@ _ANY: Mapping[Reason, Explanation] = {
         "TIGR_CA_FILE. Never disable verification: the password could go to an impostor.",
     ),
     Reason.TLS: Explanation(
-        "The TLS handshake failed, but not because of the certificate: there is no common version, or a middlebox "
-        "interfered.",
-        "Look for a middlebox, or for a TLS change at the vendor. The monitor requires TLS 1.2 or newer.",
+        "TLS failed, but not because of the server's certificate: there is no common version, the server wants a "
+        "client certificate, or a middlebox interfered.",
+        "Look for a middlebox, or for a TLS change at the vendor. The monitor requires TLS 1.2 or newer. If the server "
+        "wants a client certificate, set CLIENT_CERT and CLIENT_KEY of the environment.",
     ),
     Reason.DISCONNECT: Explanation(
         "The connection broke before the response was complete, or the response was not HTTP.",
@@ -116,8 +117,10 @@ _ANY: Mapping[Reason, Explanation] = {
         "The usual cause is a maintenance page, or the response of a middlebox. Check the configured URLs.",
     ),
     Reason.INTERNAL: Explanation(
-        "The monitor itself has failed.",
-        "Report it with this line, which contains no secret. The next run tries again.",
+        "The monitor itself has failed, or its machine has no file descriptor, memory or thread left for it. The state "
+        "of the vendor is unknown.",
+        "If the detail names a limit, find the program that uses it up, or raise the limit (systemd: LimitNOFILE, "
+        "MemoryMax, TasksMax). If not, report this line, which contains no secret. The next run tries again.",
     ),
 }
 

@@ -22,6 +22,7 @@ from monitor.web import config as web_config
 from monitor.web.config import TlsSettings, WebConfig
 from monitor.web.passwords import PasswordAttempt, Passwords, PasswordVerdict
 from monitor.web.tls import PeerCertificate, is_allowed, server_context
+from monitor.web.yaml_file import is_blank
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class AccessPolicy:
     context: ssl.SSLContext | None
     key: bytes  # secret: only a process that can read the configuration can compute it
     fingerprint: tuple[object, ...]  # of all files, as they were read
+    blank: bool  # the file has no content
 
     @property
     def summary(self) -> str:
@@ -86,6 +88,8 @@ class AccessControl:
         self._observer = observer
         self._reading = threading.Lock()  # the event loop and the thread of the status line read the files
         self._policy = _read_policy(path)
+        if self._policy.blank:
+            _log.warning("the web configuration %s is empty: the web pages have neither TLS nor passwords", path)
         self._seen = self._policy.fingerprint
         self._logged_problems: tuple[str, ...] = ()
         self._next_try = float("inf")
@@ -105,7 +109,7 @@ class AccessControl:
         if (fingerprint == self._seen and time.monotonic() < self._next_try) or not self._is_settled(tls):
             return self._policy
         try:
-            self._policy = _read_policy(self._path)
+            self._policy = self._changed_policy()
         except ConfigError as error:
             # The cause may be in a file that only the new configuration names, so its change does not show in the
             # fingerprint: try again later, and log the same problems once.
@@ -117,6 +121,17 @@ class AccessControl:
             _log.info("reloaded the web configuration: %s", self._policy.summary)
             self._observer(())
         return self._policy
+
+    def _changed_policy(self) -> AccessPolicy:
+        """Return the policy of the changed files. Raises `ConfigError`.
+
+        A file that lost its content removes no protection: it is the result of a failed write or a full disk.
+        """
+        policy = _read_policy(self._path)
+        if policy.blank and self._policy.config != WebConfig():
+            why = "has lost its content; to serve the pages without protection, write {} to it or restart the monitor"
+            raise ConfigError((f"TIGR_WEB_CONFIG_FILE: {self._path}: {why}",))
+        return policy
 
     def _log_problems(self, problems: tuple[str, ...]) -> None:
         if problems != self._logged_problems:
@@ -215,16 +230,18 @@ def _is_proof(authorization: str, key: bytes, now: float) -> bool:
 def _read_policy(path: Path) -> AccessPolicy:
     """Read the configuration and every file that it names. Raises `ConfigError`."""
     before = _fingerprint(path, None)
-    config = web_config.read(path)
+    content = web_config.read_content(path)
+    config = web_config.parse(path, content)
     fingerprint = before + _fingerprint(path, config.tls)[len(before) :]
     context = None if config.tls is None else server_context(path, config.tls)
-    key = hashlib.sha256()
-    try:
-        for file in (path, *((config.tls.key_file,) if config.tls else ())):
-            key.update(hashlib.sha256(read_regular(file, MAX_PEM_FILE)).digest())
-    except OSError as error:
-        raise ConfigError((f"TIGR_WEB_CONFIG_FILE: {path}: cannot be read: {error.strerror}",)) from None
-    return AccessPolicy(config, context, key.digest(), fingerprint)
+    secrets = [content]  # an inline key is a part of it
+    if config.tls is not None and (file := config.tls.key_file) is not None:
+        try:
+            secrets.append(read_regular(file, MAX_PEM_FILE))
+        except OSError as error:
+            raise ConfigError((f"TIGR_WEB_CONFIG_FILE: {path}: {file} cannot be read: {error.strerror}",)) from None
+    key = hashlib.sha256(b"".join(hashlib.sha256(secret).digest() for secret in secrets))
+    return AccessPolicy(config, context, key.digest(), fingerprint, is_blank(content))
 
 
 def _files(path: Path, tls: TlsSettings | None) -> tuple[Path, ...]:

@@ -20,11 +20,11 @@ from pydantic import (
     model_validator,
 )
 
+from monitor.errors import ConfigError
+from monitor.files import read_regular
 from monitor.web import config_values as values
-from monitor.web.config_values import IF_GIVEN, REQUIRE, not_offered, only_as_file
-from monitor.web.yaml_file import FileProblems, read_mapping
-
-_INLINE = ("cert", "key", "client_ca")  # keys for the content of a file; the server supports only its path
+from monitor.web.config_values import IF_GIVEN, REQUIRE, not_offered
+from monitor.web.yaml_file import MAX_SIZE, FileProblems, parse_mapping
 
 
 class _OtherKeyError(ValueError):
@@ -54,14 +54,15 @@ class _Section(BaseModel):
 class TlsSettings(_Section):
     """Section `tls_server_config`."""
 
-    cert: Annotated[None, only_as_file("cert")] = None
-    key: Annotated[None, only_as_file("key")] = None
-    client_ca: Annotated[None, only_as_file("client_ca")] = None
+    # The content of a file in PEM form, instead of its path.
+    cert: Annotated[bytes | None, BeforeValidator(values.pem)] = None
+    key: Annotated[bytes | None, BeforeValidator(values.pem)] = Field(None, repr=False)
+    client_ca: Annotated[bytes | None, BeforeValidator(values.pem)] = None
     curve_preferences: Annotated[None, not_offered("leave it out, and OpenSSL chooses well")] = None
-    cert_file: Annotated[Path, BeforeValidator(values.path)]
-    key_file: Annotated[Path, BeforeValidator(values.path)]
+    cert_file: Annotated[Path | None, BeforeValidator(values.path)] = Field(None, validate_default=True)
+    key_file: Annotated[Path | None, BeforeValidator(values.path)] = Field(None, validate_default=True)
     client_auth_type: Annotated[str, BeforeValidator(values.auth_type)] = "NoClientCert"
-    # None: the server requests no client certificate.
+    # None, and no `client_ca`: the server requests no client certificate.
     client_ca_file: Annotated[Path | None, BeforeValidator(values.path)] = Field(None, validate_default=True)
     # None: the server accepts any certificate of the client CA.
     client_allowed_sans: Annotated[tuple[str, ...], BeforeValidator(values.text_list)] = ()
@@ -81,26 +82,33 @@ class TlsSettings(_Section):
     @property
     def files(self) -> tuple[Path, ...]:
         """Return the files whose change reloads the configuration."""
-        return (self.cert_file, self.key_file, *((self.client_ca_file,) if self.client_ca_file else ()))
+        return tuple(file for file in (self.cert_file, self.key_file, self.client_ca_file) if file is not None)
 
-    @model_validator(mode="before")
+    @field_validator("cert_file", "key_file", "client_ca_file")
     @classmethod
-    def _count_inline_as_file(cls, section: dict[str, Any]) -> dict[str, Any]:
-        """Set the path of a file whose content is inline, so that its path is not reported as missing too."""
-        inline = [name for name in _INLINE if section.get(name) and not section.get(f"{name}_file")]
-        return section | {f"{name}_file": "inline" for name in inline}
+    def _check_one_source(cls, file: Path | None, info: ValidationInfo) -> Path | None:
+        """Check that the content is not given twice, inline and as a file, and that certificate and key are given."""
+        inline = (info.field_name or "").removesuffix("_file")
+        if inline not in info.data:  # invalid itself
+            return file
+        if file is not None and info.data[inline] is not None:
+            raise ValueError(f"is set, and so is {inline}: keep one of them")
+        if file is None and info.data[inline] is None and inline != "client_ca":
+            raise ValueError(f"is missing: the path of a file in PEM form, or its content in {inline}")
+        return file
 
     @field_validator("client_ca_file")
     @classmethod
     def _check_ca_is_used(cls, file: Path | None, info: ValidationInfo) -> Path | None:
         auth_type = info.data.get("client_auth_type")
-        if auth_type is None:  # invalid itself
+        if auth_type is None or "client_ca" not in info.data:  # invalid itself
             return file
-        verifies = auth_type in (IF_GIVEN, REQUIRE)
-        if file is None and verifies:
+        is_given = file is not None or info.data["client_ca"] is not None
+        if auth_type == REQUIRE and not is_given:
             raise ValueError(f"is missing: {auth_type} verifies certificates with it")
-        if file is not None and not verifies:
-            why = f"must be {REQUIRE} (or {IF_GIVEN}) for client_ca_file to have an effect"
+        if is_given and auth_type not in (IF_GIVEN, REQUIRE):
+            name = "client_ca" if file is None else "client_ca_file"
+            why = f"must be {REQUIRE} (or {IF_GIVEN}) for {name} to have an effect"
             raise _OtherKeyError("client_auth_type", why)
         return file
 
@@ -122,7 +130,8 @@ class TlsSettings(_Section):
 class HttpSettings(_Section):
     """Section `http_server_config`."""
 
-    http2: Annotated[None, BeforeValidator(values.http1)] = None
+    # Accepted without an effect: HTTP/2 is an offer, and a client that gets HTTP/1.1 instead works.
+    http2: Annotated[bool, BeforeValidator(values.flag)] = True
     # The value b"" removes a default header.
     headers: Annotated[dict[str, bytes], BeforeValidator(values.entries(values.header_value))] = {}
 
@@ -152,12 +161,28 @@ _SECTIONS: dict[tuple[str, ...], type[_Section]] = {
 
 
 def read(path: Path) -> WebConfig:
-    """Return the content of the file. Raises `ConfigError` with every problem, and without the value of a secret."""
+    """Return the content of the file, as `parse` does."""
+    return parse(path, read_content(path))
+
+
+def read_content(path: Path) -> bytes:
+    """Return the bytes of the file. Raises `ConfigError`."""
+    try:
+        return read_regular(path, MAX_SIZE)
+    except OSError as error:
+        raise ConfigError((f"TIGR_WEB_CONFIG_FILE: {path}: cannot be read: {error.strerror}",)) from None
+
+
+def parse(path: Path, content: bytes) -> WebConfig:
+    """Return the `content` of the file `path`; relative paths in it belong to its directory.
+
+    Raises `ConfigError` with every problem, and without the value of a secret.
+    """
     problems = FileProblems(f"TIGR_WEB_CONFIG_FILE: {path}")
     config = WebConfig()
-    if (content := read_mapping(path, problems)) is not None:
+    if (mapping := parse_mapping(content, problems)) is not None:
         try:
-            config = WebConfig.model_validate(content, context={"directory": path.parent})
+            config = WebConfig.model_validate(mapping, context={"directory": path.parent})
         except ValidationError as error:
             _add(error, problems)
     problems.raise_any()
@@ -167,9 +192,7 @@ def read(path: Path) -> WebConfig:
 def _add(error: ValidationError, problems: FileProblems) -> None:
     for detail in error.errors(include_input=False, include_url=False):
         *section, name = map(str, detail["loc"])
-        if detail["type"] == "missing":
-            text = "is missing: the path of a file in PEM form"
-        elif detail["type"] == "extra_forbidden":
+        if detail["type"] == "extra_forbidden":
             text = values.unknown_key(name, _SECTIONS[tuple(section)].keys())
         else:
             cause = detail["ctx"]["error"]

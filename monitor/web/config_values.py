@@ -37,9 +37,9 @@ _SUITES = {
 _SUITES_OF_TLS13 = {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"}
 REQUIRE: Final = "RequireAndVerifyClientCert"
 IF_GIVEN: Final = "VerifyClientCertIfGiven"
-_ANY: Final = "RequireAnyClientCert"
+_ANY: Final = ("RequireAnyClientCert", "RequireClientCert")  # the second is an old name of the first
 # RequestClientCert has the effect of NoClientCert: it does not verify a certificate, and the server uses none.
-_AUTH_TYPES = ("NoClientCert", "RequestClientCert", _ANY, IF_GIVEN, REQUIRE)
+_AUTH_TYPES = ("NoClientCert", "RequestClientCert", IF_GIVEN, REQUIRE)
 
 
 def single_text(value: object) -> str:
@@ -114,7 +114,8 @@ def bcrypt_hash(name: str, value: object) -> bytes:
     if match is None:
         raise ValueError("must be a bcrypt hash, which `htpasswd -nBC 10 NAME` prints behind the name")
     if int(match["cost"]) not in _COSTS:
-        raise ValueError(f"the hash's cost must be from {_COSTS.start} to {_COSTS.stop - 1}; 10 is usual")
+        limits = f"{_COSTS.start} to {_COSTS.stop - 1}"
+        raise ValueError(f"the hash's cost must be from {limits}, for each step doubles the time of a check; use 10")
     return match[0].encode()
 
 
@@ -153,17 +154,18 @@ def ciphers(value: object) -> tuple[str, ...]:
 
 def auth_type(value: object) -> str:
     """Return one of the types of client authentication that Go has, without the one that Python lacks."""
-    auth_type = one_of(*_AUTH_TYPES)(value)
-    if auth_type == _ANY:  # Python's ssl module cannot accept a certificate without verification
-        why = f"{_ANY} is not offered, for anybody can make such a certificate"
+    if value in _ANY:  # Python's ssl module cannot accept a certificate without verification
+        why = f"{value} is not offered, for anybody can make such a certificate"
         raise ValueError(f"{why}: use {REQUIRE}, with client_ca_file")
-    return auth_type
+    return one_of(*_AUTH_TYPES)(value)
 
 
-def http1(value: object) -> None:
-    """Reject HTTP/2."""
-    if one_of("false", "true")(value) == "true":
-        raise ValueError("must be false, or left out: this server speaks HTTP/1.1")
+def pem(value: object) -> bytes:
+    """Return the content of a file in PEM form. The messages contain no part of it, because it may be a key."""
+    text = single_text(value)
+    if "-----BEGIN " not in text:
+        raise ValueError("must be the content of a file in PEM form; a path belongs in the key that ends with _file")
+    return text.encode()
 
 
 def not_offered(advice: str) -> BeforeValidator:
@@ -174,11 +176,6 @@ def not_offered(advice: str) -> BeforeValidator:
             raise ValueError(f"is not offered: {advice}")
 
     return BeforeValidator(validate)
-
-
-def only_as_file(name: str) -> BeforeValidator:
-    """Return a validator that rejects inline content."""
-    return not_offered(f"write it to a file, and the path of that to {name}_file")
 
 
 def unknown_key(name: str, known: Iterable[str]) -> str:

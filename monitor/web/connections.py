@@ -13,32 +13,33 @@ import functools
 import logging
 import resource
 import socket
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from monitor.hosts import client_network, is_loopback
 from monitor.web.access import AccessControl, AccessPolicy, ConnectedClient
+from monitor.web.listening import ListeningSockets
 
 _log = logging.getLogger(__name__)
 
 _EXCHANGE_TIMEOUT = 10.0  # seconds from the connect or the first byte of a request until the response is sent
 _IDLE_TIMEOUT = 90  # seconds between requests: longer than usual scrape intervals, so that one TLS handshake is enough
 _MAX_CONNECTIONS = 256
+_LOOPBACK_SHARE = (
+    16  # one of so many connections is kept for clients on this machine: health checks, a local Prometheus
+)
 _BACKLOG = 1024
+# Connections accepted in one iteration of the event loop. The descriptors of dropped connections are closed in the next
+# iterations, so that a burst of 1,200 connections needs about 300 descriptors, not one each.
+_MAX_ACCEPTS = 16
 _MAX_HEADER_SECTION = 16 * 1024  # bytes
 _ACCEPT_RETRY_INTERVAL = 0.5  # seconds after an accept that failed
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """Return a socket that listens on `host`, or on all IPv4 and IPv6 addresses if `host` is ''. Raises `OSError`."""
-    if host == "" and socket.has_dualstack_ipv6():
-        return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=_BACKLOG)
-    addresses = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    family, _, _, _, address = addresses[0]
-    return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+_ACCEPT_RECOVERY_INTERVAL = 30.0  # seconds without such a failure until the period of failures has ended
 
 
 def max_connections() -> int:
@@ -48,16 +49,16 @@ def max_connections() -> int:
 
 
 class WebListener:
-    """Accepts connections on a listening socket and serves `app` on them, in the running event loop."""
+    """Accepts connections on listening sockets and serves `app` on them, in the running event loop."""
 
-    def __init__(self, listening: socket.socket, app: Callable[..., Any], access: AccessControl | None) -> None:
+    def __init__(self, listening: ListeningSockets, app: Callable[..., Any], access: AccessControl | None) -> None:
         listening.settimeout(0)  # the event loop needs a non-blocking socket
         self._socket = listening
         self._access = access
         self._max_connections = max_connections()
         self._connections: set[_WebConnection] = set()
         self._paused: asyncio.TimerHandle | None = None
-        self._accept_failing = False
+        self._accept_recovery: asyncio.TimerHandle | None = None  # set during a period of failures
         self._state = ServerState()
         self._config = uvicorn.Config(
             app,
@@ -82,29 +83,35 @@ class WebListener:
         asyncio.get_running_loop().add_reader(self._socket, self._accept)
 
     def _accept(self) -> None:
-        """Accept all waiting connections, so that scrapes that arrive together share one rendering."""
-        for _ in range(_BACKLOG):
+        """Accept waiting connections. The socket stays readable if there are more, so the event loop calls again."""
+        for _ in range(_MAX_ACCEPTS):
             try:
                 client, address = self._socket.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:  # no file descriptor or no memory; the socket stays readable: pause
-                if not self._accept_failing:  # one record per period of failures
-                    _log.warning("the web server cannot accept connections: %s", error.strerror)
-                self._accept_failing = True
                 loop = asyncio.get_running_loop()
+                # Single accepts succeed during a period of failures, whenever another connection ends.
+                if self._accept_recovery is None:
+                    _log.warning("the web server cannot accept connections: %s", error.strerror)
+                else:
+                    self._accept_recovery.cancel()
+                self._accept_recovery = loop.call_later(_ACCEPT_RECOVERY_INTERVAL, self._accept_recovered)
                 loop.remove_reader(self._socket)
                 self._paused = loop.call_later(_ACCEPT_RETRY_INTERVAL, self.start)
                 return
-            self._accept_failing = False
             client.settimeout(0)
-            if len(self._connections) >= self._max_connections and not self._make_room():
+            if not self._has_room(client_network(address[0])):
                 client.close()
                 continue
             connection = _WebConnection(self._config, self._state, self._connections.discard, self._access, address[0])
             self._connections.add(connection)
             connection.opening = asyncio.get_running_loop().create_task(self._open(connection, client))
             connection.opening.add_done_callback(functools.partial(_close_if_cancelled, client))
+
+    def _accept_recovered(self) -> None:
+        self._accept_recovery = None
+        _log.info("the web server accepts all connections again")
 
     async def _open(self, connection: _WebConnection, client: socket.socket) -> None:
         context = None if connection.policy is None else connection.policy.context
@@ -117,21 +124,33 @@ class WebListener:
         except OSError:  # includes ssl.SSLError and timeouts; the transport has closed the socket
             connection.discard()
 
-    def _make_room(self) -> bool:
-        """Drop one idle connection, and return False if there is none.
+    def _has_room(self, network: str) -> bool:
+        """Return whether a connection from `network` can be served, perhaps after another one was dropped."""
+        kept = max(1, self._max_connections // _LOOPBACK_SHARE)
+        remote = [connection for connection in self._connections if not connection.is_local]
+        if not is_loopback(network) and len(remote) >= self._max_connections - kept:
+            return self._drop_one(network, remote)
+        return len(self._connections) < self._max_connections or self._drop_one(network, self._connections)
 
-        Connections without any request go first, then the one that has been idle longest.
+    def _drop_one(self, network: str, candidates: Iterable[_WebConnection]) -> bool:
+        """Drop one of `candidates` for a connection from `network`, and return False if all are busy.
+
+        Clients that do not read their response go first, then idle connections of the network that has the most, the
+        new one included, and of these the ones that have served the fewest requests.
         """
-        idle = [connection for connection in self._connections if not connection.responding]
-        if not idle:
+        count = Counter(connection.network for connection in self._connections)
+        count[network] += 1
+        droppable = [connection for connection in candidates if connection.stalled or not connection.responding]
+        if not droppable:
             return False
-        min(idle, key=lambda connection: (connection.served, connection.since)).drop()
+        min(droppable, key=lambda c: (not c.stalled, -count[c.network], c.served, c.since)).drop()
         return True
 
     async def close(self, grace: float) -> None:
         """Stop listening, wait up to `grace` seconds for pending responses, then drop all connections."""
-        if self._paused is not None:
-            self._paused.cancel()
+        for timer in (self._paused, self._accept_recovery):
+            if timer is not None:
+                timer.cancel()
         asyncio.get_running_loop().remove_reader(self._socket)
         self._socket.close()
         with contextlib.suppress(TimeoutError):
@@ -165,9 +184,12 @@ class _WebConnection(H11Protocol):
         super().__init__(config, state, {}, asyncio.get_running_loop())
         self.policy: AccessPolicy | None = None if access is None else access.policy()
         self._address = address
+        self.network = client_network(address)
+        self.is_local = is_loopback(self.network)
         self.opening: asyncio.Task[None]  # set by the listener right after the creation
         self.served = 0
         self._on_closed = on_closed
+        self._half_closed = False  # the client sends no more
         self._timer = self._begin()
 
     @property
@@ -175,6 +197,12 @@ class _WebConnection(H11Protocol):
         """Return whether a request is complete and its response is not."""
         cycle: RequestResponseCycle | None = self.cycle  # None until the first request, despite its declared type
         return cycle is not None and not cycle.response_complete
+
+    @property
+    def stalled(self) -> bool:
+        """Return whether the client leaves part of its response unread."""
+        transport: asyncio.Transport | None = self.transport  # None during the handshake, despite its declared type
+        return transport is not None and transport.get_write_buffer_size() > 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn
         if self.policy is not None:
@@ -189,11 +217,21 @@ class _WebConnection(H11Protocol):
             self._timer = self._begin()
         super().data_received(data)
 
+    def eof_received(self) -> bool:  # type: ignore[override] # uvicorn's returns None, which closes the connection
+        """Return whether the connection stays open: a client may close its side before it has read the response.
+
+        Not with TLS: asyncio closes the connection in any case, and would log a warning.
+        """
+        self._half_closed = True
+        return self.responding and self.scheme == "http"
+
     def on_response_complete(self) -> None:
         self._busy = False
         self.served += 1
         self.since = self.loop.time()
         super().on_response_complete()
+        if self._half_closed and not self.responding:
+            self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.discard()

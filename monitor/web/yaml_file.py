@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from monitor.errors import ConfigError
-from monitor.files import read_regular
 
-_MAX_SIZE = 256 * 1024  # bytes
+MAX_SIZE = 256 * 1024  # bytes
 _MAX_DEPTH = 8  # levels
+_BLANK = ("", "---", "...", "~", "null")  # lines of a document without content
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +29,25 @@ class FileProblems:
             raise ConfigError(tuple(self.messages))
 
 
-def read_mapping(path: Path, problems: FileProblems) -> dict[str, Any] | None:
-    """Return the mapping in the file, or None after a problem was added.
+def is_blank(content: bytes) -> bool:
+    """Return whether a file has no content but blank lines and comments."""
+    lines = (line.strip() for line in content.decode("utf-8-sig", errors="replace").splitlines())
+    return all(line in _BLANK or line.startswith("#") for line in lines)
+
+
+def parse_mapping(content: bytes, problems: FileProblems) -> dict[str, Any] | None:
+    """Return the mapping in the content of a file, or None after a problem was added; a blank file is an empty mapping.
 
     Every scalar is text as written, so that a name such as `on` or `007` keeps its form; null is ''.
     """
+    if is_blank(content):
+        return {}
     import yaml  # imported here, because most installations have no web configuration file
 
     try:
-        text = read_regular(path, _MAX_SIZE).decode("utf-8-sig")
+        text = content.decode("utf-8-sig")
         # The base loader creates texts, lists and mappings only, and no object of another type.
         value = _plain(yaml.compose(text, Loader=yaml.BaseLoader), problems)
-    except OSError as error:
-        problems.add("", f"cannot be read: {error.strerror}")
     except UnicodeDecodeError:
         problems.add("", "is not UTF-8 text")
     except yaml.MarkedYAMLError as error:  # its text is not shown, because it quotes the file

@@ -21,6 +21,12 @@ TLS = "tls_server_config: {cert_file: server.crt, key_file: server.key}\n"
 CLIENTS = TLS.replace("}", ", client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.pem}")
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the command wait longer, because a busy machine may take its usual seconds."""
+    monkeypatch.setattr(health_module, "_TIMEOUT", 60.0)
+
+
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     """Return the path of the web configuration, with a certificate in the same directory."""
@@ -144,6 +150,6 @@ def test_a_response_in_another_protocol_is_a_failure() -> None:
         thread = threading.Thread(target=respond)
         thread.start()
         healthy, text = health("127.0.0.1", other.getsockname()[1], tls=False)
-        thread.join(10)
+        thread.join(60)
     assert not healthy
     assert "220 smtp" in text

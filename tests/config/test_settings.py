@@ -358,6 +358,18 @@ def test_a_toml_file_that_the_parser_cannot_process_is_refused(tmp_path: Path, c
     assert only_problem({"TIGR_CONFIG_FILE": config}).startswith(f"{config}: is not valid TOML")
 
 
+def test_a_byte_order_mark_is_dropped(tmp_path: Path) -> None:
+    """Editors on Windows write one to the TOML file and to secret files."""
+    config = write(tmp_path / "c.toml", b'\xef\xbb\xbftimeout = 7\r\nlog_level = "debug"\r\n')
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    write(secrets / PASSWORD_FILE, b"\xef\xbb\xbfp\xc3\xa4ss\n")
+    settings = loaded({"TIGR_CONFIG_FILE": config, "TIGR_SECRETS_DIR": str(secrets), PASSWORD: None}).settings
+    prod = settings.environments[0]
+    assert (prod.timeout, settings.log_level) == (7.0, "debug")
+    assert prod.credentials.password == "p\u00e4ss"
+
+
 def test_a_toml_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
     """A TOML file that is not UTF-8 is reported."""
     config = write(tmp_path / "c.toml", 'a = "ä"'.encode("latin-1"))

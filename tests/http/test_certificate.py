@@ -13,7 +13,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from monitor.http.certificate import not_after
+from monitor.http.certificate import earliest_expiry, not_after
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 
@@ -80,3 +80,16 @@ def test_a_certificate_cut_short_is_a_value_error(size: int) -> None:
     """A certificate whose length field exceeds its bytes raises `ValueError`."""
     with pytest.raises(ValueError, match=r"not an X\.509 certificate"):
         not_after(GOOD[:size])
+
+
+def test_the_earliest_expiry_of_a_chain_counts() -> None:
+    """A chain is usable until its first certificate expires."""
+    early, late = dt.datetime(2030, 1, 1, tzinfo=dt.UTC), dt.datetime(2040, 1, 1, tzinfo=dt.UTC)
+    chain = [certificate(late), certificate(early), certificate(late)]
+    assert earliest_expiry(chain) == early.timestamp()
+
+
+@pytest.mark.parametrize("chain", [[], [b""], [GOOD, b"no certificate"]])
+def test_a_chain_that_cannot_be_read_has_no_expiry(chain: list[bytes]) -> None:
+    """The expiry of the readable part would be a wrong value."""
+    assert earliest_expiry(chain) is None

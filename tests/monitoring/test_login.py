@@ -596,8 +596,10 @@ def test_the_unauthenticated_probe_comes_at_its_interval(interval: float | None,
 
 
 def test_a_result_shows_whether_its_request_was_sent() -> None:
-    """A connection that failed sent nothing; an internal error may have sent the request."""
+    """A failure before the request sent nothing; an internal error without phases may have sent the request."""
     assert not DOWN.sent
     assert NO_RESPONSE.sent
     assert vary(DOWN, reason=Reason.INTERNAL).sent
     assert vary(DOWN, phases={Phase.TLS: 1.0}).sent is False
+    assert vary(DOWN, reason=Reason.INTERNAL, phases={Phase.CONNECT: 0.0}).sent is False
+    assert vary(DOWN, reason=Reason.INTERNAL, phases={Phase.PROCESSING: 0.0}).sent

@@ -8,6 +8,7 @@ import pytest
 
 from monitor.model import Endpoint, FieldNames, LoginCause, Phase, Reason, Role, Token
 from monitor.reporting.event_log import EventLog
+from tests.support.harness import MovableClock
 from tests.support.results import make_result, vary
 
 LOGIN = make_result(Endpoint.TOKEN, started_at=1000.0, duration=0.5)
@@ -16,10 +17,16 @@ TOKEN = Token(value="x", lifetime=60, expires=60, expires_at=1060)
 
 
 @pytest.fixture
-def event_log(caplog: pytest.LogCaptureFixture) -> EventLog:
+def clock() -> MovableClock:
+    """Return the clock of the event log."""
+    return MovableClock()
+
+
+@pytest.fixture
+def event_log(clock: MovableClock, caplog: pytest.LogCaptureFixture) -> EventLog:
     """Return an event log whose records are captured at level info."""
     caplog.set_level(logging.INFO)
-    return EventLog()
+    return EventLog(clock.clock)
 
 
 def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -37,7 +44,9 @@ def test_only_the_first_success_is_logged(event_log: EventLog, caplog: pytest.Lo
     assert messages(caplog) == []
 
 
-def test_a_failure_is_logged_at_its_start_change_and_end(event_log: EventLog, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failure_is_logged_at_its_start_change_and_end(
+    event_log: EventLog, clock: MovableClock, caplog: pytest.LogCaptureFixture
+) -> None:
     """The line has reason, meaning and next step; the last line has the duration since the first failure."""
     event_log.record(PING)
     messages(caplog)
@@ -48,13 +57,29 @@ def test_a_failure_is_logged_at_its_start_change_and_end(event_log: EventLog, ca
     assert fields["means"]
     assert fields["next"]
     assert messages(caplog) == ["prod: ping failed: server_error"]
-    event_log.record(vary(down, started_at=1030.0))
+    clock.advance(30)
+    event_log.record(down)
     assert messages(caplog) == []
-    event_log.record(vary(down, started_at=1060.0, reason=Reason.TIMEOUT))
+    clock.advance(30)
+    event_log.record(vary(down, reason=Reason.TIMEOUT))
     assert messages(caplog) == ["prod: ping failed: timeout"]
-    event_log.record(vary(PING, started_at=1090.0))
+    clock.advance(29.5)  # plus the duration of the first failure
+    event_log.record(PING)
     assert vars(caplog.records[0])["monitor_fields"]["after"] == "1m30s"
     assert messages(caplog) == ["prod: ping works again"]
+
+
+def test_an_internal_failure_is_no_change_of_state(event_log: EventLog, caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged once, and so is its end; an outage lasts from its first failure to the next success."""
+    down, unknown = vary(PING, reason=Reason.CONNECT), vary(PING, reason=Reason.INTERNAL, started_at=1010.0)
+    for result in (PING, unknown, unknown, PING):
+        event_log.record(result)
+    measured = ["prod: ping could not be measured: internal", "prod: ping is measured again"]
+    assert messages(caplog) == ["prod: ping works", *measured]
+    for result in (down, unknown, unknown, down, unknown, vary(PING, started_at=1090.0)):
+        event_log.record(result)
+    assert vars(caplog.records[-1])["monitor_fields"]["after"] == "1m30s"
+    assert messages(caplog) == ["prod: ping failed: connect", *measured, *measured, "prod: ping works again"]
 
 
 def test_a_retried_failure_is_no_change_of_state(event_log: EventLog, caplog: pytest.LogCaptureFixture) -> None:
@@ -136,3 +161,37 @@ def test_a_removed_environment_starts_without_a_state(event_log: EventLog, caplo
     messages(caplog)
     event_log.record(PING)
     assert messages(caplog) == ["prod: ping works"]
+
+
+def test_a_token_rejection_is_logged_once_until_a_ping_succeeds_without_one(
+    event_log: EventLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A rejection in every ping is one change of state, also if each run succeeds with a newer token."""
+    rejected = vary(PING, reason=Reason.UNAUTHORIZED, token_rejected=True)
+    retried = vary(rejected, role=Role.RETRIED)
+    text = "prod: the token was rejected before it had expired"
+    event_log.record(PING)
+    for _ in range(3):
+        event_log.record(rejected)
+        event_log.record(vary(PING, reason=Reason.TIMEOUT))
+        event_log.record(retried)
+        event_log.record(rejected)
+        event_log.record(retried)
+        event_log.record(PING)
+    assert messages(caplog).count(text) == 1
+    event_log.record(PING)
+    event_log.record(vary(LOGIN, token=TOKEN))
+    event_log.record(retried)
+    assert messages(caplog).count(text) == 1
+
+
+@pytest.mark.parametrize("step", [-10 * 365 * 86400.0, -3600.0, 3600.0, 10 * 365 * 86400.0])
+def test_a_step_of_the_wall_clock_changes_no_duration(
+    step: float, event_log: EventLog, clock: MovableClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The duration of an outage is measured on the monotonic clock."""
+    event_log.record(vary(PING, reason=Reason.TIMEOUT, started_at=clock.clock.wall(), duration=0.0))
+    clock.advance(90)
+    clock.step(step)
+    event_log.record(vary(PING, started_at=clock.clock.wall(), duration=0.0))
+    assert vars(caplog.records[-1])["monitor_fields"]["after"] == "1m30s"

@@ -12,7 +12,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from monitor.clock import Clock
 from monitor.config.settings import EnvironmentCredentials, EnvironmentSettings
-from monitor.model import ClientAuth, Endpoint, LoginCause, Phase, Reason, Role, Token
+from monitor.model import ClientAuth, Endpoint, HostCheck, LoginCause, Phase, Reason, Role, Token
 from monitor.reporting.metrics import BUCKETS, OUTCOMES, Metrics
 from tests.support.harness import series, value
 from tests.support.results import make_result, vary
@@ -134,6 +134,38 @@ def test_consecutive_failures_are_counted(metrics: Metrics) -> None:
     assert value(text(metrics), "tigr_failure", reason="unauthorized", **PROD_PING) == 0
 
 
+def test_an_internal_failure_leaves_the_state_unknown(metrics: Metrics) -> None:
+    """It is neither up nor down, neither counts nor ends consecutive failures, and the host keeps its state."""
+    down, unknown = vary(PING, reason=Reason.CONNECT, status=None), vary(PING, reason=Reason.INTERNAL, status=None)
+
+    def state() -> tuple[float | None, ...]:
+        page = text(metrics)
+        return (
+            value(page, "tigr_up", **PROD_PING),
+            value(page, "tigr_consecutive_failures", **PROD_PING),
+            value(page, "tigr_api_reachable", environment="prod"),
+            value(page, "tigr_failure", **PROD_PING, reason="internal"),
+            value(page, "tigr_failure", **PROD_PING, reason="connect"),
+        )
+
+    metrics.record(unknown)
+    assert state() == (None, None, None, 1, 0)
+    metrics.record(PING)
+    metrics.record(unknown)
+    assert state() == (None, 0, 1, 1, 0)
+    for result in (down, unknown, down):
+        metrics.record(result)
+    assert state() == (0, 2, 0, 0, 1)
+    assert value(text(metrics), "tigr_requests_total", **PROD_PING, outcome="internal") == 3
+
+
+def test_an_internal_failure_of_the_unauthenticated_probe_closes_no_api(metrics: Metrics) -> None:
+    """The API is still open, as far as known."""
+    metrics.record(vary(PING, role=Role.UNAUTHENTICATED))
+    metrics.record(vary(PING, role=Role.UNAUTHENTICATED, reason=Reason.INTERNAL, status=None))
+    assert value(text(metrics), "tigr_api_open", environment="prod") == 1
+
+
 def test_phases_are_those_of_the_most_recent_request(metrics: Metrics) -> None:
     """A phase that was not reached has no sample."""
     metrics.record(vary(PING, phases={Phase.RESOLVE: 0.1, Phase.CONNECT: 0.2}))
@@ -171,6 +203,44 @@ def test_an_unauthenticated_probe_changes_only_the_state_of_the_host(
     assert value(seen, "tigr_certificate_expiry_timestamp_seconds", **PROD_PING) == 5
     assert not any(series(seen, "^tigr_(requests|unauthorized)_total").values())
     assert not series(seen, "^tigr_(up|request_phase|last_attempt)")
+
+
+CHAIN = "tigr_certificate_chain_expiry_timestamp_seconds"
+
+
+def test_the_expiry_of_the_chain_is_exported_until_a_verification_fails(metrics: Metrics) -> None:
+    """A failure before the handshake says nothing about the chain; a failed verification ends the series."""
+    metrics.record(vary(PING, certificate_expiry=9.0, chain_expiry=5.0))
+    metrics.record(vary(PING, status=None, reason=Reason.DNS))
+    assert value(text(metrics), CHAIN, **PROD_PING) == 5
+    metrics.record(vary(PING, status=None, reason=Reason.CERTIFICATE))
+    assert not series(text(metrics), CHAIN)
+    metrics.certificate_seen("prod", Endpoint.PING, 3.0)
+    assert not series(text(metrics), CHAIN)
+    metrics.record(vary(PING, certificate_expiry=9.0, chain_expiry=8.0))
+    assert value(text(metrics), CHAIN, **PROD_PING) == 8
+
+
+def test_a_python_without_the_chain_exports_none(metrics: Metrics) -> None:
+    """The expiry of the host's certificate is exported, and the alerts use it."""
+    metrics.record(vary(PING, certificate_expiry=9.0, chain_expiry=None))
+    seen = text(metrics)
+    assert not series(seen, CHAIN)
+    assert value(seen, "tigr_certificate_expiry_timestamp_seconds", **PROD_PING) == 9
+
+
+def test_a_check_of_the_token_host_updates_the_expiry_of_the_chain(metrics: Metrics) -> None:
+    """It is the connection that is made most often to that host."""
+    token = {"environment": "prod", "endpoint": "token"}
+    metrics.token_host_checked(HostCheck("prod", certificate_expiry=9.0, chain_expiry=4.0))
+    assert value(text(metrics), CHAIN, **token) == 4
+    metrics.token_host_checked(HostCheck("prod", Reason.TIMEOUT))
+    assert value(text(metrics), CHAIN, **token) == 4
+    metrics.token_host_checked(HostCheck("prod", Reason.CERTIFICATE))
+    assert not series(text(metrics), CHAIN)
+    metrics.token_host_checked(HostCheck("prod", certificate_expiry=9.0, chain_expiry=4.0))
+    metrics.remove("prod")
+    assert not series(text(metrics), CHAIN)
 
 
 def test_a_run_without_a_token_does_not_change_the_state_of_the_host(metrics: Metrics) -> None:
@@ -262,6 +332,20 @@ def test_only_a_successful_reload_changes_its_timestamp(metrics: Metrics) -> Non
     metrics.reloaded(None)
     assert value(text(metrics), "tigr_config_last_reload_successful") == 0
     assert value(text(metrics), "tigr_config_last_reload_success_timestamp_seconds") == 1000
+
+
+@pytest.mark.parametrize("settings,web_config", [(True, True), (True, False), (False, True), (False, False)])
+def test_the_reload_gauge_is_1_if_settings_and_web_configuration_are_in_force(
+    metrics: Metrics,
+    settings: bool,  # noqa: FBT001
+    web_config: bool,  # noqa: FBT001
+) -> None:
+    """Neither success hides the failure of the other."""
+    for _ in range(2):
+        metrics.reloaded(1000.0 if settings else None)
+        assert value(text(metrics), "tigr_config_last_reload_successful") in (settings, settings and web_config)
+        metrics.web_configuration_read(success=web_config)
+        assert value(text(metrics), "tigr_config_last_reload_successful") == (settings and web_config)
 
 
 def test_the_buckets_are_fixed(metrics: Metrics) -> None:

@@ -66,6 +66,14 @@ def test_each_failing_endpoint_is_listed(status_line: StatusLine) -> None:
     assert status_line.text({"prod": FakeStatus(left=-1.0)}) == "prod LOGIN FAILING (dns), no token"
 
 
+def test_an_internal_failure_is_an_unknown_state(status_line: StatusLine) -> None:
+    """The status line blames no host for a failure of the monitor."""
+    for result in (LOGIN, PING):
+        status_line.record(vary(result, reason=Reason.INTERNAL))
+    shown = "prod LOGIN UNKNOWN (internal), PING UNKNOWN (internal), token 9 min"
+    assert status_line.text({"prod": FakeStatus()}) == shown
+
+
 def test_a_missing_token_without_a_failed_login_is_a_failing_ping(status_line: StatusLine) -> None:
     """Logins that work with short tokens, or that are suppressed without a rejection, leave pings without a token."""
     status_line.record(vary(PING, reason=Reason.NO_TOKEN))

@@ -16,13 +16,14 @@ import pytest
 from monitor.simulator import CertificateVariant, Simulator
 from monitor.simulator.faults import ApiOpen, Certificate, HangAfterHandshake, Refuse, Status
 from tests.support.canaries import CANARIES, leaks, simulator_with_canaries, values
-from tests.support.process import Monitor, command, run, wait_for
+from tests.support.process import PATIENCE, Monitor, command, run, wait_for
+from tests.support.web import write
 
 FAST = {
     "TIGR_PING_INTERVAL": "1s",
     "TIGR_AUTH_INTERVAL": "3s",
     "TIGR_CONFIRM_INTERVAL": "1s",
-    "TIGR_TIMEOUT": "1s",
+    "TIGR_TIMEOUT": "30s",  # a busy machine must not turn another reason into a timeout
     "TIGR_RENEW_MARGIN": "1s",
 }
 PROD_PING = {"environment": "prod", "endpoint": "ping"}
@@ -110,16 +111,16 @@ def test_no_secret_is_exposed(simulator: Simulator, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_daemon_ends_while_requests_hang(number: signal.Signals, simulator: Simulator, tmp_path: Path) -> None:
-    """It ends within 5 s with status 0."""
+    """It ends with status 0, and does not wait for the requests."""
     for environment in simulator.environments.values():
         environment.token_faults.set(HangAfterHandshake())
         environment.api_faults.set(HangAfterHandshake())
-    with Monitor(simulator.settings() | FAST | {"TIGR_TIMEOUT": "60s"}, tmp_path) as monitor:
-        simulator.log.wait_for_requests(2)  # a ping waits for its login
+    with Monitor(simulator.settings() | FAST | {"TIGR_TIMEOUT": "5m"}, tmp_path) as monitor:
+        simulator.log.wait_for_requests(2, PATIENCE)  # a ping waits for its login
         began = time.monotonic()
         monitor.process.send_signal(number)
-        assert monitor.process.wait(10) == 0
-        assert time.monotonic() - began < 5
+        assert monitor.process.wait(PATIENCE) == 0
+        assert time.monotonic() - began < 30
 
 
 def test_a_port_in_use_is_reported(simulator: Simulator) -> None:
@@ -215,6 +216,22 @@ def test_wrong_settings_change_nothing(simulator: Simulator, tmp_path: Path) -> 
         monitor.wait_for_log("TIGR_LOG_FORMAT changed; restart the monitor to apply it")
 
 
+def test_an_unusable_web_configuration_sets_the_reload_gauge_to_0(simulator: Simulator, tmp_path: Path) -> None:
+    """The gauge is 0 from the first scrape after the change on, until the file can be used and the settings too."""
+    web = write(tmp_path / "web.yml", "http_server_config: {headers: {X-Frame-Options: sameorigin}}")
+    environ = files(simulator, tmp_path, web_config_file=str(web))
+    with Monitor(environ, tmp_path) as monitor:
+        assert monitor.value("tigr_config_last_reload_successful") == 1
+        for text in ("", "http_server_config: []\nhttp: 1"):
+            write(web, text)
+            assert monitor.value("tigr_config_last_reload_successful") == 0
+        monitor.process.send_signal(signal.SIGHUP)
+        monitor.wait_for_log("reloaded: no changes")
+        assert monitor.value("tigr_config_last_reload_successful") == 0
+        write(web, "{}")
+        assert monitor.value("tigr_config_last_reload_successful") == 1
+
+
 def test_a_rotated_password_causes_one_login_at_once(simulator: Simulator, tmp_path: Path) -> None:
     """The current token stays in use; a rejection starts the pause, and a reload allows one more login."""
     environ = files(simulator, tmp_path, auth_interval="1h")
@@ -230,7 +247,7 @@ def test_a_rotated_password_causes_one_login_at_once(simulator: Simulator, tmp_p
         monitor.process.send_signal(signal.SIGHUP)
         wait_for(lambda: monitor.log().count("reloaded: no changes") == 2, "the second reload is done")
         pings = len(simulator.log.records("prod", "api"))
-        simulator.log.wait_for_requests(pings + 2, environment="prod", host="api")
+        simulator.log.wait_for_requests(pings + 2, PATIENCE, environment="prod", host="api")
         assert monitor.value("tigr_up", **PROD_PING) == 1
         assert monitor.value("tigr_token_renewals_total", environment="prod", cause="operator") == 1
         secret.write_text(CANARIES.password)
@@ -245,7 +262,7 @@ def test_an_outage_of_the_login_does_not_hide_the_api(simulator: Simulator, tmp_
     prod.token_faults.set(Refuse())
     with Monitor(simulator.settings() | FAST, tmp_path) as monitor:
         monitor.wait_for(1, "tigr_api_reachable", environment="prod")
-        assert monitor.value("tigr_failure", reason="no_token", **PROD_PING) == 1
+        monitor.wait_for(1, "tigr_failure", reason="no_token", **PROD_PING)
         assert monitor.value("tigr_unauthorized_total", **PROD_PING) == 0
         assert monitor.value("tigr_api_open", environment="prod") == 0
         prod.api_faults.set(ApiOpen())
@@ -261,7 +278,7 @@ def test_the_expiry_of_an_expired_certificate_is_exported(simulator: Simulator, 
     expiry = simulator.certificate_expiry(CertificateVariant.EXPIRED)
     with Monitor(simulator.settings() | FAST, tmp_path) as monitor:
         monitor.wait_for(expiry, "tigr_certificate_expiry_timestamp_seconds", **PROD_PING)
-        assert monitor.value("tigr_failure", reason="certificate", **PROD_PING) == 1
+        monitor.wait_for(1, "tigr_failure", reason="certificate", **PROD_PING)
 
 
 def test_a_stopped_process_continues_without_a_burst(simulator: Simulator, tmp_path: Path) -> None:
@@ -271,12 +288,13 @@ def test_a_stopped_process_continues_without_a_burst(simulator: Simulator, tmp_p
         monitor.process.send_signal(signal.SIGSTOP)
         with suppress(subprocess.TimeoutExpired):
             monitor.process.wait(5)  # it is stopped, so no event can be waited for
-        before = simulator.log.requests("prod", "api")
+        before, continued = simulator.log.requests("prod", "api"), time.monotonic()
         monitor.process.send_signal(signal.SIGCONT)
         wait_for(
             lambda: (monitor.value("tigr_schedule_missed_total", **PROD_PING) or 0) >= 4, "missed runs are counted"
         )
-        assert simulator.log.requests("prod", "api") <= before + 2
+        due = time.monotonic() - continued  # one ping per second
+        assert simulator.log.requests("prod", "api") <= before + 2 + due
 
 
 def test_all_eight_missing_settings_are_listed() -> None:
@@ -307,7 +325,7 @@ def test_a_web_configuration_protects_every_page(simulator: Simulator, tmp_path:
     protected = simulator.settings() | FAST | {"TIGR_WEB_CONFIG_FILE": str(web)}
     with Monitor(protected, tmp_path) as monitor:
         assert {monitor.get(path)[0] for path in ("/", "/metrics", "/-/healthy", "/-/ready")} == {401}
-        assert run(["health"], protected | environ_of(monitor)).returncode == 0
+        wait_for(lambda: run(["health"], protected | environ_of(monitor)).returncode == 0, "it is healthy")
     web.write_text("basic_auth_user: {}")
     ended = run(["run"], protected)
     assert ended.returncode == 2
@@ -323,11 +341,11 @@ def test_health_reports_the_state_of_the_daemon(simulator: Simulator, tmp_path: 
     """The status is 0 while the daemon is healthy, and 1 if it does not run."""
     with Monitor(simulator.settings() | FAST, tmp_path) as monitor:
         environ = simulator.settings() | environ_of(monitor)
-        assert run(["health"], environ).returncode == 0
+        wait_for(lambda: run(["health"], environ).returncode == 0, "it is healthy")
     assert run(["health"], environ).returncode == 1
 
 
 def test_the_command_can_be_run_as_a_module() -> None:
     """`python -m monitor --version` prints the version."""
-    ended = subprocess.run(command("--version"), capture_output=True, text=True, check=True, timeout=30)
+    ended = subprocess.run(command("--version"), capture_output=True, text=True, check=True, timeout=120)
     assert ended.stdout.startswith("tigr-monitor ")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
+import json
 import signal
 import subprocess
 import sys
@@ -44,14 +46,19 @@ def wait_for_pings(monitor: Monitor, times: int) -> None:
 def test_a_retry_after_in_the_past_causes_no_burst_of_logins(
     status: int, retry_after: str, simulator: Simulator, tmp_path: Path
 ) -> None:
-    """The following logins are at least a ping interval apart."""
+    """The following logins start at least a ping interval apart."""
     simulator.environment("prod").token_faults.set(Status(status, headers={"Retry-After": retry_after}))
-    with Monitor(simulator.settings() | FAST | ONE, tmp_path) as monitor:
+    logging = {"TIGR_LOG_LEVEL": "debug", "TIGR_LOG_FORMAT": "json"}
+    with Monitor(simulator.settings() | FAST | ONE | logging, tmp_path) as monitor:
         monitor.wait_for(0, "tigr_up", **PROD_TOKEN)
         wait_for_pings(monitor, 4)
-    moments = [record.when for record in simulator.log.records("prod", "token")]
-    assert moments
-    assert all(later - earlier > 0.9 for earlier, later in itertools.pairwise(moments))
+        monitor.stop()
+        records = [json.loads(line) for line in monitor.log().splitlines()]
+    # The monitor's own times, because a busy machine may delay one request more than the next one.
+    starts = {record["started_at"] for record in records if record.get("endpoint") == "token" and "duration" in record}
+    moments = sorted(dt.datetime.fromisoformat(start).timestamp() for start in starts)
+    assert len(moments) == simulator.log.requests("prod", "token")
+    assert all(later - earlier > 0.99 for earlier, later in itertools.pairwise(moments))
 
 
 def test_a_wrong_password_stops_logins_until_an_operator_acts(simulator: Simulator, tmp_path: Path) -> None:
@@ -121,6 +128,8 @@ def test_a_dead_token_host_fails_a_login_soon(
 ) -> None:
     """The connection check detects it, and a login has the reason, although the next one was due in an hour."""
     settings = simulator.settings() | FAST | ONE | {"TIGR_AUTH_INTERVAL": "1h"}
+    if reason == "timeout":
+        settings["TIGR_TIMEOUT"] = "1s"
     with Monitor(settings, tmp_path) as monitor:
         monitor.wait_for(1, "tigr_up", **PROD_PING)
         monitor.wait_for(1, "tigr_token_host_reachable", environment="prod")
@@ -128,9 +137,9 @@ def test_a_dead_token_host_fails_a_login_soon(
         simulator.environment("prod").token_faults.set(fault)
         monitor.wait_for(0, "tigr_token_host_reachable", environment="prod")
         monitor.wait_for(0, "tigr_up", **PROD_TOKEN)
-        assert monitor.value("tigr_failure", reason=reason, **PROD_TOKEN) == 1
-        assert monitor.value("tigr_up", **PROD_PING) == 1
-        assert monitor.value("tigr_token_renewals_total", environment="prod", cause="scheduled") == 1
+        monitor.wait_for(1, "tigr_failure", reason=reason, **PROD_TOKEN)
+        monitor.wait_for(1, "tigr_up", **PROD_PING)
+        assert monitor.value("tigr_token_renewals_total", environment="prod", cause="scheduled")
     assert len(simulator.log.records("prod", "token")) == logins
 
 
@@ -150,7 +159,7 @@ def test_signals_during_the_start_do_not_end_the_process(simulator: Simulator) -
         "kill = lambda number: os.kill(os.getpid(), number); "
         "daemon._state = lambda _: (kill(signal.SIGHUP), kill(signal.SIGUSR1), sys.exit(7)); cli.main(['run'])"
     )
-    ended = subprocess.run([sys.executable, "-c", script], env=clean(simulator.settings()), timeout=60, check=False)
+    ended = subprocess.run([sys.executable, "-c", script], env=clean(simulator.settings()), timeout=120, check=False)
     assert ended.returncode == 7
 
 

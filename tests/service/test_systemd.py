@@ -14,9 +14,7 @@ import pytest
 from monitor.service.systemd import SystemdNotifier
 from monitor.simulator import Simulator
 from monitor.simulator.faults import Status
-from tests.support.process import Monitor, run, wait_for
-
-LIMIT = 10.0  # seconds
+from tests.support.process import PATIENCE, Monitor, run, wait_for
 
 
 @pytest.fixture
@@ -24,7 +22,7 @@ def manager(tmp_path: Path) -> Iterator[socket.socket]:
     """Yield the socket of systemd."""
     with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as sock:
         sock.bind(str(tmp_path / "notify"))
-        sock.settimeout(LIMIT)
+        sock.settimeout(PATIENCE)
         yield sock
 
 
@@ -71,7 +69,7 @@ def test_an_abstract_address_is_supported() -> None:
     with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as sock:
         name = f"tigr-monitor-test-{os.getpid()}"
         sock.bind(f"\0{name}")
-        sock.settimeout(LIMIT)
+        sock.settimeout(PATIENCE)
         SystemdNotifier({"NOTIFY_SOCKET": f"@{name}"}).ready()
         assert receive(sock) == "READY=1"
 

@@ -9,7 +9,7 @@ import pytest
 
 from monitor.config.settings import Settings, load
 from monitor.errors import ConfigError
-from monitor.http.tls import has_trust_anchors, unverifying_context, verifying_context
+from monitor.http.tls import unverifying_context, verifying_context
 from monitor.service.trust import probing_context
 from monitor.simulator import Simulator
 
@@ -67,17 +67,3 @@ def test_a_missing_ca_file_is_reported(settings: Settings) -> None:
     settings.ca_file.unlink()
     with pytest.raises(ConfigError, match=r"^TIGR_CA_FILE: .*ca\.pem cannot be used: No such file"):
         probing_context(settings)
-
-
-def test_missing_trust_anchors_are_detected(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A directory of CA certificates counts only if it is not empty."""
-    bare = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    paths = ssl.get_default_verify_paths()
-    for folder, expected in ((None, False), (str(tmp_path), False)):
-        monkeypatch.setattr(ssl, "get_default_verify_paths", lambda folder=folder: paths._replace(capath=folder))
-        assert has_trust_anchors(bare) is expected
-    (tmp_path / "a.0").touch()
-    assert has_trust_anchors(bare)
-    with Simulator(["prod"]) as simulator:
-        bare.load_verify_locations(simulator.ca_file)
-    assert has_trust_anchors(bare)

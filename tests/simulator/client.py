@@ -36,7 +36,9 @@ class ClientResponse:
 class SimulatorClient:
     """A client of one environment, which opens a new connection for each request."""
 
-    def __init__(self, environment: SimulatedEnvironment, ca_file: Path | None = None, *, timeout: float = 5.0) -> None:
+    def __init__(
+        self, environment: SimulatedEnvironment, ca_file: Path | None = None, *, timeout: float = 30.0
+    ) -> None:
         self.environment = environment
         self.timeout = timeout
         self.tls = ssl.create_default_context(cafile=ca_file) if ca_file else None

@@ -96,7 +96,7 @@ class TunnelProxy:
     def _tunnel(self, connection: AcceptedConnection, target: str) -> None:
         host, _, port = target.rpartition(":")
         try:
-            upstream = socket.create_connection((host.strip("[]"), int(port)), timeout=5)
+            upstream = socket.create_connection((host.strip("[]"), int(port)), timeout=30)
         except OSError:
             connection.send(SimulatedResponse(502).header_section())
             return

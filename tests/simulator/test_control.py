@@ -169,7 +169,7 @@ def control(commands: Commands) -> Iterator[ControlPort]:
 
 def command(url: str, method: str, path: str, form: str = "") -> tuple[int, str]:
     """Send a command over HTTP and return the status and the text of the response."""
-    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=5)
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)
     try:
         connection.request(method, path, form, {"Content-Type": "application/x-www-form-urlencoded"})
         response = connection.getresponse()
@@ -203,6 +203,7 @@ def test_the_simulator_runs_as_a_process_until_a_signal() -> None:
     ) as process:
         assert process.stdin
         assert process.stdout
+        assert process.stderr
         text = ""
         while "Type commands here" not in text:
             text = process.stdout.readline()
@@ -212,15 +213,17 @@ def test_the_simulator_runs_as_a_process_until_a_signal() -> None:
         process.stdin.close()
         process.stdin = None
         assert process.stdout.readline().startswith("prod: token: hang; api: none;")
+        # The signal must not overtake the input: wait for the effect of its last line.
+        errors = [process.stderr.readline() for _ in range(2)]
+        assert errors == ["'bla' is neither a command nor an environment (prod); try help\n", "No closing quotation\n"]
         assert command(control, "GET", "/show")[0] == 200
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=5)
-    assert (process.returncode, out) == (0, "")
-    assert err == "'bla' is neither a command nor an environment (prod); try help\nNo closing quotation\n"
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (0, "", "")
 
 
 def test_quit_stops_the_simulator() -> None:
     """The process exits with status 0 and without errors."""
     arguments = [sys.executable, "-m", "monitor.simulator", "--plain"]
-    done = subprocess.run(arguments, input="quit\n", capture_output=True, text=True, timeout=10, check=True)
+    done = subprocess.run(arguments, input="quit\n", capture_output=True, text=True, timeout=60, check=True)
     assert done.stderr == ""

@@ -86,11 +86,13 @@ def test_unusual_but_valid_responses_succeed(client: SimulatorClient, token: str
 
 def test_early_hints_precede_the_response(client: SimulatorClient) -> None:
     """The 103 is a complete header section before the final response."""
-    client.environment.api_faults.set(faults.EarlyHints())
+    client.environment.api_faults.set(faults.EarlyHints(0.3))
     request = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    began = time.monotonic()
     hints, _, response = client.raw(Host.API, request).partition(b"\r\n\r\n")
     assert hints.startswith(b"HTTP/1.1 103 ")
     assert response.startswith(b"HTTP/1.1 404 ")
+    assert time.monotonic() - began >= 0.3
 
 
 def test_slow_delays_the_response(client: SimulatorClient, token: str) -> None:
@@ -137,6 +139,8 @@ def test_a_hanging_response_stops_at_its_moment(
     received = b""
     with client.connect(Host.API) as sock:
         sock.sendall(b"GET /ClientAPI/api/system/ping HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        while len(received) < len(first_bytes):
+            received += sock.recv(65536)
         sock.settimeout(0.2)
         with pytest.raises(TimeoutError):  # noqa: PT012 - read until the timeout
             while data := sock.recv(65536):

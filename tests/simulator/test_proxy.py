@@ -15,7 +15,7 @@ def through(proxy: TunnelProxy, client: SimulatorClient, authorization: str = ""
     """Request a tunnel and, if it is established, ping through it; return the last status."""
     target = client.environment.api_url.split("/")[2]
     header = f"Proxy-Authorization: {authorization}\r\n" if authorization else ""
-    with socket.create_connection(("127.0.0.1", proxy.port), timeout=5) as plain:
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=30) as plain:
         plain.sendall(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{header}\r\n".encode())
         status = status_of(plain)
         if status != 200:

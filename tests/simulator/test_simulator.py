@@ -11,17 +11,18 @@ import pytest
 
 from monitor.simulator import Host, Latency, Simulator, faults
 from monitor.simulator.faults import Moment
+from monitor.simulator.listener import AcceptedConnection
 from tests.simulator.client import PING, SimulatorClient
 
 
-def test_both_environments_start_in_half_a_second() -> None:
-    """The simulator opens four sockets and generates a few keys, which takes less even on slow machines."""
-    began = time.monotonic()
+def test_both_environments_start_with_half_a_second_of_work() -> None:
+    """The simulator opens four sockets and generates a few keys, which costs less processor time on any machine."""
+    began = time.thread_time()
     with Simulator() as simulator:
         assert list(simulator.environments) == ["prod", "uat"]
         ports = {url.split(":")[2].split("/")[0] for e in simulator.environments.values() for url in e.urls().values()}
         assert len(ports) == 4
-    assert time.monotonic() - began < 0.5
+        assert time.thread_time() - began < 0.5
 
 
 def test_the_end_of_the_simulator_leaves_no_socket_no_thread_and_no_file() -> None:
@@ -38,8 +39,6 @@ def test_the_end_of_the_simulator_leaves_no_socket_no_thread_and_no_file() -> No
         port = int(client.environment.api_url.split(":")[2].split("/")[0])
         silent = socket.create_connection(("127.0.0.1", port))
         simulator.log.wait_for_connections(2)
-        began = time.monotonic()
-    assert time.monotonic() - began < 2
     with hanging, silent:
         assert silent.recv(1) == b""
     assert not ca_file.exists()
@@ -49,6 +48,7 @@ def test_the_end_of_the_simulator_leaves_no_socket_no_thread_and_no_file() -> No
 
 def test_a_record_contains_the_request_without_secrets(client: SimulatorClient, simulator: Simulator) -> None:
     """The record has the names of fields and the scheme of an authorization, and no value."""
+    before = time.time()
     token = client.token()
     client.ping(token, path=f"/ClientAPI{PING}?password={token}")
     login, ping = simulator.log.wait_for_requests(2)
@@ -57,7 +57,7 @@ def test_a_record_contains_the_request_without_secrets(client: SimulatorClient, 
     assert (login.headers["authorization"], ping.headers["authorization"]) == ("Basic", "Bearer")
     assert (login.status, ping.status, login.tls_version) == (200, 400, "TLSv1.3")
     assert ping.path == f"/ClientAPI{PING}?password"
-    assert abs(login.when - time.time()) < 5
+    assert before <= login.when <= time.time()
     credentials = client.environment.credentials
     for text in (repr(login), str(login), repr(ping), str(ping)):
         for secret in (token, credentials.password, credentials.username, credentials.client_secret):
@@ -81,10 +81,12 @@ def test_a_record_shows_a_reused_connection(client: SimulatorClient, simulator: 
 def test_waiting_for_a_request_ends_when_it_is_received(client: SimulatorClient, simulator: Simulator) -> None:
     """The request is logged even if it gets no response."""
     client.environment.api_faults.set(faults.HangAfterHandshake())
-    client.timeout = 0.2
-    with pytest.raises(TimeoutError):
-        client.ping()
-    (record,) = simulator.log.wait_for_requests(1, environment="prod", host="api")
+    with client.connect(Host.API) as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        (record,) = simulator.log.wait_for_requests(1, environment="prod", host="api")
+        sock.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            sock.recv(1)
     assert record.status is None
 
 
@@ -101,7 +103,7 @@ def test_the_log_calls_its_callback_for_each_request(client: SimulatorClient, si
     called = threading.Event()
     simulator.log.on_record = lambda record: called.set() if record.method == "GET" else None
     client.ping()
-    assert called.wait(5)
+    assert called.wait(30)
 
 
 def test_a_fault_can_apply_to_a_number_of_connections(client: SimulatorClient) -> None:
@@ -137,12 +139,21 @@ def test_impossible_faults_raise_a_value_error(simulator: Simulator) -> None:
         faults.Drip(at=Moment.ACCEPT)
 
 
-def test_an_exact_latency_is_exact(client: SimulatorClient) -> None:
-    """The response takes at least the latency, and less than a second."""
+def test_an_exact_latency_is_exact(client: SimulatorClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host waits exactly the latency once, and the response takes at least as long."""
+    pauses: list[float] = []
+    pause = AcceptedConnection.pause
+
+    def recorded(self: AcceptedConnection, seconds: float) -> None:
+        pauses.append(seconds)
+        pause(self, seconds)
+
+    monkeypatch.setattr(AcceptedConnection, "pause", recorded)
     client.environment.latency = 0.1
     began = time.monotonic()
     client.ping()
-    assert 0.1 <= time.monotonic() - began < 1
+    assert time.monotonic() - began >= 0.1
+    assert [seconds for seconds in pauses if seconds] == [0.1]
 
 
 def test_latency_varies_around_its_median() -> None:

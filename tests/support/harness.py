@@ -57,7 +57,7 @@ class EnvironmentHarness:
         resolver: Resolver | None = None,
         state_dir: Path | None = None,
         changes: Mapping[str, str] | None = None,
-        timeout: float = 0.6,
+        timeout: float = 30.0,
     ) -> None:
         environ = simulator.settings() | {"TIGR_TIMEOUT": "1s"} | dict(changes or {})
         loaded = load(environ, run_secrets=Path("/nonexistent"))
@@ -72,6 +72,12 @@ class EnvironmentHarness:
         self.state = State(state_dir)
         self.environment = MonitoredEnvironment(self.settings, self.api, self, self.state, self.time.clock)
         self.metrics.add(self.settings, self.environment)
+
+    def limit(self, timeout: float) -> None:
+        """Use another timeout (seconds) from the next exchange on."""
+        self.settings = replace(self.settings, timeout=timeout)
+        self.api = TigrClient(self.settings, self.wire, self.time.clock)
+        self.environment.use(self.settings, self.api)
 
     def record(self, result: Result) -> None:
         """Store a Result and pass it to metrics and event log."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -17,10 +19,10 @@ from typing import Self
 
 from tests.support.harness import value
 
-PATIENCE = 15.0  # seconds: long, so that a slow machine fails no test
+PATIENCE = 60.0  # seconds: long, so that a busy machine fails no test
 
 
-def run(arguments: list[str], environ: Mapping[str, str], timeout: float = 60) -> subprocess.CompletedProcess[str]:
+def run(arguments: list[str], environ: Mapping[str, str], timeout: float = 120) -> subprocess.CompletedProcess[str]:
     """Run a command until it ends."""
     return subprocess.run(
         command(*arguments), env=clean(environ), capture_output=True, text=True, timeout=timeout, check=False
@@ -39,10 +41,15 @@ def clean(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that is free now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """Return a port of 127.0.0.1 that is free now.
+
+    It is below the range from which Linux assigns ports, so no other process is given it before it is used.
+    """
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)  # not `random`: hypothesis seeds it equally in every process
+        with contextlib.suppress(OSError), socket.socket() as sock:
+            sock.bind(("127.0.0.1", port))
+            return port
 
 
 def get(port: int, path: str, accept: str = "") -> tuple[int, str]:
@@ -73,7 +80,12 @@ def wait_for(condition: Callable[[], object], name: str, timeout: float = PATIEN
 class Monitor:
     """A process of `tigr-monitor run` that runs inside `with`."""
 
-    def __init__(self, environ: Mapping[str, str], directory: Path) -> None:
+    def __init__(
+        self, environ: Mapping[str, str], directory: Path, *, output: int | None = None, redirection: str = ""
+    ) -> None:
+        """Write standard output and error to the descriptor `output`, or to a file; the shell adds `redirection`."""
+        self._output = output
+        self._redirection = redirection
         self.port = free_port()
         self.log_file = directory / f"monitor-{self.port}.log"
         self._environ = clean({"TIGR_LISTEN": f"127.0.0.1:{self.port}"} | dict(environ))
@@ -99,7 +111,10 @@ class Monitor:
         """Start the process and wait until its web server responds."""
         with self.log_file.open("ab") as log:
             arguments = command("run")
-            self.process = subprocess.Popen(arguments, env=self._environ, stdout=log, stderr=log)
+            if self._redirection:
+                arguments = ["sh", "-c", f'exec "$@" {self._redirection}', "sh", *arguments]
+            output = log.fileno() if self._output is None else self._output
+            self.process = subprocess.Popen(arguments, env=self._environ, stdout=output, stderr=output)
         wait_for(lambda: self.process.poll() is not None or self.responds(), "the monitor responds")
         assert self.process.poll() is None, self.log()
 

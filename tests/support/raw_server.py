@@ -45,7 +45,7 @@ class RawServer:
                 connection, _ = self._socket.accept()
             except OSError:
                 return
-            connection.settimeout(5)
+            connection.settimeout(30)
             with connection, contextlib.suppress(OSError):
                 request = self._request(connection)
                 self.requests.append(request)
@@ -78,14 +78,14 @@ def resetting_port(when: threading.Event) -> Iterator[int]:
 
         def reset() -> None:
             connection, _ = listening.accept()
-            when.wait(5)
+            when.wait(30)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             connection.close()
 
         thread = threading.Thread(target=reset, daemon=True)
         thread.start()
         yield listening.getsockname()[1]
-        thread.join(5)
+        thread.join(30)
 
 
 def _length(request: bytes) -> int:

@@ -168,9 +168,9 @@ class WebClient:
     def connect(self) -> http.client.HTTPConnection:
         """Return a new connection that is not open yet."""
         if self.context is None:
-            return http.client.HTTPConnection("127.0.0.1", self._port, timeout=20, source_address=self._source)
+            return http.client.HTTPConnection("127.0.0.1", self._port, timeout=60, source_address=self._source)
         return http.client.HTTPSConnection(
-            "127.0.0.1", self._port, timeout=20, context=self.context, source_address=self._source
+            "127.0.0.1", self._port, timeout=60, context=self.context, source_address=self._source
         )
 
     def request(

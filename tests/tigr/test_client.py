@@ -6,9 +6,11 @@ import base64
 import html
 import json
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from urllib.parse import parse_qsl, quote, unquote_plus
 
 import pytest
@@ -25,6 +27,7 @@ from monitor.simulator.faults import Certificate, Content, Status
 from monitor.tigr.client import USER_AGENT, TigrClient
 from tests.reporting.test_metrics import SETTINGS
 from tests.support.canaries import CANARIES, leaks, values
+from tests.support.packets import server_of
 from tests.support.raw_server import RawServer, http_response
 
 OPAQUE = "Qw8eR2tY-opaque-canary-token~7uI0pA5sD9fG"
@@ -61,12 +64,14 @@ def http_client() -> HttpClient:
     return HttpClient(unverifying_context())
 
 
-def settings_for(token_url: str, api_url: str, accepted: SimulatedCredentials = CANARIES) -> EnvironmentSettings:
+def settings_for(
+    token_url: str, api_url: str, accepted: SimulatedCredentials = CANARIES, timeout: float = 2.0
+) -> EnvironmentSettings:
     """Return settings of `prod` for these URLs."""
     credentials = EnvironmentCredentials(
         accepted.client_id, accepted.client_secret, accepted.username, accepted.password
     )
-    return replace(SETTINGS, token_url=token_url, api_url=api_url, credentials=credentials, timeout=2.0)
+    return replace(SETTINGS, token_url=token_url, api_url=api_url, credentials=credentials, timeout=timeout)
 
 
 @pytest.fixture
@@ -157,8 +162,9 @@ def test_a_pong_shows_the_clock_offset(api: TigrClient, environment: SimulatedEn
     assert result.clock_offset == pytest.approx(90.0, abs=0.5)
 
 
-def test_the_clock_offset_refers_to_the_middle_of_processing(api: TigrClient) -> None:
-    """A slow lookup, handshake or transfer does not change the offset."""
+@pytest.mark.parametrize("body_delay,middle", [(0.0, 6.25), (1.5, 7.0)])
+def test_the_clock_offset_refers_to_the_middle_of_the_round_trip(body_delay: float, middle: float) -> None:
+    """A round trip ends with the body's first byte; a slow lookup, handshake or transfer does not change the offset."""
     moment = 1_730_000_000.0
     phases = {Phase.RESOLVE: 3.0, Phase.CONNECT: 2.0, Phase.TLS: 1.0, Phase.PROCESSING: 0.5, Phase.TRANSFER: 4.0}
     written = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment + 10)) + ".250Z"
@@ -168,10 +174,40 @@ def test_the_clock_offset_refers_to_the_middle_of_processing(api: TigrClient) ->
             pass
 
         def exchange(self, request: HttpRequest) -> Exchange:  # noqa: ARG002
-            return Exchange(moment, 10.5, phases, status=200, body=json.dumps({"pong": written}).encode())
+            body = json.dumps({"pong": written}).encode()
+            return Exchange(moment, 10.5, phases, status=200, body=body, body_delay=body_delay)
 
     result = TigrClient(settings_for("http://127.0.0.1:1", "http://127.0.0.1:1"), SlowClient()).ping(None)
-    assert result.clock_offset == pytest.approx(10.25 - 6.25)
+    assert result.clock_offset == pytest.approx(10.25 - middle)
+
+
+@pytest.mark.parametrize(
+    "early,late",
+    [
+        (b"HTTP/1.1 103 Early Hints\r\n\r\n", b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"),
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", b""),
+        (b"HTTP/1.1 200 OK\r\n", b"Connection: close\r\n\r\n"),
+    ],
+    ids=["103", "header section", "status line"],
+)
+def test_a_response_that_begins_early_leaves_the_clock_offset_accurate(
+    http_client: HttpClient, early: bytes, late: bytes
+) -> None:
+    """A server that reads its clock after it has sent the first bytes has an offset of at most half the round trip."""
+    read_at: list[float] = []
+
+    def packets() -> Iterator[bytes]:
+        yield early
+        threading.Event().wait(1.5)
+        read_at.append(time.time())
+        moment = datetime.fromtimestamp(read_at[0], UTC).isoformat()
+        yield late + json.dumps({"pong": moment}).encode()
+
+    with server_of(packets()):
+        result = TigrClient(settings_for("http://host.test", "http://host.test", timeout=30.0), http_client).ping(None)
+    assert result.success, result
+    assert result.clock_offset is not None
+    assert result.clock_offset < 0.75 * (read_at[0] - result.measurement.started_at)
 
 
 @pytest.mark.parametrize(
@@ -398,9 +434,8 @@ def test_no_repr_shows_a_secret(api: TigrClient, http_client: HttpClient) -> Non
 
 def test_a_token_of_another_client_is_redacted_once_it_is_learnt(http_client: HttpClient) -> None:
     """A server may quote the token of a login that ended after a reload."""
-    quoted = http_response(
-        500, json.dumps({"error": "server_error", "error_description": f"old token {OPAQUE}"}).encode()
-    )
+    body = json.dumps({"error": "server_error", "error_description": f"old token {OPAQUE}"}).encode()
+    quoted = http_response(body, status=500)
     with RawServer(quoted) as server:
         client = TigrClient(settings_for(f"{server.url}/oauth/token", server.url), http_client)
         client.learn(Token(OPAQUE, lifetime=60.0, expires=60.0, expires_at=60.0))

@@ -159,7 +159,7 @@ def test_checks_run_one_at_a_time(with_passwords: WebServer, monkeypatch: pytest
     for guess in guesses:
         guess.start()
     for guess in guesses:
-        guess.join(20)
+        guess.join(60)
     assert seen == [1] * 5
 
 
@@ -191,7 +191,7 @@ class HeldChecks:
 
     def check(self, password: bytes, hashed: bytes) -> bool:
         """Wait for the release, then check."""
-        assert self.released.wait(20)
+        assert self.released.wait(60)
         self.checked.append(password)
         return self._bcrypt(password, hashed)
 
@@ -223,7 +223,7 @@ def test_wrong_passwords_in_parallel_delay_no_authorised_scrape(
     assert statuses == []  # all eight are still pending
     held_checks.released.set()
     for guess in guesses:
-        guess.join(20)
+        guess.join(60)
     assert statuses == [401] * 8
 
 
@@ -244,7 +244,7 @@ def test_wrong_passwords_of_one_address_do_not_block_another_address(
     scrape.start()
     held_checks.release(9)
     for thread in (scrape, *guesses):
-        thread.join(20)
+        thread.join(60)
     assert statuses == [200]
     assert held_checks.checked.index(b"open sesame") <= 2
     assert len(held_checks.checked) == 9
@@ -263,7 +263,7 @@ def test_equal_attempts_share_one_check(with_passwords: WebServer, held_checks: 
         scraper.start()
     held_checks.release(20)
     for scraper in scrapers:
-        scraper.join(20)
+        scraper.join(60)
     assert (statuses, held_checks.checked) == ([401] * 20, [b"old"])
 
 
@@ -271,7 +271,7 @@ def test_too_many_attempts_get_429(with_passwords: WebServer, monkeypatch: pytes
     """Attempts over the limit get 429 at once, and the right password still gets 200."""
     WebClient(with_passwords).request(headers=basic("alice", "open sesame"))
     release = threading.Event()
-    monkeypatch.setattr(bcrypt, "checkpw", lambda *_: release.wait(20) and False)
+    monkeypatch.setattr(bcrypt, "checkpw", lambda *_: release.wait(60) and False)
     statuses: list[int] = []
     guesses = [
         threading.Thread(
@@ -287,7 +287,7 @@ def test_too_many_attempts_get_429(with_passwords: WebServer, monkeypatch: pytes
     assert WebClient(with_passwords).status(headers=basic("alice", "open sesame")) == 200
     release.set()
     for guess in guesses:
-        guess.join(20)
+        guess.join(60)
     assert sorted(statuses) == [401] * waiting + [429] * (30 - waiting)
 
 
@@ -305,7 +305,7 @@ def test_a_server_stops_while_a_password_is_checked(with_passwords: WebServer, m
 
     def held(*_: bytes) -> bool:
         started.set()
-        release.wait(20)
+        release.wait(60)
         ended.set()
         return True
 
@@ -313,18 +313,18 @@ def test_a_server_stops_while_a_password_is_checked(with_passwords: WebServer, m
     client = WebClient(with_passwords)
     client_thread = threading.Thread(target=lambda: _request_until_stop(client))
     client_thread.start()
-    assert started.wait(10)
+    assert started.wait(60)
     checking = [
         thread for thread in threading.enumerate() if thread.name == "password"
     ]  # one of another test may be ending
     began = time.monotonic()
-    with_passwords.stop(3)
-    assert time.monotonic() - began < 2
+    with_passwords.stop(60)
+    assert time.monotonic() - began < 30
     release.set()
     for thread in checking:
-        thread.join(10)
+        thread.join(60)
     assert ended.is_set()
-    client_thread.join(10)
+    client_thread.join(60)
 
 
 def test_a_process_that_ends_during_a_check_exits_with_status_0(config: Path) -> None:
@@ -345,7 +345,7 @@ with serving(FakePages(), Path(sys.argv[1])) as server:
     wait_for(lambda: any(thread.name == "password" for thread in threading.enumerate()), "a running check")
 """
     command = [sys.executable, "-c", script, str(config)]
-    ended = subprocess.run(command, capture_output=True, check=False, timeout=30, cwd=ROOT)
+    ended = subprocess.run(command, capture_output=True, check=False, timeout=200, cwd=ROOT)
     assert ended.returncode == 0, ended.stderr
 
 

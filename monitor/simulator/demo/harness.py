@@ -24,7 +24,7 @@ _INTERVALS = {
     "timeout": "3s",
     "renew_margin": "5s",
 }
-_START_STOP_TIMEOUT = 15.0  # seconds for the monitor to respond, or to exit
+_START_STOP_TIMEOUT = 60.0  # seconds for the monitor to respond, or to exit: a busy machine may need many
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from dataclasses import dataclass
 
 from monitor.model import Endpoint, Phase, Reason
@@ -45,6 +47,9 @@ _BOTH = tuple(Endpoint)
 _TOKEN = (Endpoint.TOKEN,)
 _PING = (Endpoint.PING,)
 _NESTED = b"[" * 10_000 + b"]" * 10_000
+# A body that both endpoints accept.
+_VALID = b'{"access_token": "0paque", "token_type": "bearer", "expires_in": 60, "pong": "2024-10-31T17:58:38Z"}'
+_TWO_MEMBERS = gzip.compress(b" ") + gzip.compress(_VALID)
 # An unsigned JWT: {"alg":"none"} and {"iat":1000,"exp":1060}.
 _JWT_OF_A_MINUTE = "eyJhbGciOiJub25lIn0.eyJpYXQiOjEwMDAsImV4cCI6MTA2MH0."
 
@@ -64,6 +69,11 @@ class Row:
 
 def _anything(*values: object) -> tuple[object, ...]:
     return values
+
+
+def _response(*headers: str, body: bytes = _VALID) -> Raw:
+    lines = ["HTTP/1.1 200 OK", f"Content-Length: {len(body)}", *headers, "", ""]
+    return Raw("\r\n".join(lines).encode() + body)
 
 
 def _reason(status: int) -> Reason:
@@ -103,6 +113,7 @@ _HTTP = (
     Row("HTTP/1.0", Http10(), None),
     Row("101", SwitchingProtocols(), Reason.UNEXPECTED_STATUS),
     Row("103 before the response", EarlyHints(), None),
+    Row("103, then slower than the timeout", EarlyHints(5), Reason.TIMEOUT, phase=Phase.PROCESSING),
     Row("truncated body", TruncatedBody(), Reason.DISCONNECT),
     Row("Content-Length too large", WrongContentLength(10), Reason.DISCONNECT),
     Row("Content-Length too small", WrongContentLength(-10), Reason.MALFORMED),
@@ -111,6 +122,15 @@ _HTTP = (
     Row("a body of 2 GB", HugeBody(), Reason.MALFORMED),
     Row("gzip that was not requested", Gzipped(), None),
     Row("a gzip bomb", GzipBomb(), Reason.MALFORMED),
+    Row("Content-Encoding: UTF-8", _response("Content-Encoding: UTF-8"), None),
+    Row("Content-Encoding: none", _response("Content-Encoding: none"), None),
+    Row("Content-Encoding: br", _response("Content-Encoding: br"), Reason.MALFORMED),
+    Row("Content-Encoding: zstd", _response("Content-Encoding: zstd"), Reason.MALFORMED),
+    Row("raw deflate", _response("Content-Encoding: deflate", body=zlib.compress(_VALID)[2:-4]), None),
+    Row("gzip of two members", _response("Content-Encoding: gzip", body=_TWO_MEMBERS), None),
+    Row("gzip of 17 members", _response("Content-Encoding: gzip", body=gzip.compress(b"") * 17), Reason.MALFORMED),
+    Row("a header section of 18 kB", _response("X: " + "x" * 18_000), None),
+    Row("a header section of 60 kB", _response(*["X: " + "x" * 1_000] * 60), None),
     Row("closed without a response", Raw(b""), Reason.DISCONNECT),
     Row("a header without an end", Raw(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000), Reason.MALFORMED),
 )

@@ -1,0 +1,103 @@
+"""A TLS server that requires a client certificate, and records its requests and the certificates of its clients."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import struct
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.support.odd_certificates import Pair, issue, names
+
+TIMEOUT = 20.0  # seconds
+ADDRESS = "127.0.0.1"
+
+
+class DemandingServer:
+    """A TLS server inside `with` that requires a client certificate of `root`.
+
+    It resets a connection whose handshake failed, right after its alert, if `reset` is true. `subjects` has the common
+    name of each client certificate that it accepted, None for a connection without one.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        root: Pair,
+        version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3,
+        *,
+        reset: bool = False,
+        hosts: tuple[str, ...] = (ADDRESS,),
+    ) -> None:
+        leaf = issue("server", root, names(*hosts))
+        (directory / "server.pem").write_bytes(leaf.key_pem() + leaf.pem)
+        self.ca_file = directory / "ca.pem"
+        self.ca_file.write_bytes(root.pem)
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.minimum_version = self.context.maximum_version = version
+        self.context.load_cert_chain(directory / "server.pem")
+        self.context.load_verify_locations(self.ca_file)
+        self.context.verify_mode = ssl.CERT_REQUIRED
+        self.subjects: list[str | None] = []
+        self.requests: list[bytes] = []
+        self.after_handshake = False  # ask for the certificate after the handshake (RFC 8446 section 4.6.2)
+        self._reset = reset
+        self._socket = socket.create_server((ADDRESS, 0))
+        self.port = int(self._socket.getsockname()[1])
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, exception: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        self._thread.join(TIMEOUT)
+
+    @property
+    def url(self) -> str:
+        """The URL of the server."""
+        return f"https://{ADDRESS}:{self.port}/"
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            connection.settimeout(TIMEOUT)
+            secured = self.context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+            with secured, contextlib.suppress(OSError):
+                self._respond(secured)
+
+    def _respond(self, secured: ssl.SSLSocket) -> None:
+        try:
+            secured.do_handshake()
+            self.requests.append(secured.recv(65536))
+            if self.after_handshake:
+                secured.verify_client_post_handshake()
+                secured.sendall(b"HTTP/1.1 103 Early Hints\r\n\r\n")  # sends the request for the certificate
+                with contextlib.suppress(TimeoutError):
+                    secured.settimeout(0.2)
+                    secured.recv(1)
+        except ssl.SSLError:
+            if self._reset:
+                secured.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            else:
+                secured.shutdown(socket.SHUT_WR)
+                while secured.recv(65536):
+                    pass
+            return
+        certificate: dict[str, Any] = secured.getpeercert() or {}
+        names_of_subject = [value for part in certificate.get("subject", ()) for _, value in part]
+        self.subjects.append(names_of_subject[0] if names_of_subject else None)
+        secured.sendall(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+        secured.unwrap()

@@ -1,0 +1,52 @@
+"""A process that sends probes at once, for tests that stop it: `python -m tests.support.stopped_client CA URL...`.
+
+The last part of each URL is `token` or `ping`. The output is one JSON object per URL: the Result of its probe.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from monitor.http.client import HttpClient
+from monitor.http.tls import verifying_context
+from monitor.model import FieldNames
+from monitor.tigr.client import TigrClient
+from tests.reporting.test_metrics import SETTINGS
+
+TIMEOUT = 5.0  # seconds: long enough for every request to leave before the process is stopped
+
+
+def probe(http_client: HttpClient, url: str) -> dict[str, object]:
+    """Send one probe to `url`, and return what its Result contains."""
+    settings = replace(SETTINGS, token_url=url, api_url=url.removesuffix("/ping"), timeout=TIMEOUT)
+    client = TigrClient(settings, http_client)
+    result = client.ping(None) if url.endswith("/ping") else client.log_in(FieldNames.DOCUMENTED)
+    return {
+        "reason": result.verdict.reason,
+        "phase": result.measurement.failed_phase,
+        "status": result.measurement.status,
+        "duration": result.measurement.duration,
+        "phases": sum(result.measurement.phases.values()),
+        "token": result.token is not None,
+        "retry_after": result.verdict.retry_after,
+        "refused": result.verdict.refused,
+        "names_credentials": result.verdict.names_credentials,
+        "rejects_token": result.verdict.rejects_token,
+        "detail": result.verdict.detail,
+    }
+
+
+def main(ca_file: str, *urls: str) -> None:
+    """Send the probes at the same time, and write their Results in the order of `urls`."""
+    http_client = HttpClient(verifying_context(Path(ca_file)))
+    with ThreadPoolExecutor(len(urls)) as pool:
+        for result in pool.map(lambda url: probe(http_client, url), urls):
+            sys.stdout.write(json.dumps(result) + "\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
