@@ -20,6 +20,8 @@ from monitor.service.supervisor import Supervisor
 from monitor.service.systemd import SystemdNotifier
 from monitor.service.trust import load_trust
 from monitor.service.warmup import warm_up
+from monitor.tigr.client import short_secrets
+from monitor.tigr.runs import MIN_RUN
 from monitor.web.access import AccessControl, exposure_warning
 from monitor.web.server import WebServer
 
@@ -60,7 +62,7 @@ class Daemon:
         with ExitStack() as resources:
             state = _state(settings)
             resources.callback(state.close)
-            supervisor = Supervisor(settings, self._trust.context, state)
+            supervisor = Supervisor(settings, self._trust.contexts, state)
             access = self._access = _access(settings, supervisor)
             server = _server(settings, supervisor, access)
             resources.callback(server.stop)
@@ -78,6 +80,13 @@ class Daemon:
             if settings.state_dir is None:
                 _log.warning(
                     "TIGR_STATE_DIR is not set: rejected credentials are sent again after each restart; set it"
+                )
+            if short := short_secrets(settings.environments):
+                _log.warning(
+                    "%s: shorter than %d characters, so it is recognized in texts of servers as a whole word only; "
+                    "ask the vendor for a longer one",
+                    ", ".join(short),
+                    MIN_RUN,
                 )
             supervisor.report_suppressed()
             warm_up(server.url)
@@ -150,7 +159,7 @@ class Daemon:
         trust = load_trust(new.settings, self._trust)
         _warn_of_restart(old.settings, new.settings)
         self._configure_log(new.settings)
-        supervisor.apply(new.settings, trust.context)
+        supervisor.apply(new.settings, trust.contexts)
         self._loaded, self._trust = new, trust
         allowed = supervisor.request_logins_after_reload()
         others = [name for name in supervisor.suppressed() if name not in (*allowed.at_once, *allowed.undecided)]

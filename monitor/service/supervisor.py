@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from monitor.clock import SYSTEM_CLOCK, Clock
@@ -48,7 +49,7 @@ class Supervisor:
     def __init__(
         self,
         settings: Settings,
-        context: ssl.SSLContext,
+        contexts: Mapping[str, ssl.SSLContext],  # by the name of the environment
         state: State,
         clock: Clock = SYSTEM_CLOCK,
         uniform: Callable[[float, float], float] = random.uniform,
@@ -62,13 +63,13 @@ class Supervisor:
         self._scheduler = Scheduler(self._metrics, clock)
         self._changing = threading.Lock()
         self._entries: dict[str, _Entry] = {}
-        self._trust: object = None  # the trust anchors
+        self._trust: dict[str, object] = {}  # the trust anchors, by environment
         self._reload_failed = False
         self._web_configuration_failed = False
         self._began = clock.now()
         shortest = min(environment.ping_interval for environment in settings.environments)
         self._first_delay = uniform(0.0, min(_MAX_FIRST_DELAY, shortest / 10))
-        self._apply(settings, context)
+        self._apply(settings, contexts)
         self._metrics.reloaded(clock.wall())
 
     def report_suppressed(self) -> None:
@@ -93,13 +94,13 @@ class Supervisor:
 
     # Reload.
 
-    def apply(self, settings: Settings, context: ssl.SSLContext) -> None:
+    def apply(self, settings: Settings, contexts: Mapping[str, ssl.SSLContext]) -> None:
         """Apply new settings: add, change and remove environments. Counters keep their values.
 
         Exchanges in progress are not waited for.
         """
         with self._changing:
-            self._apply(settings, context)
+            self._apply(settings, contexts)
             self._metrics.reloaded(self._clock.wall())
             self._reload_failed = False
         self._scheduler.wake()
@@ -130,10 +131,9 @@ class Supervisor:
             undecided=[name for name, is_allowed in allowed.items() if is_allowed is None],
         )
 
-    def _apply(self, settings: Settings, context: ssl.SSLContext) -> None:
-        http_client = HttpClient(context, self._resolver, self._clock)
-        old_trust, self._trust = self._trust, trust_anchors(context)
-        clients = {new.name: TigrClient(new, http_client, self._clock) for new in settings.environments}
+    def _apply(self, settings: Settings, contexts: Mapping[str, ssl.SSLContext]) -> None:
+        old_trust, self._trust = self._trust, {name: trust_anchors(each) for name, each in contexts.items()}
+        clients = {new.name: self._client(new, contexts[new.name]) for new in settings.environments}
         delays = [self._delay(settings, position) for position in range(len(settings.environments))]
         for name in self._entries.keys() - clients.keys():
             self._remove(name)
@@ -146,13 +146,18 @@ class Supervisor:
                 environment = old.environment
             with environment.generations.lock:  # no Result comes between the new settings and their series
                 if old is not None:
-                    environment.use(new, client, new_trust=self._trust != old_trust)
+                    environment.use(new, client, new_trust=self._trust[new.name] != old_trust.get(new.name))
                 self._metrics.add(new, environment)
             entries[new.name] = _Entry(new, environment)
         self._entries = entries  # before the jobs: the Result of an environment without an entry is dropped
         for new, delay in zip(settings.environments, delays, strict=True):
             old = before.get(new.name)
             self._put_jobs(new, old.settings if old else None, entries[new.name].environment, delay)
+
+    def _client(self, settings: EnvironmentSettings, context: ssl.SSLContext) -> TigrClient:
+        http_client = HttpClient(context, self._resolver, self._clock)
+        on_start = functools.partial(self._metrics.probe_started, settings.name)
+        return TigrClient(settings, http_client, self._clock, on_start)
 
     def _put_jobs(
         self,

@@ -7,7 +7,7 @@ description (TIGRS Registry Client API 1.0.0). The client retries nothing and pe
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
@@ -31,7 +31,7 @@ from monitor.model import (
     Verdict,
     internal_fault,
 )
-from monitor.tigr.redaction import Redactor
+from monitor.tigr.redaction import Redactor, is_short
 from monitor.tigr.responses import (
     ErrorDetails,
     MalformedResponseError,
@@ -73,7 +73,8 @@ class TigrClient:
         other = ClientAuth.FORM_ENCODED if settings.client_auth is ClientAuth.RAW else ClientAuth.RAW
         self._other_client_auth = other if basic_credentials(settings, other) != basic else None
         self._redactor = Redactor(
-            (credentials.client_id, credentials.client_secret, credentials.username, credentials.password), basic
+            secrets=(credentials.client_secret, credentials.password),
+            names=(credentials.client_id, credentials.username),
         )
 
     def log_in(self, names: FieldNames) -> Result:
@@ -178,7 +179,7 @@ class TigrClient:
         """Return the Result of a 200 without the documented body; the body may describe an error instead."""
         error = _error_details(exchange)
         refused = base.endpoint is Endpoint.TOKEN and is_login_refusal(exchange.status or 0, error)
-        text = self._redactor.clean(error.message) if refused else ""
+        text = self._redactor.clean(error.message, markup=error.markup) if refused else ""
         verdict = Verdict(
             reason=Reason.MALFORMED,
             detail=text or problem,
@@ -197,7 +198,7 @@ class TigrClient:
             error = late if late.names_credentials else error
         elif exchange.status is not None and exchange.status != _OK:
             error = _error_details(exchange)
-            detail = self._redactor.clean(error.message)
+            detail = self._redactor.clean(error.message, markup=error.markup)
             detail = detail or f"status {exchange.status}, no error message in the response"
         is_login = base.endpoint is Endpoint.TOKEN
         verdict = Verdict(
@@ -214,6 +215,16 @@ class TigrClient:
 
     def _shortened(self, text: str | None) -> str | None:
         return None if text is None else self._redactor.clean(text, shown=_MAX_SHOWN_CODE)
+
+
+def short_secrets(environments: Iterable[EnvironmentSettings]) -> list[str]:
+    """Return the names of the secrets that are too short to be recognized in decoded views of a text."""
+    return [
+        f"{environment.name}: {name}"
+        for environment in environments
+        for name in ("client_secret", "password")
+        if is_short(getattr(environment.credentials, name))
+    ]
 
 
 def basic_credentials(settings: EnvironmentSettings, form: ClientAuth) -> str:

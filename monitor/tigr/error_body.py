@@ -11,6 +11,7 @@ from typing import Any
 from monitor.tigr.markup import is_markup, title_and_text
 
 MAX_SHOWN_ERRORS = 3  # items of one list
+MAX_MARKUP = 4096  # characters of HTML or XML whose text is shown
 Section = tuple[str | None, ...]  # parts of a message that belong together, such as a code and its description
 _WORD = re.compile(r"\w+")
 
@@ -22,6 +23,7 @@ class ErrorBody:
     codes: tuple[str, ...] = ()  # RFC 6749's `error`, then the `code` of each error of an ErrorContainer
     submission_id: str | None = None
     sections: tuple[Section, ...] = field(default=(), repr=False)
+    markup: str = field(default="", repr=False)  # the source of the sections if the body is HTML or XML
     texts: tuple[str, ...] = field(
         default=(), repr=False
     )  # each string of the body; JSON escapes are resolved, markup is not
@@ -36,6 +38,7 @@ def parse_error_body(body: bytes) -> ErrorBody:
         codes=tuple(filter(None, codes)),
         submission_id=_text(members.get("submissionId")),
         sections=tuple(_sections(value)),
+        markup=value if isinstance(value, str) and is_markup(value.strip()) else "",
         texts=tuple(_texts(value)),
     )
 
@@ -72,7 +75,7 @@ def _json_or_text(body: bytes) -> Any:  # noqa: ANN401 - JSON
 
 def _sections(value: Any) -> list[Section]:  # noqa: ANN401 - JSON
     if isinstance(value, str):
-        return [title_and_text(value) if is_markup(value.strip()) else (value,)]
+        return [title_and_text(value[:MAX_MARKUP]) if is_markup(value.strip()) else (value,)]
     known = _member_sections(value) if isinstance(value, dict) else []
     if any(part for section in known for part in section):
         return known

@@ -1,12 +1,11 @@
 """Redaction of texts from servers: every such text passes it before it becomes part of a Result.
 
-A server may echo the request, encoded and truncated in any way. Therefore every run of eight characters of a secret is
-masked: raw, URL-encoded, in base64, as HTML and as JSON.
+A server may echo the request, encoded and truncated in any way. A text that holds a part of a password or client secret
+in any decoded view is dropped as a whole, because a mask would show the length and the neighbourhood of the secret.
 """
 
 from __future__ import annotations
 
-import base64
 import html
 import json
 import re
@@ -15,25 +14,43 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus
 
-MASK = "[redacted]"
-MIN_SECRET_RUN = 8  # characters; ordinary text contains shorter runs by chance
-MAX_SHOWN = 600  # characters of a server's text; ory/fosite states the cause after character 300
-MAX_CUT_WORD = 60  # characters; a longer word is cut inside when a text is shortened
-MAX_READ = 4096  # characters of a server's text that are searched
-_MIN_BASE64 = 4  # characters; ordinary text contains fewer by chance
-_MAX_TOKENS = 4  # tokens that a server may still echo: the current one and those before it
+from monitor.tigr.documented import TERMS
+from monitor.tigr.error_body import MAX_MARKUP
+from monitor.tigr.folding import byte_forms, folded, forms, squeezed
+from monitor.tigr.runs import MIN_RUN, Runs
+from monitor.tigr.tokens import TokenIndex
+from monitor.tigr.views import MAX_LAYERS, BudgetExceededError, unescape, views
 
-_CREDENTIAL = re.compile(r"(?i)\b(?:bearer|basic)\s+[\w.~+/=-]{4,}|\beyJ[\w-]{6,}(?:\.[\w-]*)*")
-_ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}  # unlike lower(), it keeps the length
+MASK = "[redacted]"
+DROPPED = "[redacted: the text may contain a secret]"
+MAX_SHOWN = 1024  # characters of a server's text
+MAX_CUT_WORD = 60  # characters; a longer word is cut inside when a text is shortened
+_MARGIN = 256  # characters after a limit that are searched too, for a secret that the limit cuts
+_MAX_READ = MAX_MARKUP + _MARGIN
+_MAX_TOKENS = 4  # tokens that a server may still echo: the current one and those before it
+_MIN_NAME = 4  # characters of a client id or user name; a shorter one is an ordinary word
+
+_BLANKS = re.compile(r"[ \t\r\n]{2,}")
+# An unknown credential: a JWT, or a value after its scheme that is no plain word.
+_CREDENTIAL = re.compile(
+    r"\b(?i:bearer|basic)\s+(?=[\w.~+/-]*(?:[0-9]|=|[a-z][A-Z]{2,}[a-z]))[\w.~+/-]{8,}(?:=+(?![\w\"'])|(?![\w.~+/=-]))"
+    r"|\beyJ[\w-]{6,}(?:\.[\w-]*)*"
+)
 
 
 class Redactor:
-    """Masks one environment's secrets in texts. Safe to use from many threads at once."""
+    """Removes one environment's secrets from texts. Safe to use from many threads at once."""
 
-    def __init__(self, credentials: Iterable[str], basic: str) -> None:
-        """Take the secrets one by one, and `basic`: the pair in the Authorization header, joined and in base64."""
-        self._credentials = (*credentials, basic, _decoded(basic))
+    def __init__(self, secrets: Iterable[str], names: Iterable[str] = ()) -> None:
+        """Take password and client secret, and the names that are masked: client id and user name."""
+        secrets = tuple(filter(None, secrets))
+        self._blanks = any(len(secret.split()) > 1 or secret != secret.strip() for secret in secrets)
+        self._text_runs = Runs(form for secret in secrets for form in _text_forms(secret, blanks=self._blanks))
+        self._byte_runs = Runs(form for secret in secrets for form in _encoded_forms(secret, blanks=self._blanks))
+        self._short = _whole_terms(filter(is_short, secrets))
+        self._names = _whole_terms(name for name in names if len(name) >= _MIN_NAME)
         self._tokens: deque[str] = deque(maxlen=_MAX_TOKENS)
+        self._index = TokenIndex()
         self._lock = threading.Lock()
 
     def add_token(self, token: str) -> None:
@@ -41,28 +58,70 @@ class Redactor:
         with self._lock:
             if token in self._tokens:
                 self._tokens.remove(token)
+                self._tokens.append(token)
+                return  # the index does not depend on the order
             self._tokens.append(token)
+            self._index = TokenIndex(self._tokens)
 
-    def clean(self, text: str, shown: int = MAX_SHOWN) -> str:
-        """Return `text` on one line of at most `shown` characters, without secrets and control characters."""
-        # JSON can contain lone surrogates, which cannot be encoded for output.
-        text = text[:MAX_READ].encode("utf-8", "replace").decode()
-        with self._lock:
-            secrets = (*self._credentials, *self._tokens)
-        masked = self._masked(text, secrets)
-        masked = _CREDENTIAL.sub(MASK, masked)
-        line = " ".join("".join(char if char.isprintable() else " " for char in masked).split())
-        return _cut(line, shown)
+    def clean(self, text: str, shown: int = MAX_SHOWN, markup: str = "") -> str:
+        """Return `text` on one line of at most `shown` characters, without secrets and control characters.
 
-    def _masked(self, text: str, secrets: Iterable[str]) -> str:
-        folded = text.translate(_ASCII_LOWER)
-        runs = {run for secret in secrets for form in _forms(secret) for run in _runs(form)}
-        hidden = bytearray(len(text))  # 1 for each character of a run
-        for size in {len(run) for run in runs}:
-            for start in range(len(folded) - size + 1):
-                if folded[start : start + size] in runs:
-                    hidden[start : start + size] = b"\x01" * size
-        return re.sub("\x00+", MASK, "".join("\x00" if hide else char for char, hide in zip(text, hidden, strict=True)))
+        `markup` is the source of `text` before tags were removed from it; it is searched too.
+        """
+        text = _encodable(_BLANKS.sub(" ", text[: 4 * MAX_SHOWN].strip()))[: MAX_SHOWN + _MARGIN]
+        text = self._index.short_masked(text, MASK)
+        if self._holds_token(text):
+            text = self._index.masked(text, MASK)
+            if self._holds_token(text):
+                return _dropped(shown)
+        if self._may_leak(text) or (
+            markup and self._may_leak(self._index.masked(_encodable(markup[:_MAX_READ]), MASK))
+        ):
+            return _dropped(shown)
+        if self._names is not None:
+            text = self._names.sub(MASK, text)
+        text = _CREDENTIAL.sub(MASK, text)
+        if not text.isprintable():
+            text = "".join(char if char.isprintable() else " " for char in text)
+        line = " ".join(text.split())
+        return _cut(line, min(shown, MAX_SHOWN))
+
+    def _holds_token(self, text: str) -> bool:
+        """Return whether a text holds a part of a token, in lines of any length."""
+        return self._index.occur_in(squeezed(folded(text)))
+
+    def _may_leak(self, text: str) -> bool:
+        """Return whether a view of `text` holds a secret, or there are too many views to search."""
+        if self._short is not None and self._short.search(text):
+            return True
+        index, blanks = self._index, self._blanks
+        try:
+            for number, view in enumerate(views(text, blanks=blanks)):
+                if isinstance(view, bytes):
+                    if any(map(self._byte_runs.occur_in, byte_forms(view, blanks=blanks))):
+                        return True
+                    continue
+                if any(map(self._text_runs.occur_in, forms(view, blanks=blanks))):
+                    return True
+                if number and index.occur_in(view):  # the first is masked
+                    return True
+        except BudgetExceededError:
+            return True
+        return False
+
+
+def is_short(secret: str) -> bool:
+    """Return whether a secret is too short to be recognized in decoded views."""
+    return len(secret) < MIN_RUN
+
+
+def _dropped(shown: int) -> str:
+    return DROPPED if len(DROPPED) <= shown else MASK[:shown]
+
+
+def _encodable(text: str) -> str:
+    """Return `text` without lone surrogates, which JSON can contain and which cannot be encoded for output."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _cut(line: str, shown: int) -> str:
@@ -74,48 +133,47 @@ def _cut(line: str, shown: int) -> str:
     return line[: blank if blank > 0 and end - blank <= MAX_CUT_WORD else end] + "…"
 
 
-def _decoded(basic: str) -> str:
-    """Return the decoded pair, so that runs across its colon are masked too."""
-    try:
-        return base64.b64decode(basic, validate=True).decode()
-    except ValueError:
-        return ""
+def _text_forms(secret: str, *, blanks: bool) -> Iterator[str]:
+    """Yield the canonical forms of a secret as text.
 
-
-def _forms(secret: str) -> Iterator[str]:
-    """Yield the forms in which a server may echo a secret."""
-    in_form = quote_plus(secret)
-    yield secret
-    yield in_form
-    yield quote(secret, safe="")
-    yield html.escape(secret)
-    yield json.dumps(secret)[1:-1]
-    yield from _in_base64(secret.encode())
-    if in_form != secret:
-        yield from _in_base64(in_form.encode())  # a server may encode the whole form that it received
-
-
-def _in_base64(raw: bytes) -> Iterator[str]:
-    """Yield the base64 of a text that contains `raw`, for each of the three alignments.
-
-    Characters that depend on the text around `raw` are left out.
+    A secret may look like an escape itself, so its forms after each step of decoding are included.
     """
-    for lead in range(3):
-        encoded = base64.b64encode(b"\x00" * lead + raw).decode()
-        inner = encoded[(0, 2, 3)[lead] : len(encoded) - (0 if (lead + len(raw)) % 3 == 0 else 4)]
-        if len(inner) < _MIN_BASE64:
-            continue
-        yield inner
-        yield inner.translate(str.maketrans("+/", "-_"))
-    if len(raw) >= _MIN_BASE64:
-        yield base64.b64encode(raw).decode().rstrip("=")
+    variants = {folded(secret)}
+    for _ in range(MAX_LAYERS):
+        variants |= {folded(unescape(variant)) for each in variants for variant in (each, squeezed(each))}
+    for variant in variants:
+        yield from forms(variant, blanks=blanks)
+    for charset in ("latin-1", "cp1252"):  # UTF-8 that was read in another character set
+        misread = folded(secret.encode().decode(charset, "ignore"))
+        yield squeezed(misread.casefold())
 
 
-def _runs(form: str) -> Iterator[str]:
-    folded = form.translate(_ASCII_LOWER)
-    if len(folded) <= MIN_SECRET_RUN:
-        if folded:
-            yield folded
-        return
-    for start in range(len(folded) - MIN_SECRET_RUN + 1):
-        yield folded[start : start + MIN_SECRET_RUN]
+def _encoded_forms(secret: str, *, blanks: bool) -> Iterator[str]:
+    """Yield the canonical forms of a secret as bytes in several character sets."""
+    for text in {secret, secret.upper(), secret.lower()}:
+        for charset in ("utf-8", "utf-16-le", "utf-16-be", "latin-1", "cp1252"):
+            try:
+                data = text.encode(charset)
+            except UnicodeEncodeError:
+                continue
+            yield from byte_forms(data, blanks=blanks)
+
+
+def _whole_terms(values: Iterable[str]) -> re.Pattern[str] | None:
+    """Return a pattern of values as whole words, raw and in URL, HTML and JSON form; documented words are left out."""
+    undocumented = [value for value in values if value.casefold() not in TERMS]
+    written = {
+        re.escape(form)
+        for value in undocumented
+        for form in (
+            value,
+            quote(value, safe=""),
+            quote_plus(value),
+            html.escape(value),
+            html.escape(value, quote=False),
+            json.dumps(value)[1:-1],
+            json.dumps(value, ensure_ascii=False)[1:-1],
+        )
+    }
+    longest_first = "|".join(sorted(written, key=len, reverse=True))
+    return re.compile(rf"(?<!\w)(?:{longest_first})(?!\w)", re.IGNORECASE) if written else None

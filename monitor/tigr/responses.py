@@ -61,6 +61,7 @@ class ErrorDetails:
     # RFC 6749's `error`, else the ErrorContainer's first `code`, else WWW-Authenticate's `error`
     code: str | None = None
     message: str = field(default="", repr=False)
+    markup: str = field(default="", repr=False)  # the HTML or XML that the message was made from; empty if none
     submission_id: str | None = None
     names_credentials: bool = False  # a code or the vendor's sentence rejects the credentials
     rejects_token: bool = False  # WWW-Authenticate has error="invalid_token" (RFC 6750 section 3.1)
@@ -127,6 +128,7 @@ def parse_error(status: int, body: bytes, www_authenticate: str = "", reason_phr
     return ErrorDetails(
         code=next(iter(codes), None),
         message=message or _unusual_phrase(status, reason_phrase),
+        markup=parts.markup,
         submission_id=parts.submission_id,
         names_credentials=_names_credentials(status, codes, (*parts.texts, reason_phrase)),
         rejects_token="invalid_token" in challenge_codes,

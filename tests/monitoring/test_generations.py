@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
 
+from monitor.config.client_certificate import ClientCertificate
 from monitor.config.settings import EnvironmentSettings, ProxySettings
 from monitor.model import ClientAuth, Endpoint, FieldNames, HostCheck, Reason, Result, Role, Token
 from monitor.monitoring.generation import belong_together
@@ -24,6 +26,7 @@ NEW_GENERATION: dict[str, object] = {
     "token_url": NEW_TOKEN_URL,
     "api_url": NEW_API,
     "credentials": OTHER_PASSWORD,
+    "client_certificate": ClientCertificate(Path("c.pem"), Path("c.key")),
     "client_auth": ClientAuth.FORM_ENCODED,
     "token_proxy": PROXY,
     "api_proxy": PROXY,

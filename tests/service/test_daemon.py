@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import bcrypt
@@ -76,7 +77,7 @@ def test_the_daemon_runs_from_start_to_stop(simulator: Simulator, tmp_path: Path
         assert second < first
 
         simulator.environment("prod").api_faults.set(Status(503))
-        monitor.wait_for(3, "tigr_consecutive_failures", **PROD_PING)
+        wait_for(lambda: (monitor.value("tigr_consecutive_failures", **PROD_PING) or 0) >= 3, "three failed pings")
         assert monitor.value("tigr_up", **PROD_PING) == 0
         assert monitor.value("tigr_up", environment="uat", endpoint="ping") == 1
         simulator.environment("prod").api_faults.clear()
@@ -142,6 +143,19 @@ def test_a_state_directory_in_use_is_reported(simulator: Simulator, tmp_path: Pa
         ended = run(["run"], shared | {"TIGR_LISTEN": "127.0.0.1:0"})
     assert ended.returncode == 1
     assert "another tigr-monitor uses the state directory" in ended.stderr
+
+
+def test_short_secrets_are_reported_at_the_start(simulator: Simulator, tmp_path: Path) -> None:
+    """A warning names each secret of fewer than eight characters, without its value or length; there is none else."""
+    for name, password in (("prod", "q7-Xw9z"), ("uat", "q7-Xw9zz")):
+        environment = simulator.environment(name)
+        environment.credentials = replace(CANARIES, password=password)
+    with Monitor(files(simulator, tmp_path), tmp_path) as monitor:
+        monitor.wait_for_log("prod: password: shorter than 8 characters")
+        log = monitor.log()
+    assert log.count("shorter than") == 1
+    assert "q7-Xw9z" not in log
+    assert "uat: password" not in log
 
 
 @pytest.mark.parametrize("trouble", ["garbled", "future", "read-only", "missing"])
@@ -241,7 +255,7 @@ def test_a_rotated_password_causes_one_login_at_once(simulator: Simulator, tmp_p
         secret.write_text("not-the-password")
         monitor.process.send_signal(signal.SIGHUP)
         monitor.wait_for(1, "tigr_credentials_rejected", environment="prod")
-        assert monitor.value("tigr_token_renewals_total", environment="prod", cause="credentials") == 1
+        monitor.wait_for(1, "tigr_token_renewals_total", environment="prod", cause="credentials")
         monitor.process.send_signal(signal.SIGHUP)
         monitor.wait_for(1, "tigr_token_renewals_total", environment="prod", cause="operator")
         monitor.process.send_signal(signal.SIGHUP)

@@ -1,0 +1,74 @@
+"""Canonical forms of texts and bytes, in which a secret is compared with a text.
+
+Each form is made character by character, so a part of a text has a part of its form.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+_CONTROL = bytes([*range(0x21), 0x7F])  # ASCII control characters and the blank
+_NO_CONTROL = dict.fromkeys(_CONTROL)
+_NO_PUNCTUATION = {code: None for code in range(0x80) if not chr(code).isalnum()}
+_LOWER = bytes(range(0x100)).lower()
+_NON_WORD = re.compile(r"[\W_]+")
+_BLANKS = frozenset({"Zs", "Zl", "Zp"})
+_INVISIBLE = frozenset({"Mn", "Me", "Cf", "Cc"})  # combining marks and format characters
+_FILLERS = "\u115f\u1160\u2800\ufffd"  # letters and a symbol without a glyph, and the replacement for NUL in HTML
+
+
+def folded(text: str) -> str:
+    """Return `text` with compatibility characters replaced (NFKD), without marks and invisible characters.
+
+    The case is kept. Blanks outside ASCII become ASCII blanks.
+    """
+    if text.isascii():
+        return text
+    text = unicodedata.normalize("NFKD", text)
+    replaced: dict[int, str | None] = {}
+    for char in set(text):
+        category = unicodedata.category(char)
+        if category in _BLANKS:
+            replaced[ord(char)] = " "
+        elif (category in _INVISIBLE and char > "\x7f") or char in _FILLERS:
+            replaced[ord(char)] = None
+    return text.translate(replaced) if replaced else text
+
+
+def squeezed(text: str) -> str:
+    """Return a folded text without blanks and control characters."""
+    return text.translate(_NO_CONTROL) if text.isascii() else "".join(text.split()).translate(_NO_CONTROL)
+
+
+def forms(text: str, *, blanks: bool) -> Iterator[str]:
+    """Yield the forms of a folded text in which runs are compared: in lower case, without blanks or punctuation.
+
+    With `blanks`, yield it also with single blanks.
+    """
+    text = text.casefold()
+    if blanks:
+        yield " ".join(text.split()).replace("\0", "")
+    dense = squeezed(text)
+    yield dense
+    yield dense.translate(_NO_PUNCTUATION) if dense.isascii() else _NON_WORD.sub("", dense)
+
+
+def byte_forms(data: bytes, *, blanks: bool) -> Iterator[str]:
+    """Yield the forms of bytes in which runs are compared, one character per byte.
+
+    NUL bytes are dropped, so the UTF-16 of ASCII is the ASCII itself.
+    """
+    if blanks:
+        yield b" ".join(data.translate(_LOWER, b"\0").split()).decode("latin-1")
+    yield data.translate(_LOWER, _CONTROL).decode("latin-1")
+
+
+def as_text(data: bytes) -> str:
+    """Return bytes as UTF-8; bytes that are not UTF-8 as Latin-1."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        text = data.decode("utf-8", "surrogateescape")
+        return "".join(chr(ord(char) - 0xDC00) if "\udc80" <= char <= "\udcff" else char for char in text)

@@ -1,0 +1,88 @@
+"""Bytes that a text holds as base64 or as hexadecimal digits.
+
+Characters of no digit are dropped first, because they may separate lines or digits. Then it is unknown at which
+character an encoded part begins, so every start is tried: four for base64, two for hexadecimal digits.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator
+
+from monitor.tigr.folding import as_text
+
+_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_TO_STANDARD = bytes.maketrans(b"-_", b"+/")  # from the alphabet for URLs
+_NOT_BASE64 = bytes(set(range(0x100)) - set(_ALPHABET.encode()) - set(b"-_"))
+_MIN_BASE64 = 11  # characters; fewer hold less than eight bytes
+_MAX_CUT = 4  # bytes: the end of a truncated text may be a part of a character of UTF-8
+_MIN_TEXT = 8  # bytes of text
+_WORD = re.compile(rb"[A-Za-z0-9+/][A-Za-z0-9+/]{11,}")
+_HEX = re.compile(rb"[0-9a-f][0-9a-f]{15,}")
+_HEX_SEPARATORS = re.compile(rb"[^0-9a-z]+|0x")
+_CONTROL = bytes([*range(9), 0x0B, 0x0C, *range(0x0E, 0x20)])  # control characters except blanks
+# Bytes in which every second one is the upper half of a UTF-16 code unit in common scripts: 0x00 is that of ASCII.
+# A pattern that begins with a set of characters is searched several times faster than one that begins with a group.
+_HIGH = rb"[\x00-\x06\x1e\x20\x30\xd8-\xdf\xff]."
+_UTF16 = re.compile(rb"%b(?:%b){5,}" % (_HIGH, _HIGH), re.DOTALL)
+_PRINTABLE = bytes([*b"\t\n\r", *range(0x20, 0x7F)])
+
+
+def _digits(of: range) -> str:
+    return "[" + "".join(re.escape(_ALPHABET[value]) for value in of) + "]"
+
+
+# Four characters that encode three bytes of printable ASCII: the first two bytes are at least 0x20 and below 0x80.
+_SECOND = "[" + "".join(re.escape(char) for value, char in enumerate(_ALPHABET) if 2 <= value % 16 < 8) + "]"
+_THIRD = "[" + "".join(re.escape(char) for value, char in enumerate(_ALPHABET) if value % 4 < 2) + "]"
+_QUAD = f"{_digits(range(8, 32))}{_SECOND}{_THIRD}."
+_ASCII = re.compile(f"{_QUAD}{_QUAD}(?:(?:....)?{_QUAD})*.{{0,3}}".encode())
+
+
+class Packed:
+    """The encoded bytes in a folded text."""
+
+    def __init__(self, text: str) -> None:
+        raw = text.encode("ascii", "ignore")
+        self._standard = raw.translate(_TO_STANDARD)
+        self._base64 = self._standard.translate(None, _NOT_BASE64)
+        digits = _HEX.findall(_HEX_SEPARATORS.sub(b"", raw.lower()))
+        self._from_hex = [
+            bytes.fromhex(run[start : len(run) - (len(run) - start) % 2].decode()) for run in digits for start in (0, 1)
+        ]
+
+        self.decoded = [b"\n".join(self._from_hex)] if digits else []  # anything may be between the encoded parts
+        if len(self._base64) >= _MIN_BASE64:
+            self.decoded.append(b"\n".join(_unpacked(self._base64[start:]) for start in range(4)))
+
+    def texts(self) -> Iterator[str]:
+        """Yield the parts of the bytes that are text, so that they may hold further encodings."""
+        for data in (*self._from_hex, *map(_unpacked, _WORD.findall(self._standard))):
+            yield from _printable(data)
+        for data in self.decoded:
+            for match in _UTF16.finditer(data):
+                yield data[max(0, match.start() - 1) : match.end() + 1].decode("utf-16-le", "ignore")
+                yield match[0].decode("utf-16-be", "ignore")
+        if ascii_parts := [_unpacked(part) for part in _ASCII.findall(self._base64)]:
+            yield as_text(b"\n".join(ascii_parts))
+
+
+def _unpacked(encoded: bytes) -> bytes:
+    """Return the bytes of base64 of any length; a last single character encodes none."""
+    if len(encoded) % 4 == 1:
+        encoded = encoded[:-1]
+    return base64.b64decode(encoded + b"=" * (-len(encoded) % 4))
+
+
+def _printable(data: bytes) -> Iterator[str]:
+    """Yield bytes as text if they are text: ASCII for the most part, or UTF-8."""
+    data = data.translate(None, _CONTROL)
+    if len(data) < _MIN_TEXT:
+        return
+    if len(data.translate(None, _PRINTABLE)) * 4 <= len(data):
+        yield as_text(data)
+        return
+    text = data.decode("utf-8", "ignore")
+    if len(data) - len(text.encode()) < _MAX_CUT:
+        yield text

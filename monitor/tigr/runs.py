@@ -1,0 +1,45 @@
+"""Search for runs of eight characters of a secret. The time depends on the text, not on the secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from monitor.tigr.documented import SENTENCES
+from monitor.tigr.folding import folded, forms
+
+MIN_RUN = 8  # characters of a secret; ordinary text contains shorter runs by chance
+# Every run of eight contains a whole piece of five that begins at a multiple of four, so only those are looked up.
+_PIECE, _STEP = 5, 4
+
+
+class Runs:
+    """The runs of some secrets, each in a canonical form."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        """Take the forms of the secrets. Runs in documented sentences do not count."""
+        self._runs = {run for secret in secrets for run in _windows(secret, MIN_RUN)} - _DOCUMENTED
+        self._pieces = frozenset(piece for run in self._runs for piece in _windows(run, _PIECE))
+
+    def occur_in(self, text: str) -> bool:
+        """Return whether a form of a text contains a run."""
+        pieces = self._pieces
+        if pieces.isdisjoint([text[at : at + _PIECE] for at in range(0, len(text), _STEP)]):
+            return False
+        return any(
+            text[start : start + MIN_RUN] in self._runs
+            for at in range(0, len(text), _STEP)
+            if text[at : at + _PIECE] in pieces
+            for start in range(max(0, at - (MIN_RUN - _PIECE)), at + 1)
+        )
+
+
+def _windows(text: str, size: int) -> Iterator[str]:
+    return (text[start : start + size] for start in range(len(text) - size + 1))
+
+
+_DOCUMENTED = {
+    run
+    for sentence in SENTENCES
+    for form in forms(folded(sentence), blanks=True)
+    for run in _windows(form, MIN_RUN)
+}  # fmt: skip

@@ -1,0 +1,94 @@
+"""Search for parts of tokens. An index of every eleventh piece of a token keeps its size and cost small."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+MIN_TOKEN_RUN = 16  # characters of a token
+# A run of 16 contains one whole piece of six that begins at a multiple of eleven in the token.
+_PIECE, _STEP = 6, 11
+_AMBIGUOUS = -1  # the position of a piece that occurs more than once
+_MAX_AMBIGUOUS = 64  # pieces of a text that are compared with whole tokens
+_UNBROKEN = re.compile(r"\S{16,}")
+_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}  # unlike lower(), it keeps the length
+
+
+class TokenIndex:
+    """An immutable index of some tokens, which are ASCII without blanks. Case is ignored."""
+
+    def __init__(self, tokens: Sequence[str] = ()) -> None:
+        """Take the tokens. One that is shorter than a run is searched for as a whole word."""
+        long = [token for token in tokens if len(token) >= MIN_TOKEN_RUN]
+        short = [re.escape(token) for token in tokens if len(token) < MIN_TOKEN_RUN]
+        self._short = re.compile(rf"(?<!\w)(?:{'|'.join(short)})(?!\w)", re.IGNORECASE) if short else None
+        self._text = "\n".join(long).translate(_LOWER)  # no run contains a line end
+        self._positions: dict[str, int] = {}
+        start = 0
+        for token in long:
+            for at in range(start, start + len(token) - _PIECE + 1, _STEP):
+                piece = self._text[at : at + _PIECE]
+                self._positions[piece] = _AMBIGUOUS if piece in self._positions else at
+            start += len(token) + 1
+
+    def short_masked(self, text: str, mask: str) -> str:
+        """Return `text` with the tokens that are shorter than a run replaced by `mask`."""
+        return text if self._short is None else self._short.sub(mask, text)
+
+    def masked(self, text: str, mask: str) -> str:
+        """Return `text` with each run of a token replaced by `mask`."""
+        if not self._positions:
+            return text
+        lower, parts, end = text.translate(_LOWER), [], 0
+        for unbroken in _UNBROKEN.finditer(lower):
+            for first, last in self._runs(lower, unbroken.start(), unbroken.end()):
+                if first >= end:
+                    parts += [text[end:first], mask]
+                end = max(end, last)
+        return "".join((*parts, text[end:]))
+
+    def occur_in(self, text: str) -> bool:
+        """Return whether an unbroken part of a text contains a run of a token."""
+        if self._short is not None and self._short.search(text):
+            return True
+        if not self._positions:
+            return False
+        lower = text.translate(_LOWER)
+        return any(True for part in _UNBROKEN.finditer(lower) for _ in self._runs(lower, *part.span()))
+
+    def _runs(self, text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """Yield the runs between two positions of `text`, in order of their first pieces."""
+        positions, attempts, covered = self._positions, _MAX_AMBIGUOUS, start
+        if positions.keys().isdisjoint([text[at : at + _PIECE] for at in range(start, end - _PIECE + 1)]):
+            return
+        for at in range(start, end - _PIECE + 1):
+            position = positions.get(text[at : at + _PIECE])
+            if position is None or at + _PIECE <= covered:
+                continue
+            if position == _AMBIGUOUS:
+                attempts -= 1
+                run = self._searched(text, at, start, end) if attempts >= 0 else (start, end)
+            else:
+                run = self._extended(text, at, position, start, end)
+            if run[1] - run[0] >= MIN_TOKEN_RUN:
+                covered = run[1]
+                yield run
+
+    def _extended(self, text: str, at: int, position: int, start: int, end: int) -> tuple[int, int]:
+        """Return the longest run around a piece whose position in the tokens is known."""
+        first, before = at, position
+        while first > start and before > 0 and text[first - 1] == self._text[before - 1]:
+            first, before = first - 1, before - 1
+        last, after = at + _PIECE, position + _PIECE
+        while last < end and after < len(self._text) and text[last] == self._text[after]:
+            last, after = last + 1, after + 1
+        return first, last
+
+    def _searched(self, text: str, at: int, start: int, end: int) -> tuple[int, int]:
+        """Return the union of the runs of 16 around a piece that occurs more than once in the tokens."""
+        firsts = [
+            first
+            for first in range(max(start, at + _PIECE - MIN_TOKEN_RUN), min(at, end - MIN_TOKEN_RUN) + 1)
+            if text[first : first + MIN_TOKEN_RUN] in self._text
+        ]
+        return (firsts[0], firsts[-1] + MIN_TOKEN_RUN) if firsts else (at, at)

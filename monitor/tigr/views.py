@@ -1,0 +1,164 @@
+"""Decoded views of a text: every reading of it in which a secret may appear.
+
+Encodings may be combined in up to three layers. Each view costs a part of a budget in proportion to the text, so the
+time of a search is proportional to the text too.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections import deque
+from collections.abc import Iterator
+from urllib.parse import unquote_to_bytes
+
+from monitor.tigr.folding import as_text, folded, squeezed
+from monitor.tigr.packed import Packed
+
+MAX_LAYERS = 3  # encodings around each other
+_MAX_GROWTH = 12  # times the characters of the text, in all views
+_MIN_BUDGET = 4096  # characters, so that short texts may have many views
+_VIEW_COST = 64  # characters: the cost of a view that does not depend on its length
+
+_MISREAD = re.compile(r"[\xc2-\xf4][^\0-\x7f]")  # the first bytes of a character in UTF-8, read as Latin-1
+_MARKUP = re.compile(r"</?[A-Za-z!?][^<>]*>|\x1b\[[0-9;]*[A-Za-z]")
+_BACKSLASH = re.compile(
+    r"((?:\\u[0-9a-fA-F]{4})+)|((?:\\x[0-9a-fA-F]{2})+)|((?:\\[0-3][0-7]{2})+)"
+    r"|\\(?:u\{([0-9a-fA-F]{1,6})\}|U([0-9a-fA-F]{8})|([nrtbfv]|[^\w\s]))",
+)
+_NOT_PRINTED = str.maketrans("nrtbfv", "\n\r\t\0\0\0")  # letters after a backslash that stand for control characters
+_PERCENT_U = re.compile(r"%u([0-9a-fA-F]{4})", re.IGNORECASE)
+_ZEROS = re.compile(r"(&#x?)0+(?=[0-9a-fA-F])", re.IGNORECASE)
+_TOO_LONG_REFERENCE = re.compile(r"&#[0-9]{10,};?")  # int() refuses more than 4300 digits
+_QUOTED = re.compile(r"(?:=[0-9a-fA-F]{2})+")  # quoted-printable
+_SOFT_BREAK = re.compile(r"=[ \t\r\n]+")
+_SPACED_MARKUP = re.compile(r"<[\0-\x20]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+# An escape with a blank or a control character inside it.
+_BROKEN = re.compile(
+    r"(?:%[0-9a-fA-F]?|=[0-9a-fA-F]?|&(?=[^&]{0,30};)[#0-9a-zA-Z]*|\\(?:u[0-9a-fA-F]{0,3}|x[0-9a-fA-F]?)?)[\0-\x20]"
+)
+
+
+class BudgetExceededError(Exception):
+    """A text has more decoded views than its budget permits."""
+
+
+def views(text: str, *, blanks: bool) -> Iterator[str | bytes]:
+    """Yield the views of `text`, the text itself first; bytes if a view is no text.
+
+    `blanks` tells whether a plus sign can stand for a blank. Raises `BudgetExceededError`.
+    """
+    budget = max(_MIN_BUDGET, _MAX_GROWTH * len(text))
+    layer = [text]
+    seen = set(layer)
+    for depth in range(MAX_LAYERS + 1):
+        following: list[str] = []
+        for view in layer:
+            decoded = [*_misread(view)]
+            for reading in _readings(folded(view)):
+                budget -= len(reading) + _VIEW_COST
+                if budget < 0:
+                    raise BudgetExceededError
+                yield reading
+                if blanks and "+" in reading and "%" not in reading:
+                    yield reading.replace("+", " ")
+                if depth < MAX_LAYERS:
+                    packed = Packed(reading)
+                    yield from packed.decoded
+                    unescaped, partly = _unescaped(reading)
+                    yield from {folded(each) for each in partly} - {reading}
+                    decoded += (*unescaped, *packed.texts())
+                    seen.add(reading)
+            following += [each for each in dict.fromkeys(decoded) if each not in seen]
+            seen.update(following)
+        layer = following
+
+
+def _readings(view: str) -> Iterator[str]:
+    """Yield a view, the same without markup, and the same with blanks for the plus signs of a form."""
+    yield view
+    if "<" in view or "\x1b" in view:
+        plain = _MARKUP.sub("", squeezed(view) if _SPACED_MARKUP.search(view) else view)
+        if plain != view:
+            yield plain
+    if "+" in view and "%" in view:
+        yield view.replace("+", " ")
+
+
+def _misread(text: str) -> Iterator[str]:
+    """Yield the text that UTF-8 stands for if `text` is UTF-8 that was read in another character set."""
+    if not text.isascii() and _MISREAD.search(text):
+        for charset in ("latin-1", "cp1252"):
+            yield text.encode(charset, "ignore").decode("utf-8", "ignore")
+
+
+def _unescaped(text: str) -> tuple[list[str], list[str]]:
+    """Return the views of a text with its escapes resolved, and with those of one kind only.
+
+    A secret may look like an escape of another kind. Escapes may contain blanks, so they are resolved without them too.
+    """
+    resolved, partly = [], []
+    for source in (text, squeezed(text)) if _BROKEN.search(text) else (text,):
+        steps = [*_resolved_steps(source)]
+        if steps:
+            resolved.append(steps[-1])
+            partly += steps[:-1]
+            partly += [step(source) for char, step in _STEPS.items() if char in source and len(steps) > 1]
+        if _QUOTED.search(source):
+            resolved.append(_QUOTED.sub(_resolve_quoted, _SOFT_BREAK.sub("", source)))
+    return resolved, partly
+
+
+def unescape(text: str) -> str:
+    """Return `text` with the escapes of JSON, HTML and URLs resolved once."""
+    return next(iter(deque(_resolved_steps(text), maxlen=1)), text)
+
+
+def _resolved_steps(text: str) -> Iterator[str]:
+    """Yield the text after each kind of escape that it holds."""
+    for char, step in _STEPS.items():
+        if char in text:
+            text = step(text)
+            yield text
+
+
+def _without_backslashes(text: str) -> str:
+    return _paired(_BACKSLASH.sub(_resolve_backslash, text))
+
+
+def _without_entities(text: str) -> str:
+    return html.unescape(_TOO_LONG_REFERENCE.sub("", _ZEROS.sub(r"\1", text)))
+
+
+def _without_percents(text: str) -> str:
+    text = _paired(_PERCENT_U.sub(lambda match: chr(int(match[1], 16)), text))
+    return as_text(unquote_to_bytes(text.encode("utf-8", "replace")))
+
+
+def _paired(text: str) -> str:
+    """Return `text` with pairs of surrogates joined."""
+    if not _SURROGATE.search(text):
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+_STEPS = {"\\": _without_backslashes, "&": _without_entities, "%": _without_percents}  # by the first character
+
+
+def _resolve_backslash(match: re.Match[str]) -> str:
+    utf16, single, octal, braced, long, other = match.groups()
+    if utf16:
+        return bytes.fromhex(utf16.replace("\\u", "")).decode("utf-16-be", "surrogatepass")
+    if single:
+        return as_text(bytes.fromhex(single.replace("\\x", "")))
+    if octal:
+        return as_text(bytes(int(digits, 8) for digits in octal.split("\\")[1:]))
+    if other:
+        return str(other.translate(_NOT_PRINTED))
+    code = int(braced or long, 16)
+    return chr(code) if code <= 0x10FFFF else ""
+
+
+def _resolve_quoted(match: re.Match[str]) -> str:
+    return as_text(bytes.fromhex(match[0].replace("=", "")))
