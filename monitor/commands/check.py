@@ -110,10 +110,13 @@ class _ResultCollector:
         """Ignore the check of the token host: a report does not contain it."""
 
     def certificate_seen(self, environment: str, endpoint: Endpoint, expiry: float) -> None:
-        """Add the expiry to its Result: the most recent one."""
-        latest = self.results[-1]
-        if (latest.environment, latest.endpoint) == (environment, endpoint):
-            self.results[-1] = replace(latest, measurement=replace(latest.measurement, certificate_expiry=expiry))
+        """Add the expiry to its Result: the most recent one whose certificate failed verification."""
+        for number, result in reversed(list(enumerate(self.results))):
+            failed = result.verdict.reason is Reason.CERTIFICATE
+            if failed and (result.environment, result.endpoint) == (environment, endpoint):
+                measurement = replace(result.measurement, certificate_expiry=expiry)
+                self.results[number] = replace(result, measurement=measurement)
+                return
 
     def in_order(self) -> list[Result]:
         """Return the Results in the order in which their requests were sent."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.model import Endpoint, Reason, Result, Role, Token, internal_fault
+from monitor.monitoring.generation import belong_together
 from monitor.monitoring.host_check import HostCheckSink, HostConnector, TokenHostCheck
 from monitor.monitoring.login import Logins, LoginSender, ResultSink
 from monitor.monitoring.ping import Pings, PingSender
@@ -46,11 +47,14 @@ class MonitoredEnvironment:
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.name = settings.name
+        self._settings = settings
         self._client = client
         self._sink = sink
         self._clock = clock
+        self._unverified: set[Endpoint] = set()  # whose certificate failed verification in the current run
         self._expiry_fetched: dict[Endpoint, float] = {}
         self.logins = Logins(settings, client, self, state, clock)
+        self.generations = self.logins.generations
         self._pings = Pings(settings, client, self, self.logins, clock)
         self._host_check = TokenHostCheck(settings, client, sink, self.logins, clock)
 
@@ -122,34 +126,53 @@ class MonitoredEnvironment:
 
     # Changes of settings, and Results.
 
-    def use(self, settings: EnvironmentSettings, client: ProbeClient) -> None:
-        """Apply new settings of the same environment, after a login that is in progress."""
-        with self.logins.running:
-            self._client = client
+    def use(self, settings: EnvironmentSettings, client: ProbeClient, *, new_trust: bool = False) -> None:
+        """Apply new settings of the same environment. Exchanges in progress are not waited for.
+
+        `new_trust`: the client trusts other certificates than before.
+        """
+        with self.generations.lock:
+            if new_trust or not belong_together(self._settings, settings):
+                self.generations.begin_next()
+                self._expiry_fetched.clear()
+            self._settings, self._client = settings, client
             self.logins.use(settings, client)
             self._pings.use(settings, client)
             self._host_check.use(settings, client)
 
+    def end(self) -> None:
+        """Drop the Results of exchanges in progress, and begin no login: the environment was removed."""
+        self.generations.end()
+
     def record(self, result: Result) -> None:
-        """Pass a Result to the sink. If a certificate failed verification, also fetch its expiry."""
+        """Pass a Result that decides to the sink. The caller holds the lock of the generations."""
         self._sink.record(result)
         if result.verdict.reason is Reason.CERTIFICATE and result.run.role is not Role.RETRIED:
-            self._fetch_expiry(result.endpoint)
+            self._unverified.add(result.endpoint)
 
-    def _fetch_expiry(self, endpoint: Endpoint) -> None:
-        """Fetch the expiry of a certificate that failed verification; the failed handshake does not expose it."""
-        now = self._clock.now()
-        if now - self._expiry_fetched.get(endpoint, -EXPIRY_FETCH_INTERVAL) < EXPIRY_FETCH_INTERVAL:
-            return
-        self._expiry_fetched[endpoint] = now
-        expiry = self._client.certificate_expiry(endpoint)
-        if expiry is not None:
-            self._sink.certificate_seen(self.name, endpoint, expiry)
+    def _fetch_expiries(self) -> None:
+        """Fetch the expiry of certificates that failed verification; the failed handshake does not expose it."""
+        while self._unverified:
+            endpoint = self._unverified.pop()
+            with self.generations.lock:
+                client, generation, now = self._client, self.generations.current, self._clock.now()
+                if now - self._expiry_fetched.get(endpoint, -EXPIRY_FETCH_INTERVAL) < EXPIRY_FETCH_INTERVAL:
+                    continue
+                self._expiry_fetched[endpoint] = now
+            expiry = client.certificate_expiry(endpoint)
+            with self.generations.verdict(generation) as decides:
+                if decides and expiry is not None:
+                    self._sink.certificate_seen(self.name, endpoint, expiry)
 
     def _run(self, endpoint: Endpoint, run: Callable[[], None]) -> None:
         """Run a job. An internal error becomes a Result, so that it is reported and the next run still happens."""
         started_at, started = self._clock.wall(), self._clock.now()
+        generation = self.generations.current
         try:
             run()
+            self._fetch_expiries()
         except Exception as error:  # noqa: BLE001
-            self._sink.record(internal_fault(self.name, endpoint, started_at, self._clock.now() - started, error))
+            with self.generations.verdict(generation) as decides:
+                if decides:
+                    duration = self._clock.now() - started
+                    self._sink.record(internal_fault(self.name, endpoint, started_at, duration, error))

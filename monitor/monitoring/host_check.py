@@ -48,7 +48,14 @@ class TokenHostCheck:
 
     def run(self) -> None:
         """Check the host once. After two failures in a row, request a login, at most once per `auth_interval`."""
-        check = self._connector.check_token_host()
+        with self._logins.generations.lock:
+            connector, generation = self._connector, self._logins.generations.current
+        check = connector.check_token_host()
+        with self._logins.generations.verdict(generation) as decides:
+            if decides:
+                self._apply(check)
+
+    def _apply(self, check: HostCheck) -> None:
         self._sink.token_host_checked(check)
         if check.reason is Reason.INTERNAL:  # the state of the host is unknown
             return

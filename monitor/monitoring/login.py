@@ -6,13 +6,15 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Protocol
 
 from monitor.clock import Clock
 from monitor.model import FieldNames, LoginCause, Reason, Result, Role, Token
 from monitor.monitoring import negotiation
 from monitor.monitoring.backoff import Backoff
+from monitor.monitoring.generation import Generations
 from monitor.monitoring.negotiation import NEVER, LoginRecord
 from monitor.monitoring.state import LoginKey
 
@@ -27,12 +29,30 @@ class LoginSender(Protocol):
     """Sends one login request and returns its Result, also after a failure."""
 
     def log_in(self, names: FieldNames) -> Result: ...
+    def learn(self, token: Token) -> None: ...
 
 
 class ResultSink(Protocol):
     """Receives Results."""
 
     def record(self, result: Result) -> None: ...
+
+
+class _OperatorRequest(Enum):
+    """Requests for a login that is delayed."""
+
+    RELOAD = auto()
+    SIGNAL = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class _Access:
+    """Settings of a run: it ends with those with which it began, although a reload may replace them meanwhile."""
+
+    settings: EnvironmentSettings
+    sender: LoginSender
+    key: LoginKey
+    generation: int
 
 
 class Logins:
@@ -45,6 +65,7 @@ class Logins:
         self._sink = sink
         self._state = state
         self._clock = clock
+        self.generations = Generations()  # of the environment
         self.running = threading.Lock()  # held during a run: one login at a time, whichever job requires it
         self._token: Token | None = None
         self._last_start = state.last_login(settings.name)  # of the last run, possibly by an earlier process
@@ -57,6 +78,8 @@ class Logins:
         self._refusals: dict[FieldNames, str] = {}  # text of the last refusal of each, since the last grant
         self._backoff = Backoff(clock.now)
         self._rejection_login = NEVER  # start of the last login that a rejected token caused
+        self._adopted = False  # the record of the credentials was adapted to the settings
+        self._asked: set[_OperatorRequest] = set()  # requests that wait for the end of a login in progress
         self._use(settings, sender)
 
     @property
@@ -106,6 +129,8 @@ class Logins:
 
     def next_run(self) -> float | None:
         """Return the time of the next login on the monotonic clock; None before the first scheduled run."""
+        if self._asked or not self._adopted:
+            return NEVER  # the run waits for the login in progress, then decides
         moment = self._due()
         return None if moment is None else max(moment, self._last_start + self._settings.ping_interval)
 
@@ -113,6 +138,7 @@ class Logins:
         """Log in if a login is due. Call it at least once per scheduled interval, and at the time of `next_run`."""
         with self.running:
             self._expected = True
+            self._catch_up(wait=True)
             moment = self.next_run()
             if moment is not None and moment <= self._clock.now():
                 self._run(self._next_cause())
@@ -155,63 +181,103 @@ class Logins:
         if not self._failed and self._requested is None:
             self._requested = LoginCause.SCHEDULED
 
-    def request_after_reload(self) -> bool:
-        """Allow one login with rejected credentials, once per rejection; return whether it is allowed."""
-        with self.running, self._state.login_lock(self._key):
-            record = self._record
-            if not self._is_suppressed(record) or record.reload_used:
-                return False
-            self._allow(replace(record, reload_used=True))
-            return True
+    def request_after_reload(self) -> bool | None:
+        """Allow one login with rejected credentials, once per rejection; return whether it is allowed.
 
-    def request_after_signal(self) -> bool:
-        """Allow one login that is delayed, once in five minutes; return whether it is allowed."""
-        with self.running, self._state.login_lock(self._key):
-            record, now = self._record, self._clock.now()
-            if self.remaining() <= 0 or now - record.signalled_at < SIGNAL_INTERVAL:
-                return False
-            self._allow(replace(record, signalled_at=now))
-            return True
+        None: a login is in progress, and the request is decided after it.
+        """
+        return self._request(_OperatorRequest.RELOAD)
+
+    def request_after_signal(self) -> bool | None:
+        """Allow one login that is delayed, once in five minutes; return as `request_after_reload` does."""
+        return self._request(_OperatorRequest.SIGNAL)
+
+    def _request(self, request: _OperatorRequest) -> bool | None:
+        with self.generations.lock:
+            self._asked.add(request)
+        allowed = self._catch_up(wait=False)
+        return None if allowed is None else request in allowed
 
     def use(self, settings: EnvironmentSettings, sender: LoginSender) -> None:
-        """Apply new settings of the same environment. The caller must hold `running`.
+        """Apply new settings of the same environment. The caller holds the lock of the generations.
 
         Changed credentials cause a login at once. If an address changed, the token is dropped, because it must not be
         sent to another host.
         """
-        old, old_key = self._settings, self._key
+        old = self._access
         self._use(settings, sender)
-        moved = (settings.token_url, settings.api_url) != (old.token_url, old.api_url)
+        moved = (settings.token_url, settings.api_url) != (old.settings.token_url, old.settings.api_url)
+        if self._token is not None:
+            sender.learn(self._token)
         if moved:
             self._token = None
-        if moved or self._key != old_key or settings.credentials != old.credentials:
+        if moved or self._access.key != old.key or settings.credentials != old.settings.credentials:
             self._backoff.clear()
             self._refusals.clear()
             self._failed = self.failed_internally = False
             self._requested = LoginCause.INITIAL if moved else LoginCause.CREDENTIALS
 
     @property
+    def _settings(self) -> EnvironmentSettings:
+        return self._access.settings
+
+    @property
     def _record(self) -> LoginRecord:
-        return self._state.record(self._key)
+        return self._state.record(self._access.key)
 
     def _use(self, settings: EnvironmentSettings, sender: LoginSender) -> None:
-        self._settings = settings
-        self._sender = sender
-        self._key = LoginKey(settings.token_url, self._state.fingerprint(*settings.identity))
-        self._state.use(self._name, self._key)
-        with self._state.login_lock(self._key):
-            record, now = self._record, self._clock.now()
-            current = negotiation.after_restart(record, settings.rejected_logins, now)
-            current = negotiation.with_limit(current, settings.rejected_logins, now)
+        key = LoginKey(settings.token_url, self._state.fingerprint(*settings.identity))
+        self._access = _Access(settings, sender, key, self.generations.current)
+        self._state.use(self._name, key)
+        self._adopted = False
+        self._catch_up(wait=False)
+
+    def _catch_up(self, *, wait: bool) -> set[_OperatorRequest] | None:
+        """Adapt the record of the credentials to the settings, and decide the requests; return those that were allowed.
+
+        A login in progress changes the record. If one is, and this must not `wait`, return None: the next run decides.
+        """
+        if self._adopted and not self._asked:
+            return set()
+        key = self._access.key
+        lock = self._state.login_lock(key)
+        if not lock.acquire(blocking=wait):
+            return None
+        try:
+            with self.generations.lock:
+                if key != self._access.key:  # a reload changed the credentials meanwhile
+                    return None
+                self._adopt()
+                asked, self._asked = self._asked, set()
+                return {request for request in asked if self._allow(request)}
+        finally:
+            lock.release()
+
+    def _adopt(self) -> None:
+        if not self._adopted:
+            record, now, limit = self._record, self._clock.now(), self._settings.rejected_logins
+            current = negotiation.after_restart(record, limit, now)
+            current = negotiation.with_limit(current, limit, now)
             if current != record:
-                self._state.save(self._key, current)
+                self._state.save(self._access.key, current)
+            self._adopted = True
+
+    def _allow(self, request: _OperatorRequest) -> bool:
+        record, now = self._record, self._clock.now()
+        if request is _OperatorRequest.RELOAD:
+            if not self._is_suppressed(record) or record.reload_used:
+                return False
+            record = replace(record, reload_used=True)
+        else:
+            if self.remaining() <= 0 or now - record.signalled_at < SIGNAL_INTERVAL:
+                return False
+            record = replace(record, signalled_at=now)
+        self._state.save(self._access.key, record)
+        self._requested = LoginCause.OPERATOR
+        return True
 
     def _is_suppressed(self, record: LoginRecord) -> bool:
         return record.resume_at > self._clock.now()
-
-    def _allow(self, record: LoginRecord) -> None:
-        self._state.save(self._key, record)
-        self._requested = LoginCause.OPERATOR
 
     # The schedule.
 
@@ -245,52 +311,91 @@ class Logins:
 
     def _run(self, cause: LoginCause) -> bool:
         """Send the login, with both field names while they are unsettled; return whether it was granted."""
-        with self._state.login_lock(self._key):
-            # A scheduled retry of an operator's attempt keeps its cause, so the cause alone is not sufficient.
-            operator = cause is self._requested is LoginCause.OPERATOR
-            if not operator and self._is_suppressed(self._record):  # since a login of another environment
-                return False
-            self._last_start, self._attempted = self._clock.now(), True
-            self._cause, self._requested = cause, None
-            before = self._record
-            self._settle(before, self._decide(self._exchanges(before, operator=operator), cause), operator=operator)
-            return not self._failed
+        access = self._access
+        with self._state.login_lock(access.key):
+            with self.generations.verdict(access.generation) as decides:
+                # A scheduled retry of an operator's attempt keeps its cause, so the cause alone is not sufficient.
+                operator = cause is self._requested is LoginCause.OPERATOR
+                # A reload, or a login of another environment, may have come first.
+                if not decides or (not operator and self._is_suppressed(self._record)):
+                    return False
+                self._last_start, self._attempted = self._clock.now(), True
+                self._cause, self._requested = cause, None
+                before = self._record
+            results = self._exchanges(access, before, operator=operator)
+            return self._conclude(access, before, results, operator=operator)
 
-    def _exchanges(self, record: LoginRecord, *, operator: bool) -> list[Result]:
+    def _exchanges(self, access: _Access, record: LoginRecord, *, operator: bool) -> list[Result]:
         """Send one request, and after a refusal the other if it is allowed. Save each request before it is sent."""
-        settings, results = self._settings, list[Result]()
+        settings, results = access.settings, list[Result]()
         granted = self._state.granted(settings.token_url)
         for names in negotiation.names_to_send(record, granted, settings.form_fields, operator=operator):
             if results and not (
-                results[-1].verdict.refused and (operator or record.counted < settings.rejected_logins)
+                results[-1].verdict.refused
+                and (operator or record.counted < settings.rejected_logins)
+                and self.generations.is_current(access.generation)
             ):
                 break
-            self._state.begin_login(self._key, replace(record, in_flight=True), self._name, self._last_start)
-            result = self._sender.log_in(names)
+            self._state.begin_login(access.key, replace(record, in_flight=True), self._name, self._last_start)
+            result = access.sender.log_in(names)
             record = negotiation.after_exchange(record, names, result)
-            self._state.save(self._key, record, names if result.success else None)
+            self._state.save(access.key, record, names if result.success else None)
             results.append(result)
         return results
 
-    def _decide(self, results: list[Result], cause: LoginCause) -> Result:
+    def _conclude(self, access: _Access, before: LoginRecord, results: list[Result], *, operator: bool) -> bool:
+        """Save a rejection with the credentials of the run. If the run still decides, apply its Results.
+
+        Return whether it was granted.
+        """
+        decisive = _by_weight(results)[-1]
+        is_rejected = not decisive.success and self._save_rejection(access, before, decisive, operator=operator)
+        with self.generations.verdict(access.generation) as decides:
+            if not decides:
+                self._drop(decisive)
+                return False
+            decisive = self._decide(results)
+            self._settle(before, decisive, is_rejected=is_rejected)
+            return decisive.success
+
+    def _drop(self, decisive: Result) -> None:
+        """Drop the login of an older generation; repeat it with the current settings."""
+        if decisive.token is not None:
+            self._access.sender.learn(decisive.token)  # a server may quote it
+        if self._requested is None:
+            self._requested = LoginCause.SCHEDULED
+
+    def _decide(self, results: list[Result]) -> Result:
         """Return the decisive Result of a run, the refusal with more weight or else the last; record the other."""
         for result in results:
             if result.verdict.refused and result.field_names is not None:
                 self._refusals[result.field_names] = _refusal_text(result)
-        decisive = results[-1]
-        if len(results) > 1:
-            first = results[0]
-            if decisive.verdict.refused and negotiation.weight(first) > negotiation.weight(decisive):
-                first, decisive = decisive, first
-            self._sink.record(first.with_role(Role.RETRIED))
-        other = negotiation.OTHER[decisive.field_names] if decisive.field_names else None
-        refusal = self._refusals.get(other, "") if other and not decisive.success else ""
+        *others, decisive = _by_weight(results)
+        for other in others:
+            self._sink.record(other.with_role(Role.RETRIED))
+        names = negotiation.OTHER[decisive.field_names] if decisive.field_names else None
+        refusal = self._refusals.get(names, "") if names and not decisive.success else ""
         settled = decisive.success and bool(self._refusals)
-        outcome = replace(decisive.run, cause=cause, other_refusal=refusal, field_names_settled=settled)
+        outcome = replace(decisive.run, cause=self._cause, other_refusal=refusal, field_names_settled=settled)
         return replace(decisive, run=outcome)
 
-    def _settle(self, before: LoginRecord, decisive: Result, *, operator: bool) -> None:
-        """Update token, backoff and persisted state from the decisive Result, then record it."""
+    def _save_rejection(self, access: _Access, before: LoginRecord, decisive: Result, *, operator: bool) -> bool:
+        """Save the pause if the credentials are rejected; return whether they are."""
+        record, settings = self._state.record(access.key), access.settings
+        granted, pinned = self._state.granted(settings.token_url), settings.form_fields
+        limit = settings.rejected_logins
+        out_of_attempts = record.any_refused and record.counted >= limit
+        if not (record.rejected or out_of_attempts or negotiation.is_rejected(record, granted, pinned)):
+            return False
+        now, shortest = self._clock.now(), max(settings.ping_interval, decisive.verdict.retry_after or 0.0)
+        current = negotiation.suppressed(record, before.counted, limit, now, shortest)
+        if operator and current.counted == before.counted:  # the server did not judge the attempt
+            current = replace(current, reload_used=False)
+        self._state.save(access.key, current)
+        return True
+
+    def _settle(self, before: LoginRecord, decisive: Result, *, is_rejected: bool) -> None:
+        """Update token and backoff from the decisive Result, then record it."""
         self._failed = not decisive.success
         self.failed_internally = decisive.verdict.reason is Reason.INTERNAL
         if decisive.token is not None:
@@ -299,16 +404,8 @@ class Logins:
             self._refusals.clear()
             self._sink.record(decisive)
             return
-        record, outcome = self._record, decisive.run
-        granted, pinned = self._state.granted(self._settings.token_url), self._settings.form_fields
-        limit = self._settings.rejected_logins
-        out_of_attempts = record.any_refused and record.counted >= limit
-        if record.rejected or out_of_attempts or negotiation.is_rejected(record, granted, pinned):
-            now, shortest = self._clock.now(), max(self._settings.ping_interval, decisive.verdict.retry_after or 0.0)
-            current = negotiation.suppressed(record, before.counted, limit, now, shortest)
-            if operator and current.counted == before.counted:  # the server did not judge the attempt
-                current = replace(current, reload_used=False)
-            self._state.save(self._key, current)
+        outcome = decisive.run
+        if is_rejected:
             self._backoff.clear()
             outcome = replace(
                 outcome,
@@ -332,6 +429,17 @@ class Logins:
             expires = self._token.expires if self._token else None
             retry_after = result.verdict.retry_after if result.measurement.status == 503 else None
             self._backoff.login_failed(settings.ping_interval, settings.auth_interval, expires, retry_after)
+
+
+def _by_weight(results: list[Result]) -> list[Result]:
+    """Return the Results of a run with the decisive one last: the refusal with more weight, else the last Result."""
+    if len(results) > 1 and results[-1].verdict.refused and _weight_falls(results):
+        return results[::-1]
+    return results
+
+
+def _weight_falls(results: list[Result]) -> bool:
+    return negotiation.weight(results[0]) > negotiation.weight(results[-1])
 
 
 def _refusal_text(refusal: Result) -> str:

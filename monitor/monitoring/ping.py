@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from monitor.clock import Clock
@@ -25,14 +25,22 @@ class PingSender(Protocol):
     def ping(self, token: Token | None) -> Result: ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Access:
+    """Settings of a run, which a reload may replace meanwhile."""
+
+    settings: EnvironmentSettings
+    sender: PingSender
+    generation: int
+
+
 class Pings:
     """Runs the pings of one environment. Only one run may be in progress; reading is thread-safe."""
 
     def __init__(
         self, settings: EnvironmentSettings, sender: PingSender, sink: ResultSink, logins: Logins, clock: Clock
     ) -> None:
-        self._settings = settings
-        self._sender = sender
+        self._access = _Access(settings, sender, logins.generations.current)
         self._sink = sink
         self._logins = logins
         self._clock = clock
@@ -57,53 +65,55 @@ class Pings:
         if self._waits_for_token:
             return self._clock.now() if self._logins.usable_token is not None else None
         if self._confirmations or self._young is not None:
-            return max(self._ended + self._settings.confirm_interval, self._backoff.until)
+            return max(self._ended + self._access.settings.confirm_interval, self._backoff.until)
         return None
 
     def run(self) -> None:
         """Ping with the current token. If the API rejects it, ping once more with a newer one."""
         if self._backoff.remaining() > 0:
             return
-        sender, token = self._sender_and_token()
+        access, token = self._access_and_token()
         self._waits_for_token = token is None and self._logins.first_is_late
         if self._waits_for_token:
             return
         if token is None:
-            self._run_without_token()
+            self._run_without_token(access)
             return
         self._refused_young, self._young = self._young, None
-        result = sender.ping(token)
+        result = access.sender.ping(token)
         if result.verdict.rejects_token:
-            self._after_rejection(sender, token, result)
+            self._after_rejection(access, token, result)
         else:
-            self._finish(self._with_lag(token, result))
+            self._finish(access, self._with_lag(token, result))
         if result.success:
-            self._probe_unauthenticated_if_due()
+            self._probe_unauthenticated_if_due(access)
 
-    def _sender_and_token(self) -> tuple[PingSender, Token | None]:
+    def _access_and_token(self) -> tuple[_Access, Token | None]:
         """Return a sender and a token for the same host, although a reload may replace both at any time.
 
-        A reload drops the token of another host before it replaces the sender, and no login runs during a reload.
+        A reload that changes the host drops the token and begins a generation. No login of an older generation sets it.
         """
         while True:
-            sender = self._sender
+            access = self._access
             token = self._logins.usable_token or self._logins.token_after_login()
-            if sender is self._sender:
-                return sender, token
+            if access is self._access:
+                return access, token
 
     def use(self, settings: EnvironmentSettings, sender: PingSender) -> None:
         """Apply new settings of the same environment."""
-        if settings.api_url != self._settings.api_url:
+        if settings.api_url != self._access.settings.api_url:
             self._backoff.clear()
             self._unauthenticated_backoff.clear()
-        self._settings, self._sender = settings, sender
+            self._succeeded, self._confirmations = False, 0
+            self._young = self._refused_young = self._undecided_since = None
+        self._access = _Access(settings, sender, self._logins.generations.current)
 
     # Rejected tokens.
 
-    def _after_rejection(self, sender: PingSender, token: Token, refusal: Result) -> None:
+    def _after_rejection(self, access: _Access, token: Token, refusal: Result) -> None:
         """Ping once more if there is a newer token or a login grants one; else the refusal is decisive."""
         if self._is_too_early(token):
-            self._retry_young(token, refusal)
+            self._retry_young(access, token, refusal)
             return
         current = self._logins.usable_token
         if current is None:  # it expired during the ping, so this is no rejection
@@ -113,17 +123,20 @@ class Pings:
         else:
             refusal = replace(refusal, run=replace(refusal.run, token_rejected=True))
             newer = self._logins.token_after_rejection(token)
-        if newer is None or sender is not self._sender:  # after a reload, the newer token may be of another host
-            self._finish(refusal)
+        if newer is None:
+            self._finish(access, refusal)
             return
-        self._sink.record(refusal.with_role(Role.RETRIED))
-        again = sender.ping(newer)
+        with self._logins.generations.verdict(access.generation) as decides:
+            if not decides:  # the newer token may be of another host
+                return
+            self._sink.record(refusal.with_role(Role.RETRIED))
+        again = access.sender.ping(newer)
         if again.verdict.rejects_token and self._is_too_early(newer):
-            self._retry_young(newer, again)
+            self._retry_young(access, newer, again)
             return
         is_current = newer is self._logins.usable_token
         outcome = replace(again.run, token_rejected=again.verdict.rejects_token and is_current)
-        self._finish(self._with_lag(newer, replace(again, run=outcome)))
+        self._finish(access, self._with_lag(newer, replace(again, run=outcome)))
 
     def _is_too_early(self, token: Token) -> bool:
         """Return whether a later ping with the same token may still be accepted.
@@ -134,15 +147,18 @@ class Pings:
         if token is not self._logins.usable_token or token.age(now) >= YOUNG_TOKEN:
             return False
         undecided = 0.0 if self._undecided_since is None else now - self._undecided_since
-        return token.expires > now + self._settings.confirm_interval and undecided < MAX_UNDECIDED
+        return token.expires > now + self._access.settings.confirm_interval and undecided < MAX_UNDECIDED
 
-    def _retry_young(self, token: Token, refusal: Result) -> None:
+    def _retry_young(self, access: _Access, token: Token, refusal: Result) -> None:
         """Record a refusal that is not decisive, because the API may not accept the token yet."""
-        self._young, self._lag = token, token.age(self._clock.now())
-        self._ended = self._clock.now()
-        if self._undecided_since is None:
-            self._undecided_since = self._ended
-        self._sink.record(refusal.with_role(Role.RETRIED))
+        with self._logins.generations.verdict(access.generation) as decides:
+            if not decides:
+                return
+            self._young, self._lag = token, token.age(self._clock.now())
+            self._ended = self._clock.now()
+            if self._undecided_since is None:
+                self._undecided_since = self._ended
+            self._sink.record(refusal.with_role(Role.RETRIED))
 
     def _with_lag(self, token: Token, result: Result) -> Result:
         if not result.success or token is not self._refused_young:
@@ -151,7 +167,7 @@ class Pings:
 
     # Unauthenticated probes.
 
-    def _run_without_token(self) -> None:
+    def _run_without_token(self, access: _Access) -> None:
         """Record a ping that had no token, and probe the API without one to see whether it is reachable.
 
         If the monitor itself could not log in, the state of the API is unknown: this is no failure of the vendor.
@@ -161,36 +177,46 @@ class Pings:
         if self._logins.failed_internally:
             detail = f"{verdict.detail}, because the last login had an internal failure"
             verdict = Verdict(reason=Reason.INTERNAL, detail=detail)
-        self._probe_unauthenticated()
+        self._probe_unauthenticated(access)
         self._finish(
+            access,
             Result(
-                environment=self._settings.name,
+                environment=access.settings.name,
                 endpoint=Endpoint.PING,
                 measurement=Measurement(started_at, duration=0.0),
                 verdict=verdict,
-            )
+            ),
         )
 
-    def _probe_unauthenticated_if_due(self) -> None:
-        interval = self._settings.unauthenticated_interval
+    def _probe_unauthenticated_if_due(self, access: _Access) -> None:
+        interval = access.settings.unauthenticated_interval
         if interval is not None and self._clock.now() - self._unauthenticated_at >= interval:
-            self._probe_unauthenticated()
+            self._probe_unauthenticated(access)
 
-    def _probe_unauthenticated(self) -> None:
+    def _probe_unauthenticated(self, access: _Access) -> None:
         if self._unauthenticated_backoff.remaining() > 0:
             return
         self._unauthenticated_at = self._clock.now()
-        result = self._sender.ping(None).with_role(Role.UNAUTHENTICATED)
-        if result.verdict.reason is Reason.RATE_LIMITED:
-            self._unauthenticated_backoff.ping_rate_limited(self._settings.ping_interval, result.verdict.retry_after)
-        else:
-            self._unauthenticated_backoff.clear()
-        self._sink.record(result)
+        result = access.sender.ping(None).with_role(Role.UNAUTHENTICATED)
+        with self._logins.generations.verdict(access.generation) as decides:
+            if not decides:
+                return
+            if result.verdict.reason is Reason.RATE_LIMITED:
+                interval, retry_after = access.settings.ping_interval, result.verdict.retry_after
+                self._unauthenticated_backoff.ping_rate_limited(interval, retry_after)
+            else:
+                self._unauthenticated_backoff.clear()
+            self._sink.record(result)
 
-    def _finish(self, result: Result) -> None:
+    def _finish(self, access: _Access, result: Result) -> None:
         """Update backoff and confirmations from the decisive Result of a run, then record it."""
+        with self._logins.generations.verdict(access.generation) as decides:
+            if decides:
+                self._apply(access, result)
+
+    def _apply(self, access: _Access, result: Result) -> None:
         if result.verdict.reason is Reason.RATE_LIMITED:
-            self._backoff.ping_rate_limited(self._settings.ping_interval, result.verdict.retry_after)
+            self._backoff.ping_rate_limited(access.settings.ping_interval, result.verdict.retry_after)
             outcome = replace(result.run, suppressed_until=self._clock.wall() + self._backoff.remaining())
             result = replace(result, run=outcome)
         else:

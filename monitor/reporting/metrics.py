@@ -70,6 +70,7 @@ class Metrics:
         self._down: set[tuple[str, Endpoint]] = set()
         self._observed: dict[tuple[str, Endpoint], ObservedTime] = {}
         self._tls_version: dict[tuple[str, Endpoint], str] = {}
+        self._origins: dict[tuple[str, Endpoint], tuple[str, str]] = {}  # scheme and host
         self._registry = registry = CollectorRegistry(auto_describe=False)
         self._of_environments: list[MetricWrapperBase] = []
 
@@ -222,6 +223,11 @@ class Metrics:
         name = settings.name
         with self._mutex:
             self._readings[name] = readings
+            for endpoint, url in ((Endpoint.TOKEN, settings.token_url), (Endpoint.PING, settings.api_url)):
+                origin = urlsplit(url)[:2]
+                if self._origins.setdefault((name, endpoint), origin) != origin:
+                    self._origins[name, endpoint] = origin
+                    self._remove_host(name, endpoint)
             intervals = {Endpoint.TOKEN: settings.auth_interval, Endpoint.PING: settings.ping_interval}
             for endpoint, interval in intervals.items():
                 observed = self._observed.setdefault((name, endpoint), ObservedTime(interval, settings.timeout))
@@ -241,6 +247,17 @@ class Metrics:
             self._info.remove_by_labels({"environment": name})
             self._info.labels(name, _host(settings.token_url), _host(settings.api_url)).set(1)
 
+    def _remove_host(self, name: str, endpoint: Endpoint) -> None:
+        """Remove the series that describe a host, because the endpoint has moved to another one."""
+        labels = {"environment": name, "endpoint": endpoint}
+        for metric in (self._certificate, self._tls, self._phase):
+            metric.remove_by_labels(labels)
+        of_host = (self._token_host,) if endpoint is Endpoint.TOKEN else (self._reachable, self._open, self._offset)
+        for gauge in of_host:
+            gauge.remove_by_labels({"environment": name})
+        self._tls_version.pop((name, endpoint), None)
+        self._run_began.pop((name, endpoint), None)
+
     def remove(self, environment: str) -> None:
         """Remove all series of an environment."""
         with self._mutex:
@@ -248,7 +265,7 @@ class Metrics:
             for metric in self._of_environments:
                 metric.remove_by_labels({"environment": environment})
             for endpoint in Endpoint:
-                for known in (self._run_began, self._failing, self._tls_version, self._observed):
+                for known in (self._run_began, self._failing, self._tls_version, self._origins, self._observed):
                     known.pop((environment, endpoint), None)
                 self._down.discard((environment, endpoint))
 

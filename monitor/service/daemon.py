@@ -126,9 +126,12 @@ class Daemon:
     def _log_in(self, supervisor: Supervisor) -> None:
         """Allow one delayed login in each environment, at the request of an operator."""
         allowed = supervisor.request_logins_after_signal()
-        if allowed:
-            _log.info("%s: SIGUSR1 allows one login", ", ".join(allowed))
-        else:
+        if allowed.at_once:
+            _log.info("%s: SIGUSR1 allows one login", ", ".join(allowed.at_once))
+        if allowed.undecided:
+            names = ", ".join(allowed.undecided)
+            _log.info("%s: a login is in progress; if the next one is delayed, SIGUSR1 allows it", names)
+        if not (allowed.at_once or allowed.undecided):
             _log.info("SIGUSR1: no login is delayed, or a signal already allowed one in the last five minutes")
 
     def _reload(self, supervisor: Supervisor) -> None:
@@ -161,10 +164,11 @@ class Daemon:
         supervisor.apply(new.settings, trust.contexts)
         self._loaded, self._trust = new, trust
         allowed = supervisor.request_logins_after_reload()
-        others = [name for name in supervisor.suppressed() if name not in allowed]
+        others = [name for name in supervisor.suppressed() if name not in (*allowed.at_once, *allowed.undecided)]
         _log.info("reloaded: %s", _changes(old, new))
-        if allowed:
-            _log.info("%s: the reload allows one login with the rejected credentials", ", ".join(allowed))
+        if allowed.at_once:
+            names = ", ".join(allowed.at_once)
+            _log.info("%s: the reload allows one login with the rejected credentials", names)
         if others:
             _log.info(
                 "%s: logins stay suppressed: a reload has allowed one login already; SIGUSR1 allows another",

@@ -20,6 +20,7 @@ from monitor.monitoring.state import State
 from monitor.reporting.event_log import EventLog
 from monitor.reporting.metrics import Metrics
 from monitor.reporting.status_line import StatusLine
+from monitor.service.trust import trust_anchors
 from monitor.tigr.client import TigrClient
 
 _MAX_GAP = 1.0  # seconds between the first runs of two jobs
@@ -32,6 +33,14 @@ LOGIN, PING, HOST_CHECK = "login", "ping", "token host check"  # names of the jo
 class _Entry:
     settings: EnvironmentSettings
     environment: MonitoredEnvironment
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedLogins:
+    """Environments for which an operator requested a login."""
+
+    at_once: list[str]
+    undecided: list[str]  # a login is in progress; if it is rejected, the request applies to the next one
 
 
 class Supervisor:
@@ -54,6 +63,7 @@ class Supervisor:
         self._scheduler = Scheduler(self._metrics, clock)
         self._changing = threading.Lock()
         self._entries: dict[str, _Entry] = {}
+        self._trust: dict[str, object] = {}  # the trust anchors, by environment
         self._reload_failed = False
         self._web_configuration_failed = False
         self._began = clock.now()
@@ -87,7 +97,7 @@ class Supervisor:
     def apply(self, settings: Settings, contexts: Mapping[str, ssl.SSLContext]) -> None:
         """Apply new settings: add, change and remove environments. Counters keep their values.
 
-        Wait for logins that are in progress.
+        Exchanges in progress are not waited for.
         """
         with self._changing:
             self._apply(settings, contexts)
@@ -105,37 +115,49 @@ class Supervisor:
         self._web_configuration_failed = bool(problems)
         self._metrics.web_configuration_read(success=not problems)
 
-    def request_logins_after_reload(self) -> list[str]:
-        """Allow one login in each environment whose rejected credentials suppress it; return their names."""
+    def request_logins_after_reload(self) -> AllowedLogins:
+        """Allow one login in each environment whose rejected credentials suppress it."""
         return self._request_logins(lambda environment: environment.logins.request_after_reload())
 
-    def request_logins_after_signal(self) -> list[str]:
-        """Allow one login in each environment whose next login is delayed; return their names."""
+    def request_logins_after_signal(self) -> AllowedLogins:
+        """Allow one login in each environment whose next login is delayed."""
         return self._request_logins(lambda environment: environment.logins.request_after_signal())
 
-    def _request_logins(self, request: Callable[[MonitoredEnvironment], bool]) -> list[str]:
-        allowed = [name for name, entry in list(self._entries.items()) if request(entry.environment)]
+    def _request_logins(self, request: Callable[[MonitoredEnvironment], bool | None]) -> AllowedLogins:
+        allowed = {name: request(entry.environment) for name, entry in list(self._entries.items())}
         self._scheduler.wake()
-        return allowed
+        return AllowedLogins(
+            at_once=[name for name, is_allowed in allowed.items() if is_allowed],
+            undecided=[name for name, is_allowed in allowed.items() if is_allowed is None],
+        )
 
     def _apply(self, settings: Settings, contexts: Mapping[str, ssl.SSLContext]) -> None:
-        for name in self._entries.keys() - {environment.name for environment in settings.environments}:
+        old_trust, self._trust = self._trust, {name: trust_anchors(each) for name, each in contexts.items()}
+        clients = {new.name: self._client(new, contexts[new.name]) for new in settings.environments}
+        delays = [self._delay(settings, position) for position in range(len(settings.environments))]
+        for name in self._entries.keys() - clients.keys():
             self._remove(name)
-        entries = {}
-        for position, new in enumerate(settings.environments):
-            old = self._entries.get(new.name)
-            on_start = functools.partial(self._metrics.probe_started, new.name)
-            http_client = HttpClient(contexts[new.name], self._resolver, self._clock)
-            api = TigrClient(new, http_client, self._clock, on_start)
+        before, entries = self._entries, dict[str, _Entry]()
+        for new in settings.environments:
+            old, client = before.get(new.name), clients[new.name]
             if old is None:
-                environment = MonitoredEnvironment(new, api, self, self._state, self._clock)
+                environment = MonitoredEnvironment(new, client, self, self._state, self._clock)
             else:
                 environment = old.environment
-                environment.use(new, api)
+            with environment.generations.lock:  # no Result comes between the new settings and their series
+                if old is not None:
+                    environment.use(new, client, new_trust=self._trust[new.name] != old_trust.get(new.name))
+                self._metrics.add(new, environment)
             entries[new.name] = _Entry(new, environment)
-            self._metrics.add(new, environment)
-            self._put_jobs(new, old.settings if old else None, environment, self._delay(settings, position))
-        self._entries = entries
+        self._entries = entries  # before the jobs: the Result of an environment without an entry is dropped
+        for new, delay in zip(settings.environments, delays, strict=True):
+            old = before.get(new.name)
+            self._put_jobs(new, old.settings if old else None, entries[new.name].environment, delay)
+
+    def _client(self, settings: EnvironmentSettings, context: ssl.SSLContext) -> TigrClient:
+        http_client = HttpClient(context, self._resolver, self._clock)
+        on_start = functools.partial(self._metrics.probe_started, settings.name)
+        return TigrClient(settings, http_client, self._clock, on_start)
 
     def _put_jobs(
         self,
@@ -188,6 +210,7 @@ class Supervisor:
 
     def _remove(self, name: str) -> None:
         self._scheduler.remove(name)
+        self._entries[name].environment.end()
         del self._entries[name]
         self._metrics.remove(name)
         self._event_log.remove(name)

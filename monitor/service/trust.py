@@ -22,6 +22,11 @@ _NO_ANCHORS = (
 )
 
 
+def trust_anchors(context: ssl.SSLContext) -> object:
+    """Return a value that is equal for contexts with the same trust anchors."""
+    return context.cert_store_stats()["x509"], frozenset(context.get_ca_certs(binary_form=True))
+
+
 @dataclass(frozen=True, slots=True)
 class Trust:
     """The contexts of the probes, and the presence of trust anchors in them. All have the same anchors."""

@@ -102,6 +102,10 @@ class TigrClient:
             result = replace(result, verdict=verdict)
         return replace(result, field_names=names)
 
+    def learn(self, token: Token) -> None:
+        """Redact `token`, which another client was granted, from now on."""
+        self._redactor.add_token(token.value)
+
     def ping(self, token: Token | None) -> Result:
         """Ping with `token`. With None, send the unauthenticated probe, which the Client API is expected to refuse."""
         headers = _common_headers()

@@ -415,3 +415,28 @@ def test_observed_and_down_time_are_computed_at_the_scrape(readings: FakeReading
     metrics.remove("prod")
     metrics.add(SETTINGS, readings)
     assert observed() == (0, 0)
+
+
+def test_a_move_removes_the_series_of_the_old_host(metrics: Metrics, readings: FakeReadings) -> None:
+    """A change of anything else keeps them, and the other endpoint keeps its own."""
+    for seen in (PING, make_result(Endpoint.TOKEN)):
+        metrics.record(
+            vary(
+                seen,
+                status=200,
+                phases={Phase.TLS: 0.1},
+                tls_version="TLSv1.3",
+                clock_offset=1.0 if seen is PING else None,
+                certificate_expiry=5.0,
+            )
+        )
+    metrics.add(replace(SETTINGS, ping_interval=7.0, api_url="https://api.example:8443/other"), readings)
+    of_host = "^tigr_(certificate_expiry|tls_info|clock_offset|api_reachable|token_host_reachable|request_phase)"
+    before = series(text(metrics), of_host)
+    assert len(before) == 9
+    metrics.add(replace(SETTINGS, api_url="https://elsewhere.example/ClientAPI"), readings)
+    of_login = {name: value for name, value in before.items() if 'endpoint="token"' in name or "token_host" in name}
+    assert len(of_login) == 4
+    assert series(text(metrics), of_host) == of_login
+    metrics.add(replace(SETTINGS, token_url="http://login.example/oauth/token"), readings)
+    assert series(text(metrics), of_host) == {}

@@ -142,6 +142,9 @@ class VirtualTimeHarness:
             self.runs.append(began)
         return replace(self.login(self, names), field_names=names)
 
+    def learn(self, token: Token) -> None:
+        """Ignore the token of another client."""
+
     def ping(self, token: Token | None) -> Result:
         """Record a ping and return its Result."""
         self.sent.append(SentRequest(self.now - self._began, Endpoint.PING, token=token))

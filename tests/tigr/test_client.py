@@ -461,3 +461,15 @@ def test_no_repr_shows_a_secret(api: TigrClient, http_client: HttpClient) -> Non
     settings = settings_for("http://127.0.0.1:1", "http://127.0.0.1:1")
     seen = repr((settings, replace(settings, name="uat"), api, http_client, vars(http_client), token(OPAQUE)))
     assert not leaks(seen, SECRETS)
+
+
+def test_a_token_of_another_client_is_redacted_once_it_is_learnt(http_client: HttpClient) -> None:
+    """A server may quote the token of a login that ended after a reload."""
+    body = json.dumps({"error": "server_error", "error_description": f"old token {OPAQUE}"}).encode()
+    quoted = http_response(body, status=500)
+    with RawServer(quoted) as server:
+        client = TigrClient(settings_for(f"{server.url}/oauth/token", server.url), http_client)
+        client.learn(Token(OPAQUE, lifetime=60.0, expires=60.0, expires_at=60.0))
+        result = client.log_in(FieldNames.DOCUMENTED)
+    assert result.verdict.reason is Reason.SERVER_ERROR
+    assert not leaks(repr(result), (OPAQUE,))
