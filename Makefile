@@ -31,7 +31,7 @@ test: $(VENV)/.dev ## run the tests that need neither root nor Debian packages, 
 
 # pytest exits with status 5 if no test is selected.
 test-system: $(VENV)/.dev ## run the tests that need root or Debian packages
-	$(PYTEST) -m system || test $$? -eq 5
+	$(PYTEST) -m system $(TESTS) || test $$? -eq 5
 
 soak: $(VENV)/.dev ## check memory, files and threads over 100,000 exchanges with random faults (half an hour)
 	$(BIN)/python -m tests.soak

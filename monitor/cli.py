@@ -133,7 +133,7 @@ def _check(options: argparse.Namespace) -> int:
     from monitor.commands.check import as_json, as_text, check
     from monitor.http.client import HttpClient
     from monitor.monitoring.state import State
-    from monitor.service.trust import probing_context
+    from monitor.service.trust import probing_contexts
 
     require_output()  # before a login is sent
     loaded = load(os.environ)
@@ -143,11 +143,11 @@ def _check(options: argparse.Namespace) -> int:
         _print_error(f"check: unknown environment {', '.join(unknown)}; the environments are {', '.join(known)}")
         return EXIT_USAGE
     log.configure("warning", "logfmt", journald=False)
-    http_client = HttpClient(probing_context(loaded.settings))
+    contexts = probing_contexts(loaded.settings)
     state = State(loaded.settings.state_dir, shared=True)
     reports = []
     for settings in (each for each in environments if not options.names or each.name in options.names):
-        report = check(settings, http_client, state)
+        report = check(settings, HttpClient(contexts[settings.name]), state)
         reports.append(report)
         if not options.json:
             print_line(as_text(report))

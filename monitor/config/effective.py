@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from monitor import durations, hosts
+from monitor import anchors, durations, hosts
 from monitor.config.proxy import ProxySettings, SharedProxy
-from monitor.config.schema import CREDENTIALS, Schema
+from monitor.config.schema import SECRETS, Schema
 from monitor.config.sources import Key, SourceValue, printable, variable
 
 _TEXT_FOR_NONE = {"form_fields": "auto", "unauthenticated_interval": "off"}
@@ -40,6 +40,15 @@ def origins(schema: Schema, values: Mapping[Key, SourceValue], shared: SharedPro
             yield Origin(variable(key), "false", values[key].source)
 
 
+def anchor_origins(environ: Mapping[str, str]) -> Iterator[Origin]:
+    """Yield the locations of the system's trust anchors, which the variables of OpenSSL can change."""
+    for location in (anchors.anchor_file(environ), anchors.anchor_directories(environ)):
+        value = printable(location.value) or "none"
+        if not any(path.exists() for path in anchors.paths(location)):
+            value += " (missing)" if location.value else ""
+        yield Origin(location.variable, value, "environment" if location.is_set else "default")
+
+
 def as_columns(rows: Iterable[Origin]) -> list[str]:
     """Return `rows` as lines of text in three columns."""
     rows = [*rows]
@@ -60,7 +69,7 @@ def _effective(schema: Schema) -> Iterator[tuple[Key, object]]:
 
 
 def _display_text(key: Key, value: object) -> str:
-    if key[-1] in CREDENTIALS:
+    if key[-1] in SECRETS:
         return "set"
     if value is None and key[-1] in _TEXT_FOR_NONE:
         return _TEXT_FOR_NONE[key[-1]]

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from monitor.config import values
+from monitor.config.client_certificate import ClientCertificate
 from monitor.config.proxy import ProxySettings
 from monitor.config.sources import Key, Source, SourceValue
 from monitor.model import ClientAuth, FieldNames
@@ -21,7 +22,8 @@ CONFIG_FILE = ("config_file",)  # these two locate the other settings, so only t
 SECRETS_DIR = ("secrets_dir",)
 _SOURCES = "sources"  # the argument of the constructor that carries the sources, which is no setting
 CREDENTIALS = ("client_id", "client_secret", "username", "password")
-NEVER_QUOTED = (*CREDENTIALS, "token_url", "api_url", "proxy")  # secrets, and URLs into which operators write them
+SECRETS = (*CREDENTIALS, "client_key_password")  # displayed as `set`
+NEVER_QUOTED = (*SECRETS, "token_url", "api_url", "proxy")  # secrets, and URLs into which operators write them
 
 # The two environments that exist by default. The URLs are from the vendor's authentication page; the URL of UAT's
 # Client API is from the vendor's page of environment URLs.
@@ -54,10 +56,20 @@ class EnvironmentSchema(BaseModel):
     password: Credential
     client_auth: Annotated[ClientAuth, BeforeValidator(values.one_of(*ClientAuth))] = ClientAuth.RAW
     form_fields: Annotated[FieldNames | None, BeforeValidator(values.field_names)] = None  # None: auto
+    client_cert: Annotated[Path | None, BeforeValidator(values.pem_file)] = None
+    client_key: Annotated[Path | None, BeforeValidator(values.pem_file)] = None  # None: in the certificate's file
+    client_key_password: Annotated[str | None, BeforeValidator(values.credential), Field(repr=False)] = None
     ping_interval: Interval | None = None  # None: the value for all environments
     auth_interval: Interval | None = None
     confirm_interval: Interval | None = None
     timeout: Interval | None = None
+
+    @property
+    def client_certificate(self) -> ClientCertificate | None:
+        """Return the client certificate with its key."""
+        if self.client_cert is None:
+            return None
+        return ClientCertificate(self.client_cert, self.client_key or self.client_cert, self.client_key_password)
 
 
 class Schema(BaseSettings):

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from monitor.config import locations, validation
-from monitor.config.effective import Origin, as_columns, origins
+from monitor.config.client_certificate import ClientCertificate
+from monitor.config.effective import Origin, anchor_origins, as_columns, origins
 from monitor.config.proxy import ProxySettings, SharedProxy, shared_proxy
 from monitor.config.schema import KNOWN_ENVIRONMENTS, EnvironmentSchema, Schema
 from monitor.config.sources import merged
@@ -57,6 +58,7 @@ class EnvironmentSettings:
     unauthenticated_interval: float | None  # None: off
     token_proxy: ProxySettings | None
     api_proxy: ProxySettings | None
+    client_certificate: ClientCertificate | None = None
 
     @property
     def identity(self) -> tuple[str, ...]:
@@ -106,7 +108,7 @@ def load(environ: Mapping[str, str] = os.environ, *, run_secrets: Path = locatio
         raise ConfigError(tuple(problems))
 
     settings = _settings(schema, _Route(schema.proxy, shared))
-    rows = (*read.origins, *origins(schema, values, shared))
+    rows = (*read.origins, *origins(schema, values, shared), *anchor_origins(environ))
     return LoadedSettings(settings, rows, load_credential=read.load_credential)
 
 
@@ -173,4 +175,5 @@ def _environment(name: str, specific: EnvironmentSchema, common: Schema, route: 
         unauthenticated_interval=common.unauthenticated_interval,
         token_proxy=route.proxy_for(specific.token_url),
         api_proxy=route.proxy_for(specific.api_url),
+        client_certificate=specific.client_certificate,
     )

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from pydantic import ValidationError
 
+from monitor.config.client_certificate import FIELDS, ClientCertificate, problem
 from monitor.config.schema import (
     CONFIG_FILE,
     KNOWN_ENVIRONMENTS,
@@ -60,7 +61,7 @@ def validate(sources: Sequence[Source]) -> tuple[Schema | None, list[str]]:
         return None, ["every environment is disabled: there is nothing to monitor; enable at least one"]
     try:
         schema = Schema.from_sources(sources)
-        return schema, _contradictions(schema, values)
+        return schema, [*_contradictions(schema, values), *_client_certificate_problems(schema, values)]
     except ValidationError as error:
         errors = error.errors(include_input=False, include_url=False)
     problems = []
@@ -84,6 +85,26 @@ def _contradictions(schema: Schema, values: Mapping[Key, SourceValue]) -> list[s
     names = ", ".join(limit.name_of(("environments", name, "form_fields")) for name in unpinned)
     problem = f"is 1, but the detection of the field names needs two requests; set {names} to documented or rfc6749, "
     return [f"{limit.name}: {problem}or allow at least 2"]
+
+
+def _client_certificate_problems(schema: Schema, values: Mapping[Key, SourceValue]) -> list[str]:
+    """Return the problems of client certificates. Environments may share one, which is reported once."""
+    problems: list[str] = []
+    checked: set[ClientCertificate] = set()
+    for name, settings in schema.environments.items():
+        given = {key[2]: value for key, value in values.items() if key[1:2] == (name,) and key[2] in FIELDS}
+        pair = settings.client_certificate
+        if pair is None:
+            needed = ("environments", name, "client_cert")
+            problems += [f"{value.name}: needs {value.name_of(needed)}, which is not set" for value in given.values()]
+        elif pair not in checked:
+            checked.add(pair)
+            certificate = given["client_cert"]
+            failure = problem(pair, certificate.name_of(("environments", name, "client_key_password")))
+            if failure is not None:
+                field, reason = failure
+                problems.append(_invalid(given.get(field, certificate), reason))
+    return problems
 
 
 def _name_problem(value: SourceValue, environments: Collection[str]) -> str | None:

@@ -146,6 +146,13 @@ def certificates(value: object) -> Path:
     return file
 
 
+def pem_file(value: object) -> Path:
+    """Return the path of a regular file that can be read. The caller reads it as PEM."""
+    if "-----BEGIN" in _text(value):
+        raise ValueError("must be the path of a file, not its content")
+    return readable_file(value)
+
+
 def proxy(value: object) -> ProxySettings | None:
     """Return the proxy, None for `none`."""
     text = _text(value)

@@ -53,7 +53,7 @@ class HttpClient:
                 body.clear()  # part of an encoded body cannot be read
         finally:
             connection.close()
-        if connection.timing.late:
+        if connection.timing.late and fault is not ExchangeFault.INTERNAL:
             fault, detail = ExchangeFault.TIMEOUT, connection.timing.timed_out().detail
         return Exchange(
             started_at=started_at,
@@ -89,7 +89,7 @@ class HttpClient:
         finally:
             connection.timing.stamp()
             connection.close_in_order()
-        if connection.timing.late:
+        if connection.timing.late and fault is not ExchangeFault.INTERNAL:
             fault, detail = ExchangeFault.TIMEOUT, connection.timing.timed_out().detail
         return ConnectionCheck(
             started_at=started_at,

@@ -170,5 +170,6 @@ class ResponseStream(ConnectionStream):
         return b""
 
     def _send(self) -> None:
+        self._timing.remaining()  # a request that does not leave any more has no phase of its own
         self._timing.enter(Phase.PROCESSING)
         super()._send()

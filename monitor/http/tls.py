@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ssl
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from monitor.http.trust_anchors import load_system_anchors
 
@@ -17,6 +17,18 @@ from monitor.http.trust_anchors import load_system_anchors
 _VERIFY_FLAGS = ssl.VerifyFlags.VERIFY_X509_TRUSTED_FIRST | ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
 _ENCODING_DER = 2  # _ssl.ENCODING_DER
 _CIPHERS = "DEFAULT:@SECLEVEL=2"  # of OpenSSL; level 2 refuses RSA keys below 2,048 bits and signatures with SHA-1
+
+
+class ClientCertificate(Protocol):
+    """A certificate that the client presents if the server asks for one."""
+
+    @property
+    def certificate(self) -> Path: ...
+    @property
+    def key(self) -> Path: ...
+    @property
+    def password(self) -> str | None:
+        """Return the password of the key, or None if the key is not encrypted."""
 
 
 def verifying_context(ca_file: Path | None = None) -> ssl.SSLContext:
@@ -34,8 +46,21 @@ def verifying_context(ca_file: Path | None = None) -> ssl.SSLContext:
     return context
 
 
+def present(context: ssl.SSLContext, pair: ClientCertificate) -> None:
+    """Let `context` present a client certificate to servers that ask for one, after it has verified theirs.
+
+    Raises `OSError` or `ValueError` if certificate and key cannot be used.
+    """
+    password = pair.password or ""
+    context.load_cert_chain(pair.certificate, pair.key, lambda: password)  # without a function, OpenSSL prompts
+    context.post_handshake_auth = True  # a server of TLS 1.3 may ask after it has read the request
+
+
 def unverifying_context() -> ssl.SSLContext:
-    """Return a context that accepts any certificate, to read one that failed verification. Never send with it."""
+    """Return a context that accepts any certificate, to read one that failed verification.
+
+    Never send with it. It presents no client certificate.
+    """
     context = _context()
     context.set_ciphers("DEFAULT:@SECLEVEL=0")  # the certificate may have failed because of its key
     context.check_hostname = False

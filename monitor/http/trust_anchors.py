@@ -6,15 +6,17 @@ want of file descriptors, would then blame the certificate of the server.
 
 from __future__ import annotations
 
-import contextlib
 import re
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from monitor.anchors import anchor_directories, anchor_file, paths
+from monitor.files import MAX_PEM_FILE, read_regular
+from monitor.limits import local_limit
 
 _HASHED_NAME = re.compile(r"[0-9a-f]{8}\.[0-9]+")  # the names by which OpenSSL finds a certificate in a directory
-_MAX_FILE = 16 * 1024 * 1024  # bytes; a file with all public CA certificates has less than 1 MiB
 
 
 def load_system_anchors(context: ssl.SSLContext) -> None:
@@ -25,10 +27,8 @@ def load_system_anchors(context: ssl.SSLContext) -> None:
     """
     read = b""
     for path in _files():
-        with contextlib.suppress(FileNotFoundError, PermissionError, NotADirectoryError, ssl.SSLError):
-            if not path.is_file() or path.stat().st_size > _MAX_FILE:  # opening a pipe would block
-                continue
-            content = path.read_bytes()
+        with _skipped_if_unusable():
+            content = read_regular(path, MAX_PEM_FILE)
             if content not in read:  # on Debian, the file contains the certificates of the directory: saves 30 ms
                 context.load_verify_locations(cafile=path)
                 read += content
@@ -37,6 +37,15 @@ def load_system_anchors(context: ssl.SSLContext) -> None:
 def _files() -> list[Path]:
     files = paths(anchor_file())[:1]
     for directory in paths(anchor_directories()):
-        with contextlib.suppress(FileNotFoundError, PermissionError, NotADirectoryError):
+        with _skipped_if_unusable():
             files += sorted(entry for entry in directory.iterdir() if _HASHED_NAME.fullmatch(entry.name))
     return files
+
+
+@contextmanager
+def _skipped_if_unusable() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if not isinstance(error, ssl.SSLError) and local_limit(error) is not None:  # the errno of SSLError is another
+            raise

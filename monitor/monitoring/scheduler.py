@@ -31,6 +31,9 @@ from monitor.threads import Workers
 
 MAX_WAIT = 1.0  # seconds between two checks of the jobs: the time to notice a stepped clock or the end of a suspend
 START_RETRY_INTERVAL = 5.0  # seconds after a run whose thread could not start
+# Seconds in which the scheduler has to check the jobs after a suspend. During that time no job is reported as stalled,
+# because the thread of the web server may run first.
+_RESUME_TIMEOUT = 10.0
 _FAR = 86400.0  # seconds until the next run time of a job that is running
 _TOLERANCE = 0.001  # seconds: a next run time with a smaller difference is not updated, which saves most updates
 _log = logging.getLogger(__name__)
@@ -73,15 +76,18 @@ class _JobSchedule:
         self._running = False
         self._progress = clock.now()
         self._checked = self._progress
+        self._missed_check = float("nan")  # time of the last check when the next one was first seen to be missing
+        self._missed_since = 0.0  # time when that was seen
         self._planned = first  # time of the next run, scheduled or additional
         self._earliest = -math.inf  # no run before this time
         self.wall_time: float | None = None  # next run time that APScheduler has, in Unix seconds; None: unknown
 
     def due(self, now: float) -> float:
         """Return the time of the next run on the monotonic clock, after counting missed runs."""
-        checked, self._checked = self._checked, now
+        checked = self._checked
         if now - checked > 2 * MAX_WAIT:  # the machine was suspended, so no job could make progress
             self._progress = now
+        self._checked = now  # after the progress, because `stalled_for` reads both in another thread
         if now - self._slot > self.job.interval / 2:  # skip to the next slot of the job, or all jobs would run at once
             self._skip_missed(now)
         if self._running:
@@ -117,8 +123,19 @@ class _JobSchedule:
 
     def stalled_for(self, now: float) -> float | None:
         """Return the seconds without progress if they exceed the limit, else None."""
+        if self._is_resuming(now):
+            return None
         idle = now - self._progress
         return idle if idle > 3 * self.job.interval + 3 * self.job.timeout + 5 else None
+
+    def _is_resuming(self, now: float) -> bool:
+        """Return whether the scheduler may not have checked this job yet after a suspend of the machine or process."""
+        checked = self._checked
+        if now - checked <= 2 * MAX_WAIT:
+            return False
+        if self._missed_check != checked:
+            self._missed_check, self._missed_since = checked, now
+        return now - self._missed_since < _RESUME_TIMEOUT
 
     def _skip_missed(self, now: float) -> None:
         following = self._next_slot(now)

@@ -37,6 +37,8 @@ class _LoggedEnvironment:
     )
     open: bool = False
     token_rejected: bool = False  # until a ping succeeds in a run without a rejection
+    lagging: bool = False  # whether the API refused the last token at first
+    token_untested: bool = False  # whether no ping has succeeded since the last login
     run_rejected: bool = False  # whether the current run of the ping had a rejection
 
 
@@ -82,12 +84,7 @@ class EventLog:
             _log_rejection(result, logged)
             if result.run.role is Role.RETRIED:
                 return
-            if result.run.token_lag is not None:
-                _log.info(
-                    "%s: the API refused the new token until it was at least %.1f s old, then accepted it",
-                    result.environment,
-                    result.run.token_lag,
-                )
+            _log_lag(result, logged)
             _log_state(result, logged.endpoints[result.endpoint], self._clock.now())
             _log_login(result, logged.endpoints[result.endpoint])
 
@@ -141,6 +138,22 @@ def _log_rejection(result: Result, logged: _LoggedEnvironment) -> None:
     if result.run.role is not Role.RETRIED:
         logged.token_rejected &= logged.run_rejected or not result.success
         logged.run_rejected = False
+
+
+def _log_lag(result: Result, logged: _LoggedEnvironment) -> None:
+    """Log the first new token that the API refused at first, since a new token was accepted at once."""
+    if result.endpoint is Endpoint.TOKEN:
+        logged.token_untested |= result.success
+    elif result.run.token_lag is not None:
+        if not logged.lagging:
+            _log.info(
+                "%s: the API refused the new token until it was at least %.1f s old, then accepted it",
+                result.environment,
+                result.run.token_lag,
+            )
+        logged.lagging, logged.token_untested = True, False
+    elif result.success and logged.token_untested:
+        logged.lagging = logged.token_untested = False
 
 
 def _log_state(result: Result, endpoint: _LoggedEndpoint, now: float) -> None:

@@ -62,7 +62,7 @@ class Daemon:
         with ExitStack() as resources:
             state = _state(settings)
             resources.callback(state.close)
-            supervisor = Supervisor(settings, self._trust.context, state)
+            supervisor = Supervisor(settings, self._trust.contexts, state)
             access = self._access = _access(settings, supervisor)
             server = _server(settings, supervisor, access)
             resources.callback(server.stop)
@@ -156,7 +156,7 @@ class Daemon:
         trust = load_trust(new.settings, self._trust)
         _warn_of_restart(old.settings, new.settings)
         self._configure_log(new.settings)
-        supervisor.apply(new.settings, trust.context)
+        supervisor.apply(new.settings, trust.contexts)
         self._loaded, self._trust = new, trust
         allowed = supervisor.request_logins_after_reload()
         others = [name for name in supervisor.suppressed() if name not in allowed]

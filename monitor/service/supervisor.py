@@ -6,7 +6,7 @@ import functools
 import random
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from monitor.clock import SYSTEM_CLOCK, Clock
@@ -40,7 +40,7 @@ class Supervisor:
     def __init__(
         self,
         settings: Settings,
-        context: ssl.SSLContext,
+        contexts: Mapping[str, ssl.SSLContext],  # by the name of the environment
         state: State,
         clock: Clock = SYSTEM_CLOCK,
         uniform: Callable[[float, float], float] = random.uniform,
@@ -59,7 +59,7 @@ class Supervisor:
         self._began = clock.now()
         shortest = min(environment.ping_interval for environment in settings.environments)
         self._first_delay = uniform(0.0, min(_MAX_FIRST_DELAY, shortest / 10))
-        self._apply(settings, context)
+        self._apply(settings, contexts)
         self._metrics.reloaded(clock.wall())
 
     def report_suppressed(self) -> None:
@@ -84,13 +84,13 @@ class Supervisor:
 
     # Reload.
 
-    def apply(self, settings: Settings, context: ssl.SSLContext) -> None:
+    def apply(self, settings: Settings, contexts: Mapping[str, ssl.SSLContext]) -> None:
         """Apply new settings: add, change and remove environments. Counters keep their values.
 
         Wait for logins that are in progress.
         """
         with self._changing:
-            self._apply(settings, context)
+            self._apply(settings, contexts)
             self._metrics.reloaded(self._clock.wall())
             self._reload_failed = False
         self._scheduler.wake()
@@ -118,14 +118,14 @@ class Supervisor:
         self._scheduler.wake()
         return allowed
 
-    def _apply(self, settings: Settings, context: ssl.SSLContext) -> None:
-        http_client = HttpClient(context, self._resolver, self._clock)
+    def _apply(self, settings: Settings, contexts: Mapping[str, ssl.SSLContext]) -> None:
         for name in self._entries.keys() - {environment.name for environment in settings.environments}:
             self._remove(name)
         entries = {}
         for position, new in enumerate(settings.environments):
             old = self._entries.get(new.name)
             on_start = functools.partial(self._metrics.probe_started, new.name)
+            http_client = HttpClient(contexts[new.name], self._resolver, self._clock)
             api = TigrClient(new, http_client, self._clock, on_start)
             if old is None:
                 environment = MonitoredEnvironment(new, api, self, self._state, self._clock)

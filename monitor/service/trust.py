@@ -1,15 +1,17 @@
-"""TLS client context for the probes, from the settings."""
+"""TLS client contexts for the probes, from the settings."""
 
 from __future__ import annotations
 
-import errno
 import ssl
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
+from monitor.config.client_certificate import ClientCertificate
 from monitor.config.settings import Settings
 from monitor.errors import ConfigError
 from monitor.files import MAX_PEM_FILE, read_regular
-from monitor.http.tls import has_trust_anchors, verifying_context
+from monitor.http.tls import has_trust_anchors, present, verifying_context
+from monitor.limits import local_limit
 
 _SYSTEM_ANCHORS_GONE = (
     "the CA certificates of the system are gone, and TLS handshakes that need them would fail: install the package "
@@ -22,40 +24,48 @@ _NO_ANCHORS = (
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """The context of the probes, and the presence of trust anchors in it."""
+    """The contexts of the probes, and the presence of trust anchors in them. All have the same anchors."""
 
-    context: ssl.SSLContext
+    contexts: Mapping[str, ssl.SSLContext]  # by the name of the environment
     from_system: bool  # the system has trust anchors
 
     @property
     def has_anchors(self) -> bool:
         """Whether a certificate can be verified."""
-        return has_trust_anchors(self.context)
+        return all(map(has_trust_anchors, self.contexts.values()))
 
 
 def load_trust(settings: Settings, before: Trust | None = None) -> Trust:
     """Return the trust for `settings`; `before` is in force until now.
 
-    Raises `ConfigError` if the CA file cannot be used, or if trust anchors that were in force `before` are gone: while
+    Raises `ConfigError` if a file cannot be used, or if trust anchors that were in force `before` are gone: while
     a package or a mount is replaced, the files are missing for a moment, and every handshake would fail.
     """
-    context = probing_context(settings)
-    system = context if settings.ca_file is None else verifying_context()
-    trust = Trust(context, has_trust_anchors(system))
+    trust = Trust(probing_contexts(settings), has_trust_anchors(probing_context(replace(settings, ca_file=None))))
     if before is not None and before.from_system and not trust.from_system:
         raise ConfigError((_SYSTEM_ANCHORS_GONE,))
     if before is not None and before.has_anchors and not trust.has_anchors:
         raise ConfigError((_NO_ANCHORS,))
     return trust
 
-_LACKS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # no file descriptors, no memory: the files are not to blame
+
+def probing_contexts(settings: Settings) -> dict[str, ssl.SSLContext]:
+    """Return the context of each environment, by name. Environments with equal client certificates share one.
+
+    Raises `ConfigError` if a file cannot be used, or if the process is out of file descriptors or memory.
+    """
+    contexts: dict[ClientCertificate | None, ssl.SSLContext] = {}
+    for environment in settings.environments:
+        pair = environment.client_certificate
+        if pair not in contexts:
+            contexts[pair] = probing_context(settings)
+            if pair is not None:
+                _present(contexts[pair], pair)
+    return {environment.name: contexts[environment.client_certificate] for environment in settings.environments}
 
 
 def probing_context(settings: Settings) -> ssl.SSLContext:
-    """Return `verifying_context` for `settings`.
-
-    Raises `ConfigError` if the CA file cannot be used, or if the process is out of file descriptors or memory.
-    """
+    """Return `verifying_context` for `settings`. Raises `ConfigError`, as `probing_contexts` does."""
     reason: str | None = "it contains no certificate in PEM format"
     try:
         if settings.ca_file is not None:
@@ -65,6 +75,17 @@ def probing_context(settings: Settings) -> ssl.SSLContext:
         pass
     except OSError as error:
         reason = error.strerror
-        if error.errno in _LACKS:
-            raise ConfigError((f"the CA certificates cannot be read: {reason}; try again later",)) from None
+        if limit := local_limit(error):
+            raise ConfigError((f"the CA certificates cannot be read: {limit}",)) from None
     raise ConfigError((f"TIGR_CA_FILE: {settings.ca_file} cannot be used: {reason}",))
+
+
+def _present(context: ssl.SSLContext, pair: ClientCertificate) -> None:
+    """Load a pair that was valid when the settings were loaded; its files may have changed since."""
+    try:
+        present(context, pair)
+    except (OSError, ValueError) as error:
+        if not isinstance(error, ssl.SSLError) and (limit := local_limit(error)):
+            raise ConfigError((f"the client certificates cannot be read: {limit}",)) from None
+        files = f"the client certificate {pair.certificate} and its key {pair.key}"
+        raise ConfigError((f"{files} cannot be used: they changed while they were read; try again",)) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 
 import pytest
@@ -444,10 +445,27 @@ def test_every_problem_is_reported_at_once(tmp_path: Path) -> None:
     ]
 
 
+def test_the_locations_of_the_trust_anchors_are_displayed(tmp_path: Path) -> None:
+    """The variables of OpenSSL change which servers are trusted."""
+    file = write(tmp_path / "anchors.pem", "")
+    assert origin({"SSL_CERT_FILE": file}, "SSL_CERT_FILE") == (file, "environment")
+    assert origin({"SSL_CERT_DIR": f"/nonexistent:{tmp_path}"}, "SSL_CERT_DIR") == (
+        f"/nonexistent:{tmp_path}",
+        "environment",
+    )
+    assert origin({"SSL_CERT_FILE": "/nonexistent"}, "SSL_CERT_FILE") == ("/nonexistent (missing)", "environment")
+    assert origin({"SSL_CERT_DIR": ""}, "SSL_CERT_DIR") == ("none", "environment")
+    built_in = ssl.get_default_verify_paths()
+    for variable, path in (("SSL_CERT_FILE", built_in.openssl_cafile), ("SSL_CERT_DIR", built_in.openssl_capath)):
+        value, source = origin({}, variable)
+        assert (value.removesuffix(" (missing)"), source) == (path, "default")
+    assert "\x1b" not in origin({"SSL_CERT_FILE": "/\x1b[2J"}, "SSL_CERT_FILE")[0]
+
+
 def test_effective_settings_are_displayed_in_columns() -> None:
     """Every setting has a line with its name, value and source in aligned columns."""
     lines = describe(loaded({"TIGR_LISTEN": "[::1]:9844", name("uat", "ENABLED"): "false"}))
-    assert len(lines) == 17 + 9 + 1
+    assert len(lines) == 17 + 9 + 1 + 2  # a disabled environment has one line, and OpenSSL two variables
     listen = next(line for line in lines if line.startswith("TIGR_LISTEN "))
     assert listen.split() == ["TIGR_LISTEN", "[::1]:9844", "environment"]
     assert {line.index(line.split()[2]) for line in lines} == {listen.index("environment")}

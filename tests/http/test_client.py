@@ -26,8 +26,9 @@ from monitor.simulator.faults import Certificate, Hang, TlsMax, TlsVersion
 from tests.simulator.proxy import TunnelProxy
 from tests.support.raw_server import RawServer, http_response, resetting_port
 
-TIMEOUT = 0.6  # seconds
-GRACE = 0.25
+TIMEOUT = 20.0  # seconds, for exchanges that end by themselves
+SHORT = 2.0  # seconds, for exchanges that end at their deadline
+LONG = 10.0  # seconds; the limit for work that must not take a whole TIMEOUT
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,7 @@ def wait_for_reset(sock: socket.socket) -> None:
     """Wait until the peer's reset has arrived."""
     poll = select.poll()
     poll.register(sock, select.POLLHUP)
-    assert poll.poll(5000)
+    assert poll.poll(TIMEOUT * 1000)
 
 
 def test_an_exchange_holds_the_whole_response(client: HttpClient, simulator: Simulator) -> None:
@@ -85,10 +86,10 @@ def test_the_phases_add_up_to_the_duration(client: HttpClient, simulator: Simula
 def test_a_phase_that_was_not_reached_is_absent(client: HttpClient, simulator: Simulator) -> None:
     """An exchange that hangs in the handshake has no later phase, not even with zero seconds."""
     simulator.environment("prod").api_faults.set(Hang())
-    exchange = client.exchange(ping(simulator.environment("prod").api_url, 0.2))
+    exchange = client.exchange(ping(simulator.environment("prod").api_url, SHORT))
     assert exchange.fault is ExchangeFault.TIMEOUT
     assert list(exchange.phases) == [Phase.RESOLVE, Phase.CONNECT, Phase.TLS]
-    assert 0.2 <= exchange.duration < 0.2 + GRACE
+    assert SHORT <= exchange.duration < LONG
 
 
 def test_a_host_may_be_a_literal_address(client: HttpClient, simulator: Simulator) -> None:
@@ -157,6 +158,7 @@ def test_a_redirect_to_an_invalid_location_is_an_ordinary_response(
         (b"x" * 100_000, None, ExchangeFault.DISCONNECT),
         (b"HTTP/1.1 103 Early Hints\r\n\r\n" * 5000, None, ExchangeFault.DISCONNECT),
         (b"HTTP/1.1 103 Early Hints\r\n\r\n" + http_response(b"x"), 200, None),
+        (b"HTTP/1.1 103 X\nA: b\n\nHTTP/1.1 200 OK\n\nx", 200, None),
         (b"HTTP/1.1 200\r\n\r\nx", 200, None),
         (b"HTTP/1.1 999 X\r\n\r\n", 999, None),
         (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 16_000, 200, ExchangeFault.DISCONNECT),
@@ -217,7 +219,7 @@ def test_the_reason_phrase_is_known_if_the_rest_hangs(client: HttpClient, interi
 
         thread = threading.Thread(target=stop_in_the_middle, daemon=True)
         thread.start()
-        exchange = client.exchange(ping(f"http://127.0.0.1:{listening.getsockname()[1]}", 1.0))
+        exchange = client.exchange(ping(f"http://127.0.0.1:{listening.getsockname()[1]}", SHORT))
         released.set()
         thread.join(5)
     assert (exchange.status, exchange.reason_phrase, exchange.fault) == (401, PHRASE, ExchangeFault.TIMEOUT)
@@ -344,8 +346,8 @@ def test_an_expiry_that_cannot_be_read_is_none_in_time(
     """The expiry is None if the handshake fails or its own deadline passes."""
     simulator.environment("prod").api_faults.set(fault)
     began = time.monotonic()
-    assert client.certificate_expiry(simulator.environment("prod").api_url, None, 0.2) is None
-    assert time.monotonic() - began < 0.2 + GRACE
+    assert client.certificate_expiry(simulator.environment("prod").api_url, None, SHORT) is None
+    assert time.monotonic() - began < LONG
 
 
 @pytest.mark.parametrize(
@@ -365,7 +367,7 @@ def test_a_proxy_that_does_not_resolve_is_a_proxy_fault(client: HttpClient) -> N
     from monitor.config.proxy import ProxySettings
 
     exchange = client.exchange(
-        HttpRequest("GET", "https://host.test", {}, 5.0, proxy=ProxySettings("nowhere.invalid", 3128))
+        HttpRequest("GET", "https://host.test", {}, TIMEOUT, proxy=ProxySettings("nowhere.invalid", 3128))
     )
     assert (exchange.fault, exchange.last_phase) == (ExchangeFault.PROXY, Phase.RESOLVE)
 
@@ -374,9 +376,9 @@ def test_a_host_that_reads_no_request_is_a_timeout(client: HttpClient) -> None:
     """The one deadline also limits the time to send a request."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        exchange = client.exchange(HttpRequest("POST", url, {}, 0.2, content=b"x" * 30_000_000))
+        exchange = client.exchange(HttpRequest("POST", url, {}, SHORT, content=b"x" * 30_000_000))
     assert (exchange.fault, exchange.last_phase) == (ExchangeFault.TIMEOUT, Phase.PROCESSING)
-    assert exchange.duration < 0.2 + GRACE
+    assert exchange.duration < LONG
 
 
 def test_a_reset_while_a_request_is_sent_is_a_disconnect(client: HttpClient) -> None:
@@ -384,7 +386,7 @@ def test_a_reset_while_a_request_is_sent_is_a_disconnect(client: HttpClient) -> 
     now = threading.Event()
     now.set()
     with resetting_port(now) as port:
-        request = HttpRequest("POST", f"http://127.0.0.1:{port}", {}, 5.0, content=b"x" * 30_000_000)
+        request = HttpRequest("POST", f"http://127.0.0.1:{port}", {}, TIMEOUT, content=b"x" * 30_000_000)
         assert client.exchange(request).fault in (ExchangeFault.CONNECT, ExchangeFault.DISCONNECT)
 
 

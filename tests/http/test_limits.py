@@ -134,7 +134,21 @@ def test_an_address_that_could_not_be_tried_leaves_the_state_unknown() -> None:
         for free, addresses in ((0, [untried]), (1, [waiting, untried])):
             attempts = ConnectionAttempts(addresses)
             with free_descriptors(free), pytest.raises(OSError, match="Too many open files"):
-                attempts.connect(time.monotonic() + 0.4)
+                attempts.connect(time.monotonic() + 2)
+
+
+def test_a_limit_that_decides_at_the_deadline_is_internal() -> None:
+    """The silence of the address that was tried is no timeout, because the other one could not be tried."""
+    with socket.create_server(("127.0.0.1", 0)) as server, SilentAddress("127.0.0.2") as silent:
+        addresses = [(silent.host, silent.port), server.getsockname()]
+        entries = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
+        client = HttpClient(unverifying_context(), Resolver(lambda *_, **__: entries))
+        with free_descriptors(1):
+            exchange = client.exchange(HttpRequest("GET", "http://host.test/", {}, 2))
+            check = client.check_connection("http://host.test/", None, 2)
+    for result in (exchange, check):
+        assert result.duration >= 2
+        assert result.fault is ExchangeFault.INTERNAL
 
 
 def test_an_address_that_accepts_decides_although_another_could_not_be_tried() -> None:

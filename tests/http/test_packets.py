@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -10,9 +11,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from monitor.http.errors import ExchangeFault
+from monitor.http.errors import ExchangeError, ExchangeFault
 from monitor.http.exchange import Exchange
-from monitor.http.stream import MAX_RESPONSE_SIZE
+from monitor.http.stream import MAX_LATE_READS, MAX_RESPONSE_SIZE, ConnectionStream, ResponseStatus
+from monitor.http.timing import ExchangeTiming
 from monitor.model import Phase
 from tests.support.packets import cut, exchange_in_packets
 from tests.support.raw_server import http_response
@@ -161,6 +163,21 @@ def test_the_delay_of_a_body_ends_with_its_first_byte() -> None:
     assert exchange.duration >= 2 * pause
 
 
+def test_a_server_that_sends_without_a_pause_ends_an_exchange_after_the_deadline() -> None:
+    """After the deadline, only so many reads follow as a response needs that has already arrived."""
+    timing = ExchangeTiming(1.0)
+    timing.start(time.monotonic() - 60)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(b"x" * (2 * MAX_LATE_READS))
+        stream = ConnectionStream(ours, timing, ResponseStatus())
+        with pytest.raises(ExchangeError) as raised:
+            bytearray().join(iter(lambda: stream.read(1), b""))
+        assert raised.value.fault is ExchangeFault.TIMEOUT
+        ours.setblocking(False)
+        assert len(ours.recv(65536)) == MAX_LATE_READS
+
+
 def test_interim_responses_without_an_end_are_a_timeout_while_processing() -> None:
     """A server that sends nothing but interim responses has sent no status."""
 
@@ -168,6 +185,6 @@ def test_interim_responses_without_an_end_are_a_timeout_while_processing() -> No
         while not threading.Event().wait(0.01):  # ends when the client has closed the connection
             yield EARLY
 
-    exchange = exchange_in_packets(packets(), timeout=0.2)
+    exchange = exchange_in_packets(packets(), timeout=2.0)
     assert (exchange.status, exchange.fault) == (None, ExchangeFault.TIMEOUT)
     assert exchange.last_phase is Phase.PROCESSING

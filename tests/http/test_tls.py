@@ -233,7 +233,7 @@ def test_files_that_cannot_be_used_hide_no_trust_anchor(chain: Path, monkeypatch
     (anchors / "00000000.2").touch()
     (anchors / "00000000.3").mkdir()
     (anchors / "ffffffff.0").write_bytes(b"\xff\x00 no certificate")
-    use(monkeypatch, file=anchors, directories=anchors)
+    use(monkeypatch, file=anchors / ("x" * 300), directories=f"{anchors}:{anchors / ('y' * 300)}")
     context = verifying_context()
     assert context.cert_store_stats()["x509"] == 1
     assert accepted(context, chain)

@@ -165,6 +165,36 @@ def test_an_entry_that_was_cut_ends_with_a_line_feed(tmp_path: Path, monkeypatch
     assert path.read_text() == "cu\nnext\ndropped 1\n"
 
 
+def test_only_the_entries_of_a_failed_write_that_are_incomplete_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Entries that wait together are written together; those before the point of a failure are not lost."""
+    write, released, full = os.write, threading.Event(), threading.Event()
+
+    def limited(descriptor: int, data: bytes) -> int:
+        if bytes(data[:4]) == b"hold":
+            assert released.wait(PATIENCE)
+        if full.is_set():
+            raise OSError(28, "No space left on device")
+        if bytes(data[:3]) == b"one":
+            full.set()
+            return write(descriptor, data[:5])
+        return write(descriptor, data)
+
+    monkeypatch.setattr("monitor.output.queued_writer.os.write", limited)
+    path = tmp_path / "log"
+    with path.open("wb") as file:
+        writer = QueuedWriter(file.fileno(), report)
+        writer.put(b"hold\n")
+        wait_for(writer._queue.empty, "the first write")
+        for entry in (b"one\n", b"two\n", b"three\n"):
+            writer.put(entry)
+        released.set()
+        assert writer.flush(PATIENCE)
+    assert path.read_text() == "hold\none\nt"
+    assert writer.dropped == 2
+
+
 def test_a_full_device_drops_each_entry() -> None:
     """Nothing is written to /dev/full, and no report is attempted before a write succeeds."""
     descriptor = os.open("/dev/full", os.O_WRONLY)

@@ -195,3 +195,18 @@ def test_a_step_of_the_wall_clock_changes_no_duration(
     clock.step(step)
     event_log.record(vary(PING, started_at=clock.clock.wall(), duration=0.0))
     assert vars(caplog.records[-1])["monitor_fields"]["after"] == "1m30s"
+
+
+def test_a_lag_of_new_tokens_is_logged_once_until_a_token_is_accepted_at_once(
+    event_log: EventLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A vendor whose API always accepts new tokens late causes one line, not one per login."""
+    login, lag = vary(LOGIN, token=TOKEN), vary(PING, token_lag=3.0)
+    for _ in range(3):
+        for result in (login, lag, PING):
+            event_log.record(result)
+    lines = [text for text in messages(caplog) if "refused the new token" in text]
+    assert lines == ["prod: the API refused the new token until it was at least 3.0 s old, then accepted it"]
+    for result in (login, PING, login, lag):
+        event_log.record(result)
+    assert [text for text in messages(caplog) if "refused the new token" in text] == lines

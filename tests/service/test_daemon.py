@@ -77,7 +77,7 @@ def test_the_daemon_runs_from_start_to_stop(simulator: Simulator, tmp_path: Path
         assert second < first
 
         simulator.environment("prod").api_faults.set(Status(503))
-        monitor.wait_for(3, "tigr_consecutive_failures", **PROD_PING)
+        wait_for(lambda: (monitor.value("tigr_consecutive_failures", **PROD_PING) or 0) >= 3, "three failed pings")
         assert monitor.value("tigr_up", **PROD_PING) == 0
         assert monitor.value("tigr_up", environment="uat", endpoint="ping") == 1
         simulator.environment("prod").api_faults.clear()
@@ -255,7 +255,7 @@ def test_a_rotated_password_causes_one_login_at_once(simulator: Simulator, tmp_p
         secret.write_text("not-the-password")
         monitor.process.send_signal(signal.SIGHUP)
         monitor.wait_for(1, "tigr_credentials_rejected", environment="prod")
-        assert monitor.value("tigr_token_renewals_total", environment="prod", cause="credentials") == 1
+        monitor.wait_for(1, "tigr_token_renewals_total", environment="prod", cause="credentials")
         monitor.process.send_signal(signal.SIGHUP)
         monitor.wait_for(1, "tigr_token_renewals_total", environment="prod", cause="operator")
         monitor.process.send_signal(signal.SIGHUP)

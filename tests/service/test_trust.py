@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import resource
 import ssl
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from monitor.config.client_certificate import ClientCertificate
 from monitor.config.settings import Settings, load
 from monitor.errors import ConfigError
 from monitor.http.tls import unverifying_context, verifying_context
-from monitor.service.trust import probing_context
+from monitor.service.trust import probing_context, probing_contexts
 from monitor.simulator import Simulator
+from tests.support.odd_certificates import issue
 
 
 @pytest.fixture
@@ -67,3 +71,58 @@ def test_a_missing_ca_file_is_reported(settings: Settings) -> None:
     settings.ca_file.unlink()
     with pytest.raises(ConfigError, match=r"^TIGR_CA_FILE: .*ca\.pem cannot be used: No such file"):
         probing_context(settings)
+
+
+def client_pair(directory: Path, name: str) -> ClientCertificate:
+    """Write a client certificate with its key."""
+    pair = issue(name, None)
+    (directory / f"{name}.pem").write_bytes(pair.pem + pair.key_pem())
+    return ClientCertificate(directory / f"{name}.pem", directory / f"{name}.pem")
+
+
+def with_pairs(settings: Settings, *pairs: ClientCertificate | None) -> Settings:
+    """Return settings with an environment for each client certificate: e0, e1 and so on."""
+    first = settings.environments[0]
+    environments = [replace(first, name=f"e{at}", client_certificate=pair) for at, pair in enumerate(pairs)]
+    return replace(settings, environments=tuple(environments))
+
+
+def test_equal_pairs_share_a_context(settings: Settings, tmp_path: Path) -> None:
+    """A context is expensive; another certificate, or none, needs another one."""
+    one, other = client_pair(tmp_path, "one"), client_pair(tmp_path, "other")
+    contexts = probing_contexts(with_pairs(settings, one, None, other, replace(one), None))
+    assert list(contexts) == ["e0", "e1", "e2", "e3", "e4"]
+    assert contexts["e0"] is contexts["e3"]
+    assert contexts["e1"] is contexts["e4"]
+    assert len({id(context) for context in contexts.values()}) == 3
+    assert all(context.verify_mode is ssl.CERT_REQUIRED for context in contexts.values())
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not a certificate"])
+def test_a_pair_that_changed_after_the_settings_were_loaded_is_reported(
+    settings: Settings, tmp_path: Path, content: bytes | None
+) -> None:
+    """The message names the file."""
+    pair = client_pair(tmp_path, "one")
+    pair.certificate.unlink()
+    if content is not None:
+        pair.certificate.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"one\.pem and its key .*cannot be used"):
+        probing_contexts(with_pairs(settings, pair))
+
+
+def test_a_lack_of_descriptors_is_not_blamed_on_the_ca_file(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file may be in order."""
+    monkeypatch.setenv("SSL_CERT_FILE", "")
+    monkeypatch.setenv("SSL_CERT_DIR", "")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        with pytest.raises(
+            ConfigError, match=r"^the CA certificates cannot be read: this machine has no free file descriptor"
+        ):
+            probing_contexts(settings)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -7,6 +7,7 @@ import socket
 import ssl
 import struct
 import threading
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,7 +22,7 @@ class DemandingServer:
     """A TLS server inside `with` that requires a client certificate of `root`.
 
     It resets a connection whose handshake failed, right after its alert, if `reset` is true. `subjects` has the common
-    name of each client certificate that it accepted, None for a connection without one.
+    name of each client certificate that it accepted, None after a handshake without one.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class DemandingServer:
         self.subjects: list[str | None] = []
         self.requests: list[bytes] = []
         self.after_handshake = False  # ask for the certificate after the handshake (RFC 8446 section 4.6.2)
+        self.partial_response = b"HTTP/1.1 103 Early Hints\r\n\r\n"  # before it is asked for
         self._reset = reset
         self._socket = socket.create_server((ADDRESS, 0))
         self.port = int(self._socket.getsockname()[1])
@@ -81,13 +83,18 @@ class DemandingServer:
     def _respond(self, secured: ssl.SSLSocket) -> None:
         try:
             secured.do_handshake()
+            self.subjects.append(_subject(secured))
             self.requests.append(secured.recv(65536))
             if self.after_handshake:
                 secured.verify_client_post_handshake()
-                secured.sendall(b"HTTP/1.1 103 Early Hints\r\n\r\n")  # sends the request for the certificate
-                with contextlib.suppress(TimeoutError):
-                    secured.settimeout(0.2)
-                    secured.recv(1)
+                secured.sendall(self.partial_response)  # after it, OpenSSL has sent the request
+                limit = time.monotonic() + TIMEOUT
+                secured.settimeout(0.01)
+                while _subject(secured) is None and time.monotonic() < limit:
+                    with contextlib.suppress(TimeoutError):
+                        secured.recv(1)  # OpenSSL reads the certificate; there is no data
+                secured.settimeout(TIMEOUT)
+                self.subjects.append(_subject(secured))
         except ssl.SSLError:
             if self._reset:
                 secured.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -96,8 +103,10 @@ class DemandingServer:
                 while secured.recv(65536):
                     pass
             return
-        certificate: dict[str, Any] = secured.getpeercert() or {}
-        names_of_subject = [value for part in certificate.get("subject", ()) for _, value in part]
-        self.subjects.append(names_of_subject[0] if names_of_subject else None)
         secured.sendall(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
         secured.unwrap()
+
+
+def _subject(secured: ssl.SSLSocket) -> str | None:
+    certificate: dict[str, Any] = secured.getpeercert() or {}
+    return next((value for part in certificate.get("subject", ()) for _, value in part), None)

@@ -1,6 +1,7 @@
 """A process that sends probes at once, for tests that stop it: `python -m tests.support.stopped_client CA URL...`.
 
-The last part of each URL is `token` or `ping`. The output is one JSON object per URL: the Result of its probe.
+The last part of each URL is `token`, `ping` or `check`. The output is one JSON object per URL: the Result of its probe,
+or the fault of a connection check.
 """
 
 from __future__ import annotations
@@ -21,7 +22,11 @@ TIMEOUT = 5.0  # seconds: long enough for every request to leave before the proc
 
 
 def probe(http_client: HttpClient, url: str) -> dict[str, object]:
-    """Send one probe to `url`, and return what its Result contains."""
+    """Send one probe to `url`, and return the content of its Result."""
+    if url.endswith("/check"):
+        check = http_client.check_connection(url, None, TIMEOUT)
+        fault = {"reason": check.fault, "detail": check.fault_detail, "phase": check.phase, "status": None}
+        return {**fault, "duration": check.duration, "phases": check.duration, "refused": False}
     settings = replace(SETTINGS, token_url=url, api_url=url.removesuffix("/ping"), timeout=TIMEOUT)
     client = TigrClient(settings, http_client)
     result = client.ping(None) if url.endswith("/ping") else client.log_in(FieldNames.DOCUMENTED)

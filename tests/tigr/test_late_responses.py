@@ -40,6 +40,7 @@ class Case:
     reason: str
     status: int | None
     expected: dict[str, object] = field(default_factory=dict)  # other fields of the Result
+    handshake: bool = False  # the process is stopped during the handshake
 
 
 CASES = {
@@ -83,11 +84,15 @@ CASES = {
     "login 200 that names the credentials": Case(
         "token", http_response(_REFUSAL), "timeout", 200, {"refused": True, "names_credentials": True}
     ),
+    "ping in the handshake": Case("ping", b"", "timeout", None, {"phase": "tls"}, handshake=True),
+    "check in the handshake": Case("check", b"", "timeout", None, {"phase": "tls"}, handshake=True),
     "nothing": Case("ping", b"", "timeout", None, {"phase": "processing"}),
     "half a status line": Case("ping", b"HTTP/1.1 42", "timeout", None, {"phase": "processing"}),
     "not HTTP": Case("ping", b"220 smtp.test ESMTP\r\n", "timeout", None, {"phase": "processing"}),
 }
-PARAMETERS = [(name, scheme) for name in CASES for scheme in ("http", "https")]
+PARAMETERS = [
+    (name, scheme) for name in CASES for scheme in ("http", "https") if scheme == "https" or not CASES[name].handshake
+]
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +105,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], d
         urls = []
         for name, scheme in PARAMETERS:
             context = certificates.context() if scheme == "https" else None
-            port = stack.enter_context(_server(CASES[name].response, context, requested, stopped))
+            port = stack.enter_context(_server(CASES[name], context, requested, stopped))
             urls.append(f"{scheme}://localhost:{port}/{CASES[name].endpoint}")
         lines = _stop_after_the_requests([str(certificates.ca_file), *urls], requested, stopped)
     return dict(zip(PARAMETERS, map(json.loads, lines), strict=True))
@@ -134,25 +139,33 @@ def _stop_after_the_requests(
 
 @contextlib.contextmanager
 def _server(
-    response: bytes, context: ssl.SSLContext | None, progress: threading.Semaphore, stopped: threading.Event
+    case: Case, context: ssl.SSLContext | None, progress: threading.Semaphore, stopped: threading.Event
 ) -> Iterator[int]:
-    """Yield the port of a server that reads one request, responds after `stopped`, and keeps the connection open."""
+    """Yield the port of a server that reads one request, responds after `stopped`, and keeps the connection open.
+
+    It releases `progress` when it has read and when it has sent.
+    """
     over = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def serve() -> None:
             connection: socket.socket
             connection, _ = listening.accept()
-            if context is not None:
+            if context is not None and case.handshake:
+                connection = _secured_after(stopped, connection, context, progress)
+            elif context is not None:
                 connection = context.wrap_socket(connection, server_side=True)
             with connection:
+                if case.handshake:
+                    over.wait(60)
+                    return
                 request = b""
                 while b"\r\n\r\n" not in request:
                     request += connection.recv(65536)
                 progress.release()
                 assert stopped.wait(60)
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                for part in response.split(_SPLIT):
+                for part in case.response.split(_SPLIT):
                     connection.sendall(part)
                 progress.release()
                 over.wait(60)
@@ -162,6 +175,21 @@ def _server(
         yield listening.getsockname()[1]
         over.set()
         thread.join(10)
+
+
+def _secured_after(
+    stopped: threading.Event, connection: socket.socket, context: ssl.SSLContext, progress: threading.Semaphore
+) -> ssl.SSLSocket:
+    """Send the server's part of the handshake after `stopped`, and return the connection without the client's part."""
+    connection.recv(1, socket.MSG_PEEK)  # the ClientHello
+    progress.release()
+    assert stopped.wait(60)
+    secured = context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+    secured.settimeout(0)
+    with pytest.raises(ssl.SSLWantReadError):
+        secured.do_handshake()
+    progress.release()
+    return secured
 
 
 @pytest.mark.parametrize("name,scheme", PARAMETERS)
