@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import accuracy, cost, growth
+from benchmarks import accuracy, cost, growth, redaction
 from benchmarks.accuracy import Accuracy, Compared
 from benchmarks.cost import Running, ScrapeCosts
 from benchmarks.figures import Figure, Spread, at_most, at_most_times, machine, table
@@ -79,6 +79,8 @@ def _measure(seconds: float, directory: Path) -> tuple[list[Figure], list[Point]
     _log_step("scrapes")
     scraped = cost.scraped(directory)
     figures += _cost(firsts, starts, running, scraped)
+    _log_step("redaction, and failing neighbours")
+    figures += redaction_figures(redaction.cleaning(), redaction.disturbance(seconds, directory))
     points = []
     for number in growth.NUMBERS:
         _log_step(f"{number} environments on one core")
@@ -179,6 +181,25 @@ def _cost(firsts: list[float], starts: list[float], running: Running, scraped: S
         ),
         at_most(f"resident memory after {cost.EXCHANGES} exchanges", "MB", running.resident / _MB, 52),
         at_most("start until `/metrics` answers, median", "s", start, 0.6, samples=len(starts)),
+    ]
+
+
+def redaction_figures(spreads: dict[str, Spread], disturbance: redaction.Disturbance) -> list[Figure]:
+    """Return the cost of redaction with four tokens of 16 kB, and its effect on other environments."""
+    slowest, spread = redaction.worst(spreads)
+    moved = (disturbance.disturbed.median - disturbance.alone.median) * _MS
+    grown, name = disturbance.resident / _MB, f"{redaction.NEIGHBOURS} failing neighbours with tokens of 16 kB"
+    samples = disturbance.disturbed.samples
+    return [
+        at_most(
+            f"redaction of 1,024 characters, worst ({slowest}): median",
+            "ms",
+            spread.median * _MS,
+            1,
+            samples=spread.samples,
+        ),
+        Figure(f"{name}: median of a ping, moved", "ms", moved, None, samples, "less than 0.5 ms", moved < 0.5),
+        Figure(f"{name}: resident memory, grown", "MB", grown, None, 1, "less than 5 MB", grown < 5),
     ]
 
 

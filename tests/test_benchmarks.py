@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as command
+from benchmarks import redaction
 from benchmarks.accuracy import compare
 from benchmarks.capture import Packet, WireExchange, _exchange, capturing, exchanges
 from benchmarks.figures import Figure, Spread, at_most, at_most_times, table
 from benchmarks.processes import QUICK, Cost, Reported, exporter, monitor, reported
 from benchmarks.scraping import silent, storm, storming
 from benchmarks.target import serving
+from monitor.tigr.redaction import MAX_SHOWN
 from tests.support.checkout import ROOT
 from tests.support.process import wait_for
 
@@ -56,6 +58,19 @@ def test_a_missed_bound_is_marked() -> None:
     assert at_most_times("a", "ms", 3.1, 10.0, 0.3, samples=1).met is False
     assert "at most 5 ms **(missed)** |" in table([at_most("a", "ms", 5.1, 5.0)])
     assert "missed" not in table([at_most("a", "ms", 5.0, 5.0), Figure("b", "s", 1.0)])
+
+
+def test_the_cost_of_redaction_is_measured() -> None:
+    """The worst text decides, each text has the maximum length, and each figure has its bound."""
+    assert {len(text) for text in redaction.texts().values()} == {MAX_SHOWN}
+    spreads = {"a": Spread.of([0.0004]), "b": Spread.of([0.0011])}
+    disturbance = redaction.Disturbance(Spread.of([0.0220]), Spread.of([0.0226]), 5_100_000)
+    rows = table(command.redaction_figures(spreads, disturbance))
+    assert "worst (b): median | 1.1 ms |" in rows
+    assert rows.count("(missed)") == 3
+    fine = redaction.Disturbance(Spread.of([0.0220]), Spread.of([0.0224]), 4_900_000)
+    assert "missed" not in table(command.redaction_figures({"a": Spread.of([0.0009])}, fine))
+    assert set(redaction.cleaning()) == set(redaction.texts())
 
 
 def test_a_spread_is_of_all_samples() -> None:

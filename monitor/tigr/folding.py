@@ -52,7 +52,8 @@ def forms(text: str, *, blanks: bool) -> Iterator[str]:
         yield " ".join(text.split()).replace("\0", "")
     dense = squeezed(text)
     yield dense
-    yield dense.translate(_NO_PUNCTUATION) if dense.isascii() else _NON_WORD.sub("", dense)
+    if not dense.isalnum():
+        yield dense.translate(_NO_PUNCTUATION) if dense.isascii() else _NON_WORD.sub("", dense)
 
 
 def byte_forms(data: bytes, *, blanks: bool) -> Iterator[str]:

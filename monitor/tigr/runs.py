@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator
 
 from monitor.tigr.documented import SENTENCES
 from monitor.tigr.folding import folded, forms
 
 MIN_RUN = 8  # characters of a secret; ordinary text contains shorter runs by chance
-# Every run of eight contains a whole piece of five that begins at a multiple of four, so only those are looked up.
-_PIECE, _STEP = 5, 4
+# Every run of eight contains a whole piece of four that begins at a multiple of four. As numbers, pieces are looked up
+# several times faster than as texts.
+_PIECE = array("I").itemsize
 
 
 class Runs:
@@ -19,18 +21,28 @@ class Runs:
         """Take the forms of the secrets. Runs in documented sentences do not count."""
         self._runs = {run for secret in secrets for run in _windows(secret, MIN_RUN)} - _DOCUMENTED
         self._pieces = frozenset(piece for run in self._runs for piece in _windows(run, _PIECE))
+        self._numbers = frozenset(number for piece in self._pieces for number in _numbers(piece) or ())
 
     def occur_in(self, text: str) -> bool:
         """Return whether a form of a text contains a run."""
-        pieces = self._pieces
-        if pieces.isdisjoint([text[at : at + _PIECE] for at in range(0, len(text), _STEP)]):
+        numbers = _numbers(text)
+        if numbers is not None and self._numbers.isdisjoint(numbers):
             return False
         return any(
             text[start : start + MIN_RUN] in self._runs
-            for at in range(0, len(text), _STEP)
-            if text[at : at + _PIECE] in pieces
+            for at in range(0, len(text), _PIECE)
+            if text[at : at + _PIECE] in self._pieces
             for start in range(max(0, at - (MIN_RUN - _PIECE)), at + 1)
         )
+
+
+def _numbers(text: str) -> array[int] | None:
+    """Return a text of Latin-1 as numbers of four characters each, without the rest; None if it is no Latin-1."""
+    try:
+        data = text.encode("latin-1")
+    except UnicodeEncodeError:
+        return None
+    return array("I", data[: len(data) // _PIECE * _PIECE])
 
 
 def _windows(text: str, size: int) -> Iterator[str]:

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 MIN_TOKEN_RUN = 16  # characters of a token
 # A run of 16 contains one whole piece of six that begins at a multiple of eleven in the token.
 _PIECE, _STEP = 6, 11
-_AMBIGUOUS = -1  # the position of a piece that occurs more than once
-_MAX_AMBIGUOUS = 64  # pieces of a text that are compared with whole tokens
+_MAX_ATTEMPTS = 64  # pieces of a text that are compared with whole tokens
+_MAX_POSITIONS = 8  # of a piece in the tokens; the pieces of a token that repeats itself have more
 _UNBROKEN = re.compile(r"\S{16,}")
 _LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}  # unlike lower(), it keeps the length
 
@@ -23,12 +23,11 @@ class TokenIndex:
         short = [re.escape(token) for token in tokens if len(token) < MIN_TOKEN_RUN]
         self._short = re.compile(rf"(?<!\w)(?:{'|'.join(short)})(?!\w)", re.IGNORECASE) if short else None
         self._text = "\n".join(long).translate(_LOWER)  # no run contains a line end
-        self._positions: dict[str, int] = {}
+        self._pieces: set[str] = set()  # without positions: they would take a fifth of the memory
         start = 0
         for token in long:
             for at in range(start, start + len(token) - _PIECE + 1, _STEP):
-                piece = self._text[at : at + _PIECE]
-                self._positions[piece] = _AMBIGUOUS if piece in self._positions else at
+                self._pieces.add(self._text[at : at + _PIECE])
             start += len(token) + 1
 
     def short_masked(self, text: str, mask: str) -> str:
@@ -37,7 +36,7 @@ class TokenIndex:
 
     def masked(self, text: str, mask: str) -> str:
         """Return `text` with each run of a token replaced by `mask`."""
-        if not self._positions:
+        if not self._pieces:
             return text
         lower, parts, end = text.translate(_LOWER), [], 0
         for unbroken in _UNBROKEN.finditer(lower):
@@ -51,31 +50,36 @@ class TokenIndex:
         """Return whether an unbroken part of a text contains a run of a token."""
         if self._short is not None and self._short.search(text):
             return True
-        if not self._positions:
+        if not self._pieces:
             return False
         lower = text.translate(_LOWER)
         return any(True for part in _UNBROKEN.finditer(lower) for _ in self._runs(lower, *part.span()))
 
     def _runs(self, text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
         """Yield the runs between two positions of `text`, in order of their first pieces."""
-        positions, attempts, covered = self._positions, _MAX_AMBIGUOUS, start
-        if positions.keys().isdisjoint([text[at : at + _PIECE] for at in range(start, end - _PIECE + 1)]):
+        pieces, attempts, covered = self._pieces, _MAX_ATTEMPTS, start
+        if pieces.isdisjoint([text[at : at + _PIECE] for at in range(start, end - _PIECE + 1)]):
             return
         for at in range(start, end - _PIECE + 1):
-            position = positions.get(text[at : at + _PIECE])
-            if position is None or at + _PIECE <= covered:
+            if at + _PIECE <= covered or text[at : at + _PIECE] not in pieces:
                 continue
-            if position == _AMBIGUOUS:
-                attempts -= 1
-                run = self._searched(text, at, start, end) if attempts >= 0 else (start, end)
-            else:
-                run = self._extended(text, at, position, start, end)
+            attempts -= 1
+            run = self._run_around(text, at, start, end) if attempts >= 0 else (start, end)
             if run[1] - run[0] >= MIN_TOKEN_RUN:
                 covered = run[1]
                 yield run
 
+    def _run_around(self, text: str, at: int, start: int, end: int) -> tuple[int, int]:
+        """Return the longest run around a piece, over its positions in the tokens."""
+        piece, runs = text[at : at + _PIECE], list[tuple[int, int]]()
+        position = self._text.find(piece)
+        while position >= 0 and len(runs) < _MAX_POSITIONS:
+            runs.append(self._extended(text, at, position, start, end))
+            position = self._text.find(piece, position + 1)
+        return max(runs, key=lambda run: run[1] - run[0]) if position < 0 else self._searched(text, at, start, end)
+
     def _extended(self, text: str, at: int, position: int, start: int, end: int) -> tuple[int, int]:
-        """Return the longest run around a piece whose position in the tokens is known."""
+        """Return the longest run around a piece at a position of the tokens."""
         first, before = at, position
         while first > start and before > 0 and text[first - 1] == self._text[before - 1]:
             first, before = first - 1, before - 1
@@ -85,7 +89,7 @@ class TokenIndex:
         return first, last
 
     def _searched(self, text: str, at: int, start: int, end: int) -> tuple[int, int]:
-        """Return the union of the runs of 16 around a piece that occurs more than once in the tokens."""
+        """Return the union of the runs of 16 around a piece."""
         firsts = [
             first
             for first in range(max(start, at + _PIECE - MIN_TOKEN_RUN), min(at, end - MIN_TOKEN_RUN) + 1)
