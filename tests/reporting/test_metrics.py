@@ -13,7 +13,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from monitor.clock import Clock
 from monitor.config.settings import EnvironmentCredentials, EnvironmentSettings
 from monitor.model import ClientAuth, Endpoint, HostCheck, LoginCause, Phase, Reason, Role, Token
-from monitor.reporting.metrics import BUCKETS, OUTCOMES, Metrics
+from monitor.reporting.metric_families import BUCKETS, OUTCOMES
+from monitor.reporting.metrics import Metrics
 from tests.support.harness import series, value
 from tests.support.results import make_result, vary
 
