@@ -117,10 +117,11 @@ class MetricFamilies:
         self.missed = counter("tigr_schedule_missed", "Scheduled probes that were skipped.", *HOST_LABELS)
         self.info = gauge(
             "tigr_environment_info",
-            "Hosts of the environment; the value is always 1.",
+            "Hosts of the environment and severity of its alerts; the value is always 1.",
             "environment",
             "token_host",
             "api_host",
+            "severity",
         )
         self.reload_successful = Gauge(
             "tigr_config_last_reload_successful",

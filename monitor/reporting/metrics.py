@@ -66,7 +66,8 @@ class Metrics:
             self._families.token_rejected.labels(name)
             self._families.open.labels(name)
             self._families.info.remove_by_labels({"environment": name})
-            self._families.info.labels(name, _host(settings.token_url), _host(settings.api_url)).set(1)
+            hosts = _host(settings.token_url), _host(settings.api_url)
+            self._families.info.labels(name, *hosts, settings.severity).set(1)
 
     def _remove_host(self, name: str, endpoint: Endpoint) -> None:
         """Remove the series that describe a host, because the endpoint has moved to another one."""

@@ -12,7 +12,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from monitor.clock import Clock
 from monitor.config.settings import EnvironmentCredentials, EnvironmentSettings
-from monitor.model import ClientAuth, Endpoint, HostCheck, LoginCause, Phase, Reason, Role, Token
+from monitor.model import ClientAuth, Endpoint, HostCheck, LoginCause, Phase, Reason, Role, Severity, Token
 from monitor.reporting.metric_families import BUCKETS, OUTCOMES
 from monitor.reporting.metrics import Metrics
 from tests.support.harness import series, value
@@ -308,14 +308,15 @@ def test_a_removed_environment_has_no_series(metrics: Metrics, readings: FakeRea
 
 
 def test_new_settings_keep_the_counters(metrics: Metrics, readings: FakeReadings) -> None:
-    """Hosts and intervals change."""
+    """Hosts, intervals and the severity change; the series of the old hosts and severity ends."""
     metrics.record(PING)
-    metrics.add(replace(SETTINGS, api_url="https://other.example/ClientAPI", ping_interval=10.0), readings)
+    changes = {"api_url": "https://other.example/ClientAPI", "ping_interval": 10.0, "severity": Severity.CRITICAL}
+    metrics.add(replace(SETTINGS, **changes), readings)  # type: ignore[arg-type]
     seen = text(metrics)
     assert value(seen, "tigr_requests_total", outcome="success", **PROD_PING) == 1
     assert value(seen, "tigr_interval_seconds", **PROD_PING) == 10
     assert list(series(seen, "^tigr_environment_info")) == [
-        'tigr_environment_info{api_host="other.example",environment="prod",token_host="login.example"}'
+        'tigr_environment_info{api_host="other.example",environment="prod",severity="critical",token_host="login.example"}'
     ]
 
 
