@@ -72,6 +72,12 @@ class MetricFamilies:
         self.down_since = gauge(
             "tigr_down_since_timestamp_seconds", "Start of the first failed probe in a row.", *HOST_LABELS
         )
+        self.incidents = counter(
+            "tigr_incidents",
+            "Incidents that were opened: failures in a row or rejected credentials, by the first reason.",
+            *HOST_LABELS,
+            "reason",
+        )
         self.token_rejected = counter(
             "tigr_token_rejected",
             "Pings refused with 401 although the token was the current one and had not expired by our clock.",

@@ -11,6 +11,7 @@ from prometheus_client.exposition import choose_encoder
 from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.model import Endpoint, HostCheck, LoginCause, Phase, Reason, Result, Role
 from monitor.reporting.computed_metrics import EnvironmentReadings, register_computed
+from monitor.reporting.incidents import Incidents
 from monitor.reporting.metric_families import OUTCOMES, MetricFamilies
 from monitor.reporting.observed_time import ObservedTime
 
@@ -32,6 +33,7 @@ class Metrics:
         self._failing: dict[tuple[str, Endpoint], Reason] = {}
         self._down: set[tuple[str, Endpoint]] = set()
         self._observed: dict[tuple[str, Endpoint], ObservedTime] = {}
+        self._incidents: dict[tuple[str, Endpoint], Incidents] = {}
         self._tls_version: dict[tuple[str, Endpoint], str] = {}
         self._origins: dict[tuple[str, Endpoint], tuple[str, str]] = {}  # scheme and host
         self._families = MetricFamilies()
@@ -51,6 +53,7 @@ class Metrics:
                     self._remove_host(name, endpoint)
             intervals = {Endpoint.TOKEN: settings.auth_interval, Endpoint.PING: settings.ping_interval}
             for endpoint, interval in intervals.items():
+                self._incidents.setdefault((name, endpoint), Incidents(endpoint))
                 observed = self._observed.setdefault((name, endpoint), ObservedTime(interval, settings.timeout))
                 observed.use(interval, settings.timeout)
                 self._families.interval.labels(name, endpoint).set(interval)
@@ -61,6 +64,7 @@ class Metrics:
                     self._families.requests.labels(name, endpoint, outcome)
                 for reason in Reason:
                     self._families.failure.labels(name, endpoint, reason)
+                    self._families.incidents.labels(name, endpoint, reason)
             for cause in LoginCause:
                 self._families.renewals.labels(name, cause)
             self._families.token_rejected.labels(name)
@@ -90,9 +94,12 @@ class Metrics:
             self._readings.pop(environment, None)
             self._families.remove(environment)
             for endpoint in Endpoint:
-                for known in (self._run_began, self._failing, self._tls_version, self._origins, self._observed):
-                    known.pop((environment, endpoint), None)
-                self._down.discard((environment, endpoint))
+                host = environment, endpoint
+                for known in (self._run_began, self._failing, self._tls_version, self._origins):
+                    known.pop(host, None)
+                self._observed.pop(host, None)
+                self._incidents.pop(host, None)
+                self._down.discard(host)
 
     def record(self, result: Result) -> None:
         """Update the metrics from a Result. A Result of a removed environment is dropped."""
@@ -108,6 +115,8 @@ class Metrics:
                 self._families.open.labels(result.environment).set(result.success)
             return
         self._count(result)
+        if (opened := self._incidents[result.environment, result.endpoint].record(result)) is not None:
+            self._families.incidents.labels(result.environment, result.endpoint, opened).inc()
         began = self._record_last(result)
         if result.run.role is not Role.RETRIED:
             self._record_decisive(result, began)

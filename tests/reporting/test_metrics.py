@@ -86,6 +86,7 @@ def test_counters_exist_before_their_first_increase(metrics: Metrics) -> None:
         assert value(text(metrics), "tigr_request_duration_seconds_count", **labels) == 0
         for reason in Reason:
             assert value(text(metrics), "tigr_failure", reason=reason, **labels) == 0
+            assert value(text(metrics), "tigr_incidents_total", reason=reason, **labels) == 0
     for cause in LoginCause:
         assert value(text(metrics), "tigr_token_renewals_total", environment="prod", cause=cause) == 0
     assert value(text(metrics), "tigr_token_rejected_total", environment="prod") == 0
@@ -250,6 +251,17 @@ def test_a_run_without_a_token_does_not_change_the_state_of_the_host(metrics: Me
     metrics.record(vary(PING, status=None, reason=Reason.NO_TOKEN))
     assert value(text(metrics), "tigr_api_reachable", environment="prod") == 1
     assert value(text(metrics), "tigr_failure", reason="no_token", **PROD_PING) == 1
+
+
+def test_an_incident_is_counted_once_by_its_first_reason(metrics: Metrics, readings: FakeReadings) -> None:
+    """New settings neither end nor repeat it."""
+    for reason in (Reason.TIMEOUT, Reason.SERVER_ERROR, Reason.SERVER_ERROR):
+        assert set(series(text(metrics), "^tigr_incidents_total").values()) == {0}
+        metrics.record(vary(PING, reason=reason))
+    metrics.add(SETTINGS, readings)
+    metrics.record(vary(PING, reason=Reason.TIMEOUT))
+    counts = {name: count for name, count in series(text(metrics), "^tigr_incidents_total").items() if count}
+    assert counts == {'tigr_incidents_total{endpoint="ping",environment="prod",reason="timeout"}': 1}
 
 
 def test_a_login_is_counted_by_its_cause(metrics: Metrics) -> None:
