@@ -201,8 +201,8 @@ class Logins:
     def use(self, settings: EnvironmentSettings, sender: LoginSender) -> None:
         """Apply new settings of the same environment. The caller holds the lock of the generations.
 
-        Changed credentials cause a login at once. If an address changed, the token is dropped, because it must not be
-        sent to another host.
+        Changed credentials, or another client certificate, cause a login at once. If an address changed, the token is
+        dropped, because it must not be sent to another host.
         """
         old = self._access
         self._use(settings, sender)
@@ -211,7 +211,7 @@ class Logins:
             sender.learn(self._token)
         if moved:
             self._token = None
-        if moved or self._access.key != old.key or settings.credentials != old.settings.credentials:
+        if moved or self._access.key != old.key or _identify(settings) != _identify(old.settings):
             self._backoff.clear()
             self._refusals.clear()
             self._failed = self.failed_internally = False
@@ -438,6 +438,11 @@ class Logins:
             expires = self._token.expires if self._token else None
             retry_after = result.verdict.retry_after if result.measurement.status == 503 else None
             self._backoff.login_failed(settings.ping_interval, settings.auth_interval, expires, retry_after)
+
+
+def _identify(settings: EnvironmentSettings) -> tuple[object, object]:
+    """Return all by which a server knows the client."""
+    return settings.credentials, settings.client_certificate
 
 
 def _by_weight(results: list[Result]) -> list[Result]:
