@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from monitor.config import locations, maintenance_tables, validation
-from monitor.config.client_certificate import ClientCertificate
+from monitor.config.client_certificate import ClientCertificate, with_digest
 from monitor.config.effective import Origin, anchor_origins, as_columns, maintenance_origins, origins
 from monitor.config.proxy import ProxySettings, SharedProxy, shared_proxy
 from monitor.config.schema import KNOWN_ENVIRONMENTS, EnvironmentSchema, Schema
@@ -172,6 +172,7 @@ def _settings(schema: Schema, windows: maintenance_tables.Windows, route: _Route
 def _environment(
     name: str, specific: EnvironmentSchema, common: Schema, windows: tuple[MaintenanceWindow, ...], route: _Route
 ) -> EnvironmentSettings:
+    certificate = specific.client_certificate
     return EnvironmentSettings(
         name=name,
         token_url=specific.token_url,
@@ -191,7 +192,7 @@ def _environment(
         unauthenticated_interval=common.unauthenticated_interval,
         token_proxy=route.proxy_for(specific.token_url),
         api_proxy=route.proxy_for(specific.api_url),
-        client_certificate=specific.client_certificate,
+        client_certificate=None if certificate is None else with_digest(certificate),
         severity=specific.severity,
         maintenance=windows,
     )
