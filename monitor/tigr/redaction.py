@@ -44,7 +44,7 @@ class Redactor:
     def __init__(self, secrets: Iterable[str], names: Iterable[str] = ()) -> None:
         """Take password and client secret, and the names that are masked: client id and user name."""
         secrets = tuple(filter(None, secrets))
-        self._blanks = any(len(secret.split()) > 1 or secret != secret.strip() for secret in secrets)
+        self._blanks = any(map(_has_blanks, secrets))
         self._text_runs = Runs(form for secret in secrets for form in _text_forms(secret, blanks=self._blanks))
         self._byte_runs = Runs(form for secret in secrets for form in _encoded_forms(secret, blanks=self._blanks))
         self._short = _whole_terms(filter(is_short, secrets))
@@ -108,6 +108,10 @@ class Redactor:
         except BudgetExceededError:
             return True
         return False
+
+
+def _has_blanks(secret: str) -> bool:
+    return len(secret.split()) > 1 and not is_short(secret)
 
 
 def is_short(secret: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from urllib.parse import unquote_to_bytes
 
 from monitor.tigr.folding import as_text, folded, squeezed
@@ -106,7 +106,7 @@ def _unescaped(text: str) -> tuple[list[str], list[str]]:
         if steps:
             resolved.append(steps[-1])
             partly += steps[:-1]
-            partly += [step(source) for char, step in _STEPS.items() if char in source and len(steps) > 1]
+            partly += [step(source) for step in _steps(source)[1:]]  # the first of `steps` is that of the first kind
         if _QUOTED.search(source):
             resolved.append(_QUOTED.sub(_resolve_quoted, _SOFT_BREAK.sub("", source)))
     return resolved, partly
@@ -123,6 +123,10 @@ def _resolved_steps(text: str) -> Iterator[str]:
         if char in text:
             text = step(text)
             yield text
+
+
+def _steps(text: str) -> list[Callable[[str], str]]:
+    return [step for char, step in _STEPS.items() if char in text]
 
 
 def _without_backslashes(text: str) -> str:
