@@ -63,6 +63,11 @@ class PrometheusServer:
         series = cast("list[dict[str, str]]", self._get("series", {"match[]": metric}))
         return sorted({labels[label] for labels in series})
 
+    def targets(self) -> list[dict[str, str]]:
+        """Return the labels of every scraped target, after relabeling."""
+        targets = cast("dict[str, list[dict[str, dict[str, str]]]]", self._get("targets", {"state": "active"}))
+        return [target["labels"] for target in targets["activeTargets"]]
+
     def ready(self) -> bool:
         """Return True if Prometheus is ready for queries."""
         try:
