@@ -128,7 +128,10 @@ def _run(_options: argparse.Namespace) -> int:
         notifier.start_failed(str(error))
         _print_error(str(error))
         return EXIT_FAILED
-    return EXIT_OK
+    # Without the finalization of Python: it ends daemon threads at any point, and one that loads CA certificates, is in
+    # a handshake or validates settings (in Rust) then crashes the process.
+    log.flush()
+    os._exit(EXIT_OK)
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -78,10 +78,10 @@ def _default_secrets_dir(environ: Mapping[str, str], run_secrets: Path) -> Sourc
 
 def _defaults() -> Source:
     source = Source(Schema, "default", variable)
-    for name, urls in KNOWN_ENVIRONMENTS.items():
-        for field, url in urls.items():
+    for name, defaults in KNOWN_ENVIRONMENTS.items():
+        for field, value in defaults.items():
             key = ("environments", name, field)
-            source.add(key, variable(key), url)
+            source.add(key, variable(key), value)
     return source
 
 

@@ -14,7 +14,7 @@ from monitor.config.proxy import ProxySettings, SharedProxy, shared_proxy
 from monitor.config.schema import KNOWN_ENVIRONMENTS, EnvironmentSchema, Schema
 from monitor.config.sources import merged
 from monitor.errors import ConfigError
-from monitor.model import ClientAuth, FieldNames
+from monitor.model import ClientAuth, FieldNames, Severity
 
 __all__ = [
     "EnvironmentCredentials",
@@ -59,6 +59,7 @@ class EnvironmentSettings:
     token_proxy: ProxySettings | None
     api_proxy: ProxySettings | None
     client_certificate: ClientCertificate | None = None
+    severity: Severity = Severity.WARNING
 
     @property
     def identity(self) -> tuple[str, ...]:
@@ -176,4 +177,5 @@ def _environment(name: str, specific: EnvironmentSchema, common: Schema, route: 
         token_proxy=route.proxy_for(specific.token_url),
         api_proxy=route.proxy_for(specific.api_url),
         client_certificate=specific.client_certificate,
+        severity=specific.severity,
     )

@@ -26,6 +26,7 @@ _OF_ALL_GENERATIONS = (
     "rejected_logins",
     "token_host_check",
     "unauthenticated_interval",
+    "severity",
 )
 
 

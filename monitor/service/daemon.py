@@ -68,8 +68,8 @@ class Daemon:
             access = self._access = _access(settings, supervisor)
             server = _server(settings, supervisor, access)
             resources.callback(server.stop)
+            self._signals.install_stop()  # before the server responds: a SIGTERM after that is a normal stop
             server.start()
-            self._signals.install_stop()
             names = ", ".join(supervisor.index())
             _log.info("tigr-monitor %s monitors %s", __version__, names, extra=fields(metrics=f"{server.url}/metrics"))
             if not self._trust.has_anchors:

@@ -13,6 +13,7 @@ _CONTROL = bytes([*range(0x21), 0x7F])  # ASCII control characters and the blank
 _NO_CONTROL = dict.fromkeys(_CONTROL)
 _NO_PUNCTUATION = {code: None for code in range(0x80) if not chr(code).isalnum()}
 _LOWER = bytes(range(0x100)).lower()
+_LOWER_BLANKS = _LOWER.replace(b"+", b" ")
 _NON_WORD = re.compile(r"[\W_]+")
 _BLANKS = frozenset({"Zs", "Zl", "Zp"})
 _INVISIBLE = frozenset({"Mn", "Me", "Cf", "Cc"})  # combining marks and format characters
@@ -45,11 +46,11 @@ def squeezed(text: str) -> str:
 def forms(text: str, *, blanks: bool) -> Iterator[str]:
     """Yield the forms of a folded text in which runs are compared: in lower case, without blanks or punctuation.
 
-    With `blanks`, yield it also with single blanks.
+    With `blanks`, yield it also with single blanks; a plus sign counts as a blank, because it stands for one in a form.
     """
     text = text.casefold()
     if blanks:
-        yield " ".join(text.split()).replace("\0", "")
+        yield " ".join(text.replace("+", " ").split()).replace("\0", "")
     dense = squeezed(text)
     yield dense
     if not dense.isalnum():
@@ -59,10 +60,10 @@ def forms(text: str, *, blanks: bool) -> Iterator[str]:
 def byte_forms(data: bytes, *, blanks: bool) -> Iterator[str]:
     """Yield the forms of bytes in which runs are compared, one character per byte.
 
-    NUL bytes are dropped, so the UTF-16 of ASCII is the ASCII itself.
+    NUL bytes are dropped, so the UTF-16 of ASCII is the ASCII itself. `blanks` is that of `forms`.
     """
     if blanks:
-        yield b" ".join(data.translate(_LOWER, b"\0").split()).decode("latin-1")
+        yield b" ".join(data.translate(_LOWER_BLANKS, b"\0").split()).decode("latin-1")
     yield data.translate(_LOWER, _CONTROL).decode("latin-1")
 
 

@@ -96,7 +96,7 @@ class Redactor:
             return True
         index, blanks = self._index, self._blanks
         try:
-            for number, view in enumerate(views(text, blanks=blanks)):
+            for number, view in enumerate(views(text)):
                 if isinstance(view, bytes):
                     if any(map(self._byte_runs.occur_in, byte_forms(view, blanks=blanks))):
                         return True

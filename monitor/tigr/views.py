@@ -44,46 +44,48 @@ class BudgetExceededError(Exception):
     """A text has more decoded views than its budget permits."""
 
 
-def views(text: str, *, blanks: bool) -> Iterator[str | bytes]:
-    """Yield the views of `text`, the text itself first; bytes if a view is no text.
+def views(text: str) -> Iterator[str | bytes]:
+    """Yield the views of `text`, the text itself first; bytes if a view is no text. No text is yielded twice.
 
-    `blanks` tells whether a plus sign can stand for a blank. Raises `BudgetExceededError`.
+    Raises `BudgetExceededError`.
     """
     budget = max(_MIN_BUDGET, _MAX_GROWTH * len(text))
     layer = [text]
-    seen = set(layer)
+    seen, decoded, yielded = set(layer), set[str](), set[str]()
     for depth in range(MAX_LAYERS + 1):
         following: list[str] = []
         for view in layer:
-            decoded = [*_misread(view)]
+            found = [*_misread(view)]
             for reading in _readings(folded(view)):
+                if reading in decoded:
+                    continue
+                decoded.add(reading)
                 budget -= len(reading) + _VIEW_COST
                 if budget < 0:
                     raise BudgetExceededError
-                yield reading
-                if blanks and "+" in reading and "%" not in reading:
-                    yield reading.replace("+", " ")
+                if reading not in yielded:
+                    yielded.add(reading)
+                    yield reading
                 if depth < MAX_LAYERS:
                     packed = Packed(reading)
                     yield from packed.decoded
                     unescaped, partly = _unescaped(reading)
-                    yield from {folded(each) for each in partly} - {reading}
-                    decoded += (*unescaped, *packed.texts())
-                    seen.add(reading)
-            following += [each for each in dict.fromkeys(decoded) if each not in seen]
+                    others = {folded(each) for each in partly} - yielded
+                    yielded |= others
+                    yield from others
+                    found += (*unescaped, *packed.texts())
+            following += [each for each in dict.fromkeys(found) if each not in seen]
             seen.update(following)
         layer = following
 
 
 def _readings(view: str) -> Iterator[str]:
-    """Yield a view, the same without markup, and the same with blanks for the plus signs of a form."""
+    """Yield a view, and the same without markup."""
     yield view
     if "<" in view or "\x1b" in view:
         plain = _MARKUP.sub("", squeezed(view) if _SPACED_MARKUP.search(view) else view)
         if plain != view:
             yield plain
-    if "+" in view and "%" in view:
-        yield view.replace("+", " ")
 
 
 def _misread(text: str) -> Iterator[str]:

@@ -10,7 +10,7 @@ import pytest
 
 from monitor.config.client_certificate import ClientCertificate
 from monitor.config.settings import EnvironmentSettings, ProxySettings
-from monitor.model import ClientAuth, Endpoint, FieldNames, HostCheck, Reason, Result, Role, Token
+from monitor.model import ClientAuth, Endpoint, FieldNames, HostCheck, Reason, Result, Role, Severity, Token
 from monitor.monitoring.generation import belong_together
 from monitor.monitoring.state import LoginKey
 from tests.support.results import vary
@@ -41,6 +41,7 @@ SAME_GENERATION: dict[str, object] = {
     "rejected_logins": 7,
     "token_host_check": False,
     "unauthenticated_interval": 7.0,
+    "severity": Severity.CRITICAL,
 }
 
 

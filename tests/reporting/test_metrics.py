@@ -12,8 +12,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from monitor.clock import Clock
 from monitor.config.settings import EnvironmentCredentials, EnvironmentSettings
-from monitor.model import ClientAuth, Endpoint, HostCheck, LoginCause, Phase, Reason, Role, Token
-from monitor.reporting.metrics import BUCKETS, OUTCOMES, Metrics
+from monitor.model import ClientAuth, Endpoint, HostCheck, LoginCause, Phase, Reason, Role, Severity, Token
+from monitor.reporting.metric_families import BUCKETS, OUTCOMES
+from monitor.reporting.metrics import Metrics
 from tests.support.harness import series, value
 from tests.support.results import make_result, vary
 
@@ -85,6 +86,7 @@ def test_counters_exist_before_their_first_increase(metrics: Metrics) -> None:
         assert value(text(metrics), "tigr_request_duration_seconds_count", **labels) == 0
         for reason in Reason:
             assert value(text(metrics), "tigr_failure", reason=reason, **labels) == 0
+            assert value(text(metrics), "tigr_incidents_total", reason=reason, **labels) == 0
     for cause in LoginCause:
         assert value(text(metrics), "tigr_token_renewals_total", environment="prod", cause=cause) == 0
     assert value(text(metrics), "tigr_token_rejected_total", environment="prod") == 0
@@ -251,6 +253,17 @@ def test_a_run_without_a_token_does_not_change_the_state_of_the_host(metrics: Me
     assert value(text(metrics), "tigr_failure", reason="no_token", **PROD_PING) == 1
 
 
+def test_an_incident_is_counted_once_by_its_first_reason(metrics: Metrics, readings: FakeReadings) -> None:
+    """New settings neither end nor repeat it."""
+    for reason in (Reason.TIMEOUT, Reason.SERVER_ERROR, Reason.SERVER_ERROR):
+        assert set(series(text(metrics), "^tigr_incidents_total").values()) == {0}
+        metrics.record(vary(PING, reason=reason))
+    metrics.add(SETTINGS, readings)
+    metrics.record(vary(PING, reason=Reason.TIMEOUT))
+    counts = {name: count for name, count in series(text(metrics), "^tigr_incidents_total").items() if count}
+    assert counts == {'tigr_incidents_total{endpoint="ping",environment="prod",reason="timeout"}': 1}
+
+
 def test_a_login_is_counted_by_its_cause(metrics: Metrics) -> None:
     """A failed login counts too."""
     metrics.record(vary(PING, endpoint=Endpoint.TOKEN, cause=LoginCause.EXPIRY, reason=Reason.TIMEOUT))
@@ -307,14 +320,15 @@ def test_a_removed_environment_has_no_series(metrics: Metrics, readings: FakeRea
 
 
 def test_new_settings_keep_the_counters(metrics: Metrics, readings: FakeReadings) -> None:
-    """Hosts and intervals change."""
+    """Hosts, intervals and the severity change; the series of the old hosts and severity ends."""
     metrics.record(PING)
-    metrics.add(replace(SETTINGS, api_url="https://other.example/ClientAPI", ping_interval=10.0), readings)
+    changes = {"api_url": "https://other.example/ClientAPI", "ping_interval": 10.0, "severity": Severity.CRITICAL}
+    metrics.add(replace(SETTINGS, **changes), readings)  # type: ignore[arg-type]
     seen = text(metrics)
     assert value(seen, "tigr_requests_total", outcome="success", **PROD_PING) == 1
     assert value(seen, "tigr_interval_seconds", **PROD_PING) == 10
     assert list(series(seen, "^tigr_environment_info")) == [
-        'tigr_environment_info{api_host="other.example",environment="prod",token_host="login.example"}'
+        'tigr_environment_info{api_host="other.example",environment="prod",severity="critical",token_host="login.example"}'
     ]
 
 
