@@ -16,18 +16,17 @@ _UNBROKEN = re.compile(rb"\S{16,}")
 class TokenIndex:
     """An immutable index of some tokens, which are ASCII without blanks. Case is ignored."""
 
-    def __init__(self, tokens: Sequence[str] = ()) -> None:
-        """Take the tokens. One that is shorter than a run is searched for as a whole word."""
+    def __init__(self, tokens: Sequence[str] = (), previous: TokenIndex | None = None) -> None:
+        """Take the tokens. One that is shorter than a run is searched for as a whole word.
+
+        The pieces of tokens that `previous` has are shared with it.
+        """
         long = [token for token in tokens if len(token) >= MIN_TOKEN_RUN]
         short = [re.escape(token) for token in tokens if len(token) < MIN_TOKEN_RUN]
+        known = previous.pieces if previous else {}
         self._short = re.compile(rf"(?<!\w)(?:{'|'.join(short)})(?!\w)", re.IGNORECASE) if short else None
         self._text = _lower("\n".join(long))  # no run contains a line end
-        # Without positions: they would take a fifth of the memory. A copy of a set has half the empty slots.
-        self._pieces = frozenset({
-            token[at : at + _PIECE]
-            for token in map(_lower, long)
-            for at in range(0, len(token) - _PIECE + 1, _STEP)
-        })  # fmt: skip
+        self.pieces: dict[str, frozenset[bytes]] = {token: known.get(token) or _pieces(token) for token in long}
 
     def short_masked(self, text: str, mask: str) -> str:
         """Return `text` with the tokens that are shorter than a run replaced by `mask`."""
@@ -35,7 +34,7 @@ class TokenIndex:
 
     def masked(self, text: str, mask: str) -> str:
         """Return `text` with each run of a token replaced by `mask`."""
-        if not self._pieces:
+        if not self.pieces:
             return text
         lower, parts, end = _lower(text), [], 0
         for unbroken in _UNBROKEN.finditer(lower):
@@ -49,18 +48,20 @@ class TokenIndex:
         """Return whether an unbroken part of a text contains a run of a token."""
         if self._short is not None and self._short.search(text):
             return True
-        if not self._pieces:
+        if not self.pieces:
             return False
         lower = _lower(text)
         return any(True for part in _UNBROKEN.finditer(lower) for _ in self._runs(lower, *part.span()))
 
     def _runs(self, text: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
         """Yield the runs between two positions of `text`, in order of their first pieces."""
-        pieces, attempts, covered = self._pieces, _MAX_ATTEMPTS, start
-        if pieces.isdisjoint([text[at : at + _PIECE] for at in range(start, end - _PIECE + 1)]):
+        attempts, covered = _MAX_ATTEMPTS, start
+        windows = [text[at : at + _PIECE] for at in range(start, end - _PIECE + 1)]
+        pieces = [each for each in self.pieces.values() if not each.isdisjoint(windows)]
+        if not pieces:
             return
         for at in range(start, end - _PIECE + 1):
-            if at + _PIECE <= covered or text[at : at + _PIECE] not in pieces:
+            if at + _PIECE <= covered or not any(windows[at - start] in each for each in pieces):
                 continue
             attempts -= 1
             run = self._run_around(text, at, start, end) if attempts >= 0 else (start, end)
@@ -95,6 +96,15 @@ class TokenIndex:
             if text[first : first + MIN_TOKEN_RUN] in self._text
         ]
         return (firsts[0], firsts[-1] + MIN_TOKEN_RUN) if firsts else (at, at)
+
+
+def _pieces(token: str) -> frozenset[bytes]:
+    """Return every eleventh piece of a token.
+
+    Positions would take a fifth of the memory. The copy of the set has half as many empty slots.
+    """
+    text = _lower(token)
+    return frozenset({text[at : at + _PIECE] for at in range(0, len(text) - _PIECE + 1, _STEP)})
 
 
 def _lower(text: str) -> bytes:
