@@ -28,6 +28,7 @@ _OF_ALL_GENERATIONS = (
     "token_host_check",
     "unauthenticated_interval",
     "severity",
+    "maintenance",
 )
 
 

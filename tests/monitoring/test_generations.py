@@ -10,6 +10,7 @@ import pytest
 
 from monitor.config.client_certificate import ClientCertificate
 from monitor.config.settings import EnvironmentSettings, ProxySettings
+from monitor.maintenance import MaintenanceWindow
 from monitor.model import ClientAuth, Endpoint, FieldNames, HostCheck, Reason, Result, Role, Severity, Token
 from monitor.monitoring.generation import belong_together
 from monitor.monitoring.state import LoginKey
@@ -42,6 +43,7 @@ SAME_GENERATION: dict[str, object] = {
     "token_host_check": False,
     "unauthenticated_interval": 7.0,
     "severity": Severity.CRITICAL,
+    "maintenance": (MaintenanceWindow(0.0, 7.0),),
 }
 
 
