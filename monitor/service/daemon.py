@@ -59,7 +59,6 @@ class Daemon:
         settings = self._loaded.settings
         sys.setswitchinterval(_SWITCH_INTERVAL)
         raise_descriptor_limit()
-        log.start_writer()
         self._configure_log(settings)
         with ExitStack() as resources:
             state = _state(settings)
