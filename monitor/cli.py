@@ -46,13 +46,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
     prepare()
     try:
+        return _reported(arguments)
+    except KeyboardInterrupt:
+        discard_streams()  # the interrupt may have ended a write that was stuck, and the exit would repeat it
+        return EXIT_FAILED
+
+
+def _reported(arguments: Sequence[str] | None) -> int:
+    """Run the command, print its error if it has one, and return the exit status."""
+    try:
         return _execute(arguments)
     except ConfigError as error:
         _print_error(*_error_lines(error))
         return EXIT_USAGE
-    except KeyboardInterrupt:
-        discard_streams()  # the interrupt may have ended a write that was stuck, and the exit would repeat it
-        return EXIT_FAILED
     except OutputError as error:
         _print_error(f"cannot write to standard output: {error}; the output is incomplete")
         return EXIT_FAILED
@@ -121,6 +127,8 @@ def _run(_options: argparse.Namespace) -> int:
     from monitor.service.systemd import SystemdNotifier
 
     signals = SignalRequests()
+    log.start_writer()
+    log.configure("info", "logfmt", journald=log.is_journal(os.environ))  # until the settings are loaded
     forbid_core_dumps()  # before the secrets are loaded
     notifier = SystemdNotifier(os.environ)
     try:
@@ -132,10 +140,7 @@ def _run(_options: argparse.Namespace) -> int:
         notifier.start_failed(str(error))
         _print_error(str(error))
         return EXIT_FAILED
-    # Without the finalization of Python: it ends daemon threads at any point, and one that loads CA certificates, is in
-    # a handshake or validates settings (in Rust) then crashes the process.
-    log.flush()
-    os._exit(EXIT_OK)
+    return EXIT_OK
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -42,18 +42,12 @@ def start_writer() -> None:
     """
     global _writer  # noqa: PLW0603
     _writer = QueuedWriter(_STANDARD_ERROR, _dropped_line)
-    atexit.register(_stop_writer)
+    atexit.register(_stop_writer, _writer)
     interpreter_hooks.replace_streams()
 
 
-def flush() -> None:
-    """Wait until the queued lines are written, for one second at most."""
-    if _writer:
-        _writer.flush(_FLUSH_TIMEOUT)
-
-
-def _stop_writer() -> None:
-    flush()
+def _stop_writer(writer: QueuedWriter) -> None:
+    writer.flush(_FLUSH_TIMEOUT)
     # Finalizers still run, after Python has restored its own hooks and streams. The writer has its own descriptor.
     standard_streams.close_output()
 

@@ -16,6 +16,7 @@ from monitor.config.maintenance import MaintenanceWindow, current
 from monitor.errors import describe_exception
 from monitor.log import fields
 from monitor.model import Endpoint, Token
+from monitor.output.failure_period import FailurePeriod
 from monitor.reporting.metric_families import HOST_LABELS
 from monitor.reporting.observed_time import ObservedTime
 
@@ -102,21 +103,22 @@ class _ComputedGauge(Collector):
         self._labels = labels
         self._readings = readings
         self._read = read
-        self._failing = False
+        self._failures = FailurePeriod()
 
     def collect(self) -> Iterator[Metric]:
         """Yield the gauge with the series that can be computed."""
         family = GaugeMetricFamily(self._name, self._text, labels=self._labels)
+        failed = False
         for environment, readings in self._readings.items():
             try:
                 for labels, value in self._read(readings):
                     family.add_metric((environment, *labels), value)
             except Exception as error:  # noqa: BLE001 - any exception: the class states why
-                if not self._failing:
-                    _log.error(
-                        "cannot compute a metric", extra=fields(metric=self._name, fault=describe_exception(error))
-                    )
-                self._failing = True
+                failed = True
+                if self._failures.failed(fault := describe_exception(error)):
+                    _log.error("cannot compute a metric", extra=fields(metric=self._name, fault=fault))
+        if not failed and (count := self._failures.succeeded()):
+            _log.info("the metric can be computed again", extra=fields(metric=self._name, failed=count))
         yield family
 
 

@@ -14,6 +14,7 @@ from monitor.clock import Clock
 from monitor.config.maintenance import MaintenanceWindow
 from monitor.config.settings import EnvironmentCredentials, EnvironmentSettings
 from monitor.model import ClientAuth, Endpoint, HostCheck, LoginCause, Phase, Reason, Role, Severity, Token
+from monitor.output import failure_period
 from monitor.reporting.metric_families import BUCKETS, OUTCOMES
 from monitor.reporting.metrics import Metrics
 from tests.support.harness import series, value
@@ -345,6 +346,28 @@ def test_a_gauge_that_cannot_be_computed_is_missing(metrics: Metrics, caplog: py
     assert value(seen, "tigr_backoff_seconds", environment="prod", endpoint="ping") == 7
     assert len(caplog.records) == 1
     assert "secret words" not in caplog.text
+
+
+def test_a_gauge_that_can_be_computed_again_is_logged_once(
+    readings: FakeReadings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A later failure begins a new period."""
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(failure_period, "MIN_QUIET", 0.0)
+    metrics = Metrics()
+    metrics.add(SETTINGS, readings)
+
+    def fail() -> float | None:
+        raise RuntimeError("secret words")
+
+    for _ in range(2):
+        with monkeypatch.context() as patch:
+            patch.setattr(readings, "headroom", fail)
+            text(metrics)
+            text(metrics)
+        text(metrics)
+        text(metrics)
+    assert caplog.messages == ["cannot compute a metric", "the metric can be computed again"] * 2
 
 
 def test_a_removed_environment_has_no_series(metrics: Metrics, readings: FakeReadings) -> None:

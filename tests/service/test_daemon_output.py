@@ -154,6 +154,17 @@ def test_a_start_that_fails_ends_although_the_reader_is_stuck(environ: dict[str,
             process.wait()
 
 
+def test_an_error_in_the_settings_ends_the_daemon_although_the_reader_is_stuck() -> None:
+    """The message waits for the reader for a limited time."""
+    with pipe(full=True) as (_, writing):
+        process = subprocess.Popen(command("run"), env=clean({"TIGR_TIMEOUT": "x"}), stdout=writing, stderr=writing)
+        try:
+            assert process.wait(PATIENCE) == 2
+        finally:
+            process.kill()
+            process.wait()
+
+
 def test_a_long_error_message_is_printed_in_full(tmp_path: Path) -> None:
     """The writer neither cuts nor drops the problems of a configuration."""
     names = [f"TIGR_WRONG_{number}" for number in range(1200)]
