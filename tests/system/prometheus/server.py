@@ -67,6 +67,11 @@ class PrometheusServer:
         """Return all pending and firing alerts with their texts."""
         return cast("dict[str, list[dict[str, Any]]]", self._get("alerts", {}))["alerts"]
 
+    def targets(self) -> list[dict[str, str]]:
+        """Return the labels of every scraped target, after relabeling."""
+        targets = cast("dict[str, list[dict[str, dict[str, str]]]]", self._get("targets", {"state": "active"}))
+        return [target["labels"] for target in targets["activeTargets"]]
+
     def ready(self) -> bool:
         """Return True if Prometheus is ready for queries."""
         try:

@@ -1,7 +1,8 @@
 """Run tests with the Prometheus and the Alertmanager of Debian testing, which are not installed.
 
-`python -m tests.system.prometheus.versions PATH…` gets the packages into a temporary folder, with apt's settings and lists
-in that folder too, and runs pytest on the paths with the programs first in `PATH`. The exit status is that of pytest.
+`python -m tests.system.prometheus.versions PATH…` gets the packages into a temporary folder, with apt's settings and
+lists in that folder too, and runs pytest on the paths with the programs first in `PATH`. The exit status is that of
+pytest.
 """
 
 from __future__ import annotations
