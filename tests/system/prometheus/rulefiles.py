@@ -12,6 +12,7 @@ from tests.support.checkout import ROOT
 
 FOLDER = ROOT / "prometheus"
 RULES = sorted((FOLDER / "rules").glob("*.yml"))
+WATCHDOG = FOLDER / "watchdog.yml"
 CASES = sorted((FOLDER / "tests").glob("*.yml"))
 
 

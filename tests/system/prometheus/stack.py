@@ -51,6 +51,7 @@ class Receivers:
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
+        self.bodies: list[Mapping[str, Any]] = []
         record = self._record
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -59,6 +60,7 @@ class Receivers:
                 record(body)
                 self.send_response(200)
                 self.end_headers()
+                self.wfile.write(b"ok")  # Alertmanager regards any other response as a failure of Slack
 
             def log_message(self, *_: object) -> None:
                 """Log nothing."""
@@ -75,7 +77,8 @@ class Receivers:
         self._server.server_close()
 
     def _record(self, body: Mapping[str, Any]) -> None:
-        for alert in body["alerts"]:
+        self.bodies.append(body)
+        for alert in body.get("alerts", ()):  # Slack has its own format
             summary = alert["annotations"]["summary"]
             self.messages.append(Message(body["receiver"], alert["status"], alert["labels"], summary))
 
@@ -122,14 +125,16 @@ def faster_routes(receivers: str, factor: float) -> dict[str, Any]:
         for key in set(_TIMED) & route.keys():
             route[key] = _faster(route[key], factor)
         route.pop("active_time_intervals", None)
-    for receiver in config["receivers"]:
-        for webhook in receiver["webhook_configs"]:
-            webhook["url"] = receivers
+    config["receivers"] = [
+        {"name": receiver["name"], "webhook_configs": [{"url": receivers}]} for receiver in config["receivers"]
+    ]
+    del config["templates"]
     return config
 
 
 @contextlib.contextmanager
-def _alertmanager(directory: Path, port: int) -> Iterator[None]:
+def alertmanager(directory: Path, port: int) -> Iterator[None]:
+    """Run Alertmanager with the alertmanager.yml of this directory."""
     command = [
         "prometheus-alertmanager",
         f"--config.file={directory / 'alertmanager.yml'}",
@@ -169,20 +174,20 @@ def stack(
 
     Yields the Prometheus, which also knows the alerts that are inhibited.
     """
-    alertmanager = free_port()
+    port = free_port()
     config = rulefiles.load(rulefiles.FOLDER / "prometheus.yml")
     interval = text(scrape)
     config["global"] = {"evaluation_interval": interval}
     config["scrape_configs"][0] |= {"scrape_interval": interval, "scrape_timeout": interval}
     config["rule_files"] = ["rules.yml"]
-    config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] = [f"127.0.0.1:{alertmanager}"]
+    config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] = [f"127.0.0.1:{port}"]
     config["scrape_configs"][0]["static_configs"] = [
         {"targets": [f"127.0.0.1:{port}"], "labels": {"instance": instance}} for instance, port in targets.items()
     ]
     for name, contents in {"rules": rules, "alertmanager": routes}.items():
         (directory / f"{name}.yml").write_text(yaml.safe_dump(dict(contents), sort_keys=False), encoding="utf-8")
     with (
-        _alertmanager(directory, alertmanager),
+        alertmanager(directory, port),
         running(directory, yaml.safe_dump(config, sort_keys=False)) as prometheus,
     ):
         # Increases count only after the first scrape.

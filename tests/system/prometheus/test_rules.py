@@ -137,7 +137,15 @@ def test_every_alert_has_annotations_and_a_runbook_section(name: str) -> None:
 
 def test_every_section_of_the_runbook_is_an_existing_alert() -> None:
     """The runbook has exactly one section for each alert."""
-    assert set(re.findall(r"^### (Tigr\w+)$", RUNBOOK, flags=re.MULTILINE)) == set(ALERTS)
+    assert set(re.findall(r"^### (Tigr\w+)$", RUNBOOK, flags=re.MULTILINE)) == {*ALERTS, "TigrWatchdog"}
+
+
+def test_the_watchdog_always_fires_and_is_no_page() -> None:
+    """The watchdog is not among the rules, and its severity is neither that of a page nor of a ticket."""
+    ((rule,),) = (group["rules"] for group in rulefiles.load(rulefiles.WATCHDOG)["groups"])
+    assert (rule["alert"], rule["expr"], rule["labels"]) == ("TigrWatchdog", "vector(1)", {"severity": "none"})
+    assert rule["annotations"]["runbook_url"].endswith("/prometheus/RUNBOOK.md#tigrwatchdog")
+    assert "TigrWatchdog" not in ALERTS
 
 
 @each_alert
@@ -238,7 +246,7 @@ def test_promtool_accepts_the_configuration() -> None:
     """The configuration and its rules pass promtool without an error or a warning."""
     done = promtool("check", "config", "--lint=all", "--lint-fatal", "prometheus.yml")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{len(rulefiles.RULES)} rule files found" in done.stdout
+    assert f"{len(rulefiles.RULES) + 1} rule files found" in done.stdout  # and the watchdog
 
 
 @pytest.mark.system
