@@ -11,7 +11,7 @@ from monitor.model import Endpoint, Reason
 
 # The limits of the alerts.
 OBJECTIVE = 0.995  # share of the observed time, over 30 days
-FAST_BURN, SLOW_BURN = 14.4, 6.0
+FAST_BURN, SLOW_BURN, OVERSPENT = 14.4, 6.0, 1.0
 LOW_HEADROOM = 0.25  # share of the lifetime of the token
 FAILED_LOGINS, FAILED_PINGS = 2, 3  # in a row
 SLOW = 2.0  # seconds, median
@@ -25,7 +25,13 @@ STOPPED = 10**11
 # Recorded by the rules in prometheus/rules.
 AVAILABILITY = "tigr:availability:30d"
 BUDGET = "tigr:error_budget_remaining:30d"
-BURN = {"1h": "tigr:burn_rate:1h", "5m": "tigr:burn_rate:5m", "6h": "tigr:burn_rate:6h", "30m": "tigr:burn_rate:30m"}
+BURN = {
+    "1h": "tigr:burn_rate:1h",
+    "5m": "tigr:burn_rate:5m",
+    "6h": "tigr:burn_rate:6h",
+    "30m": "tigr:burn_rate:30m",
+    "3d": "tigr:burn_rate:3d",
+}
 
 FIRING = 'ALERTS{alertname=~"Tigr.*",alertstate="firing",environment=~"$environment|",job=~"$job"}'
 

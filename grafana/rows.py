@@ -14,8 +14,10 @@ from grafana.style import (
     CONCERN,
     GOOD,
     LOGIN,
+    NEUTRAL,
     PHASE_COLORS,
     PING,
+    PLANNED,
     REASON_COLORS,
     bars,
     colored,
@@ -171,6 +173,16 @@ def _availability() -> Iterator[Builder[Panel]]:
         .mappings(named({"0": ("no connection", BAD), "1": ("accepts", GOOD)}))
         .with_target(query("A", queries.lowest("tigr_token_host_reachable"), "{{environment}}"))
     )
+    yield (
+        timeline_panel(
+            "Planned maintenance",
+            "Is a failure part of planned maintenance? During a window, no alert about the environment fires, and its"
+            " time does not count for the objective.",
+            10,
+        )
+        .mappings(named({"0": ("none", NEUTRAL), "1": ("maintenance", PLANNED)}))
+        .with_target(query("A", queries.highest("tigr_maintenance"), "{{environment}}"))
+    )
     requests = graph_panel(
         "Requests by outcome",
         "How many requests failed, and for which reasons? All requests to both hosts; success is green, each reason has"
@@ -211,12 +223,13 @@ def _availability() -> Iterator[Builder[Panel]]:
             f"{name} burn rate",
             f"How fast is the error budget of the {word} used up? At 1 it lasts exactly 30 days. Fast burn: above"
             f" {queries.FAST_BURN} over 1 h and over 5 min. Slow burn: above {queries.SLOW_BURN:.0f} over 6 h and over"
-            " 30 min.",
+            f" 30 min. Overspent: above {queries.OVERSPENT:.0f} over 3 days and over 6 h.",
             8,
         )
-        panel = limited(burn, (None, GOOD), (queries.SLOW_BURN, CONCERN), (queries.FAST_BURN, BAD))
+        limits = ((queries.OVERSPENT, CONCERN), (queries.SLOW_BURN, CONCERN), (queries.FAST_BURN, BAD))
+        panel = limited(burn, (None, GOOD), *limits)
         panel = panel.min(0).unit("short").height(16)
-        for ref, (window, recorded) in zip("ABCD", queries.BURN.items(), strict=True):
+        for ref, (window, recorded) in zip("ABCDE", queries.BURN.items(), strict=True):
             panel = panel.with_target(
                 query(ref, queries.highest(recorded, endpoint), f"{{{{environment}}}} {word} {window}")
             )

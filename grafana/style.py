@@ -16,6 +16,7 @@ SOURCE = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
 GOOD, CONCERN, BAD, NEUTRAL = "green", "orange", "red", "text"
 LOGIN, PING = "blue", "purple"
+PLANNED = "light-blue"
 
 # By the side that must act: red our administrators and the vendor's, orange the network, yellow TLS, blue the vendor.
 REASON_COLORS: Mapping[str, str] = {

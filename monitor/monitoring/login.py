@@ -201,8 +201,8 @@ class Logins:
     def use(self, settings: EnvironmentSettings, sender: LoginSender) -> None:
         """Apply new settings of the same environment. The caller holds the lock of the generations.
 
-        Changed credentials cause a login at once. If an address changed, the token is dropped, because it must not be
-        sent to another host.
+        Changed credentials, or another client certificate, cause a login at once. If an address changed, the token is
+        dropped, because it must not be sent to another host.
         """
         old = self._access
         self._use(settings, sender)
@@ -211,7 +211,7 @@ class Logins:
             sender.learn(self._token)
         if moved:
             self._token = None
-        if moved or self._access.key != old.key or settings.credentials != old.settings.credentials:
+        if moved or self._access.key != old.key or _identify(settings) != _identify(old.settings):
             self._backoff.clear()
             self._refusals.clear()
             self._failed = self.failed_internally = False
@@ -322,11 +322,14 @@ class Logins:
                 self._last_start, self._attempted = self._clock.now(), True
                 self._cause, self._requested = cause, None
                 before = self._record
-            results = self._exchanges(access, before, operator=operator)
-            return self._conclude(access, before, results, operator=operator)
+            record, results = self._exchanges(access, before, operator=operator)
+            return self._conclude(access, before, record, results, operator=operator)
 
-    def _exchanges(self, access: _Access, record: LoginRecord, *, operator: bool) -> list[Result]:
-        """Send one request, and after a refusal the other if it is allowed. Save each request before it is sent."""
+    def _exchanges(self, access: _Access, record: LoginRecord, *, operator: bool) -> tuple[LoginRecord, list[Result]]:
+        """Send one request, and after a refusal the other if it is allowed. Save each request before it is sent.
+
+        Return the record after the last response, which is not saved yet, and the Results.
+        """
         settings, results = access.settings, list[Result]()
         granted = self._state.granted(settings.token_url)
         for names in negotiation.names_to_send(record, granted, settings.form_fields, operator=operator):
@@ -339,17 +342,21 @@ class Logins:
             self._state.begin_login(access.key, replace(record, in_flight=True), self._name, self._last_start)
             result = access.sender.log_in(names)
             record = negotiation.after_exchange(record, names, result)
-            self._state.save(access.key, record, names if result.success else None)
             results.append(result)
-        return results
+        return record, results
 
-    def _conclude(self, access: _Access, before: LoginRecord, results: list[Result], *, operator: bool) -> bool:
-        """Save a rejection with the credentials of the run. If the run still decides, apply its Results.
+    def _conclude(
+        self, access: _Access, before: LoginRecord, record: LoginRecord, results: list[Result], *, operator: bool
+    ) -> bool:
+        """Save the record with the credentials of the run. If the run still decides, apply its Results.
 
         Return whether it was granted.
         """
         decisive = _by_weight(results)[-1]
-        is_rejected = not decisive.success and self._save_rejection(access, before, decisive, operator=operator)
+        is_rejected = not decisive.success and self._is_rejected(access, record)
+        if is_rejected:
+            record = self._paused(access, before, record, decisive, operator=operator)
+        self._state.save(access.key, record, decisive.field_names if decisive.success else None)
         with self.generations.verdict(access.generation) as decides:
             if not decides:
                 self._drop(decisive)
@@ -379,20 +386,22 @@ class Logins:
         outcome = replace(decisive.run, cause=self._cause, other_refusal=refusal, field_names_settled=settled)
         return replace(decisive, run=outcome)
 
-    def _save_rejection(self, access: _Access, before: LoginRecord, decisive: Result, *, operator: bool) -> bool:
-        """Save the pause if the credentials are rejected; return whether they are."""
-        record, settings = self._state.record(access.key), access.settings
-        granted, pinned = self._state.granted(settings.token_url), settings.form_fields
-        limit = settings.rejected_logins
-        out_of_attempts = record.any_refused and record.counted >= limit
-        if not (record.rejected or out_of_attempts or negotiation.is_rejected(record, granted, pinned)):
-            return False
-        now, shortest = self._clock.now(), max(settings.ping_interval, decisive.verdict.retry_after or 0.0)
-        current = negotiation.suppressed(record, before.counted, limit, now, shortest)
-        if operator and current.counted == before.counted:  # the server did not judge the attempt
-            current = replace(current, reload_used=False)
-        self._state.save(access.key, current)
-        return True
+    def _is_rejected(self, access: _Access, record: LoginRecord) -> bool:
+        """Return whether the credentials of the run are rejected."""
+        granted, pinned = self._state.granted(access.settings.token_url), access.settings.form_fields
+        out_of_attempts = record.any_refused and record.counted >= access.settings.rejected_logins
+        return record.rejected or out_of_attempts or negotiation.is_rejected(record, granted, pinned)
+
+    def _paused(
+        self, access: _Access, before: LoginRecord, record: LoginRecord, decisive: Result, *, operator: bool
+    ) -> LoginRecord:
+        """Return the record of rejected credentials with the pause after the run."""
+        shortest = max(access.settings.ping_interval, decisive.verdict.retry_after or 0.0)
+        limit = access.settings.rejected_logins
+        paused = negotiation.suppressed(record, before.counted, limit, self._clock.now(), shortest)
+        if operator and paused.counted == before.counted:  # the server did not judge the attempt
+            return replace(paused, reload_used=False)
+        return paused
 
     def _settle(self, before: LoginRecord, decisive: Result, *, is_rejected: bool) -> None:
         """Update token and backoff from the decisive Result, then record it."""
@@ -429,6 +438,11 @@ class Logins:
             expires = self._token.expires if self._token else None
             retry_after = result.verdict.retry_after if result.measurement.status == 503 else None
             self._backoff.login_failed(settings.ping_interval, settings.auth_interval, expires, retry_after)
+
+
+def _identify(settings: EnvironmentSettings) -> tuple[object, object]:
+    """Return all by which a server knows the client."""
+    return settings.credentials, settings.client_certificate
 
 
 def _by_weight(results: list[Result]) -> list[Result]:

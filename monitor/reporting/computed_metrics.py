@@ -14,6 +14,7 @@ from monitor import log
 from monitor.clock import Clock
 from monitor.errors import describe_exception
 from monitor.log import fields
+from monitor.maintenance import MaintenanceWindow, current
 from monitor.model import Endpoint, Token
 from monitor.reporting.metric_families import HOST_LABELS
 from monitor.reporting.observed_time import ObservedTime
@@ -39,11 +40,13 @@ def register_computed(
     registry: CollectorRegistry,
     readings: Mapping[str, EnvironmentReadings],
     observed: Mapping[tuple[str, Endpoint], ObservedTime],
+    maintenance: Mapping[str, tuple[MaintenanceWindow, ...]],
     clock: Clock,
 ) -> None:
     """Register the computed metrics. The mappings are read at each scrape."""
     registry.register(_DroppedMessages())
     registry.register(_ObservedTimeCollector(observed, clock))
+    registry.register(_MaintenanceCollector(maintenance, clock))
 
     def at_scrape(name: str, text: str, read: Callable[[EnvironmentReadings], Reading], *labels: str) -> None:
         registry.register(_ComputedGauge(name, text, ("environment", *labels), readings, read))
@@ -139,6 +142,23 @@ class _ObservedTimeCollector(Collector):
             down.add_metric(host, seconds_down)
         yield observed
         yield down
+
+
+class _MaintenanceCollector(Collector):
+    """Whether each environment is in planned maintenance, on the wall clock."""
+
+    def __init__(self, windows: Mapping[str, tuple[MaintenanceWindow, ...]], clock: Clock) -> None:
+        self._windows = windows
+        self._clock = clock
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the gauge."""
+        text = "Whether the environment is in planned maintenance (1) or not (0)."
+        family = GaugeMetricFamily("tigr_maintenance", text, labels=("environment",))
+        wall = self._clock.wall()
+        for environment, windows in self._windows.items():
+            family.add_metric((environment,), float(current(windows, wall) is not None))
+        yield family
 
 
 def _unlabelled(value: float | None) -> Reading:

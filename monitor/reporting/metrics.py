@@ -9,9 +9,11 @@ from urllib.parse import urlsplit
 from prometheus_client.exposition import choose_encoder
 
 from monitor.clock import SYSTEM_CLOCK, Clock
+from monitor.maintenance import MaintenanceWindow
 from monitor.model import Endpoint, HostCheck, LoginCause, Phase, Reason, Result, Role
 from monitor.reporting.computed_metrics import EnvironmentReadings, register_computed
 from monitor.reporting.incidents import Incidents
+from monitor.reporting.maintenance import PlannedTime
 from monitor.reporting.metric_families import OUTCOMES, MetricFamilies
 from monitor.reporting.observed_time import ObservedTime
 
@@ -34,18 +36,21 @@ class Metrics:
         self._down: set[tuple[str, Endpoint]] = set()
         self._observed: dict[tuple[str, Endpoint], ObservedTime] = {}
         self._incidents: dict[tuple[str, Endpoint], Incidents] = {}
+        self._maintenance: dict[str, tuple[MaintenanceWindow, ...]] = {}
         self._tls_version: dict[tuple[str, Endpoint], str] = {}
         self._origins: dict[tuple[str, Endpoint], tuple[str, str]] = {}  # scheme and host
         self._families = MetricFamilies()
         self._registry = self._families.registry
         self._settings_loaded = self._web_configuration_loaded = True  # at the last attempt
-        register_computed(self._registry, self._readings, self._observed, clock)
+        register_computed(self._registry, self._readings, self._observed, self._maintenance, clock)
 
     def add(self, settings: EnvironmentSettings, readings: EnvironmentReadings) -> None:
         """Export an environment, or replace its settings. Counters keep their values."""
         name = settings.name
         with self._mutex:
             self._readings[name] = readings
+            self._maintenance[name] = settings.maintenance
+            planned = PlannedTime(settings.maintenance, self._clock).seconds_between
             for endpoint, url in ((Endpoint.TOKEN, settings.token_url), (Endpoint.PING, settings.api_url)):
                 origin = urlsplit(url)[:2]
                 if self._origins.setdefault((name, endpoint), origin) != origin:
@@ -56,6 +61,7 @@ class Metrics:
                 self._incidents.setdefault((name, endpoint), Incidents(endpoint))
                 observed = self._observed.setdefault((name, endpoint), ObservedTime(interval, settings.timeout))
                 observed.use(interval, settings.timeout)
+                observed.plan(planned, self._clock.now())
                 self._families.interval.labels(name, endpoint).set(interval)
                 self._families.duration.labels(name, endpoint)
                 self._families.unauthorized.labels(name, endpoint)
@@ -92,6 +98,7 @@ class Metrics:
         """Remove all series of an environment."""
         with self._mutex:
             self._readings.pop(environment, None)
+            self._maintenance.pop(environment, None)
             self._families.remove(environment)
             for endpoint in Endpoint:
                 host = environment, endpoint

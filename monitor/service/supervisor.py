@@ -13,11 +13,13 @@ from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.config.settings import EnvironmentSettings, Settings
 from monitor.http.client import HttpClient
 from monitor.http.resolver import Resolver
+from monitor.maintenance import current
 from monitor.model import Endpoint, HostCheck, Result
 from monitor.monitoring.environment import MonitoredEnvironment
 from monitor.monitoring.scheduler import Job, Scheduler
 from monitor.monitoring.state import State
 from monitor.reporting.event_log import EventLog
+from monitor.reporting.maintenance import MaintenanceLog
 from monitor.reporting.metrics import Metrics
 from monitor.reporting.status_line import StatusLine
 from monitor.service.trust import trust_anchors
@@ -26,7 +28,9 @@ from monitor.tigr.client import TigrClient
 _MAX_GAP = 1.0  # seconds between the first runs of two jobs
 # Seconds: some servers refuse two simultaneous logins of one user, so two monitors must not log in at the same time.
 _MAX_FIRST_DELAY = 2.0
-LOGIN, PING, HOST_CHECK = "login", "ping", "token host check"  # names of the jobs
+LOGIN, PING, HOST_CHECK, MAINTENANCE = "login", "ping", "token host check", "maintenance"  # names of the jobs
+# Seconds between two scheduled checks of the windows of maintenance. Each begin and each end causes an additional one.
+_MAINTENANCE_INTERVAL = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,7 @@ class Supervisor:
         self._metrics = Metrics(clock)
         self._event_log = EventLog(clock)
         self._status_line = StatusLine(clock)
+        self._maintenance_log = MaintenanceLog(clock)
         self._state = state
         self._clock = clock
         self._resolver = Resolver()
@@ -148,6 +153,7 @@ class Supervisor:
                 if old is not None:
                     environment.use(new, client, new_trust=self._trust[new.name] != old_trust.get(new.name))
                 self._metrics.add(new, environment)
+            self._maintenance_log.use(new.name, new.maintenance)
             entries[new.name] = _Entry(new, environment)
         self._entries = entries  # before the jobs: the Result of an environment without an entry is dropped
         for new, delay in zip(settings.environments, delays, strict=True):
@@ -167,6 +173,8 @@ class Supervisor:
         delays: _Delays,
     ) -> None:
         """Add the jobs of an environment. Jobs whose intervals and timeout did not change keep their schedule."""
+        if old is None:
+            self._scheduler.put(self._maintenance_job(new.name), _MAINTENANCE_INTERVAL)
         if old is None or (new.auth_interval, new.timeout) != (old.auth_interval, old.timeout):
             times = new.auth_interval, new.timeout
             login = Job(
@@ -199,6 +207,11 @@ class Supervisor:
             check = Job(new.name, HOST_CHECK, None, *times, environment.run_host_check, lambda: None)
             self._scheduler.put(check, delays.ping + new.ping_interval / 2)
 
+    def _maintenance_job(self, name: str) -> Job:
+        log = self._maintenance_log
+        run, next_run = functools.partial(log.check, name), functools.partial(log.next_check, name)
+        return Job(name, MAINTENANCE, None, _MAINTENANCE_INTERVAL, 0.0, run, next_run)
+
     def _delay(self, settings: Settings, position: int) -> _Delays:
         """Return the delays that spread the jobs over the shortest interval, the ping after its login."""
         shortest = min(environment.ping_interval for environment in settings.environments)
@@ -214,6 +227,7 @@ class Supervisor:
         del self._entries[name]
         self._metrics.remove(name)
         self._event_log.remove(name)
+        self._maintenance_log.remove(name)
         self._status_line.remove(name)
 
     # Results.
@@ -264,7 +278,12 @@ class Supervisor:
         stalled = self.stalled()
         if stalled:
             return f"STALLED: {stalled[0]}" + (f", and {len(stalled) - 1} more" if len(stalled) > 1 else "")
-        return self._status_line.text({name: entry.environment for name, entry in list(self._entries.items())})
+        entries, wall = list(self._entries.items()), self._clock.wall()
+        windows = {name: current(entry.settings.maintenance, wall) for name, entry in entries}
+        return self._status_line.text(
+            {name: entry.environment for name, entry in entries},
+            {name: window for name, window in windows.items() if window is not None},
+        )
 
     def index(self) -> list[str]:
         """Return the names of the environments."""

@@ -10,8 +10,7 @@ MIN_TOKEN_RUN = 16  # characters of a token
 _PIECE, _STEP = 6, 11
 _MAX_ATTEMPTS = 64  # pieces of a text that are compared with whole tokens
 _MAX_POSITIONS = 8  # of a piece in the tokens; the pieces of a token that repeats itself have more
-_UNBROKEN = re.compile(r"\S{16,}")
-_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}  # unlike lower(), it keeps the length
+_UNBROKEN = re.compile(rb"\S{16,}")
 
 
 class TokenIndex:
@@ -22,13 +21,13 @@ class TokenIndex:
         long = [token for token in tokens if len(token) >= MIN_TOKEN_RUN]
         short = [re.escape(token) for token in tokens if len(token) < MIN_TOKEN_RUN]
         self._short = re.compile(rf"(?<!\w)(?:{'|'.join(short)})(?!\w)", re.IGNORECASE) if short else None
-        self._text = "\n".join(long).translate(_LOWER)  # no run contains a line end
-        self._pieces: set[str] = set()  # without positions: they would take a fifth of the memory
-        start = 0
-        for token in long:
-            for at in range(start, start + len(token) - _PIECE + 1, _STEP):
-                self._pieces.add(self._text[at : at + _PIECE])
-            start += len(token) + 1
+        self._text = _lower("\n".join(long))  # no run contains a line end
+        # Without positions: they would take a fifth of the memory. A copy of a set has half the empty slots.
+        self._pieces = frozenset({
+            token[at : at + _PIECE]
+            for token in map(_lower, long)
+            for at in range(0, len(token) - _PIECE + 1, _STEP)
+        })  # fmt: skip
 
     def short_masked(self, text: str, mask: str) -> str:
         """Return `text` with the tokens that are shorter than a run replaced by `mask`."""
@@ -38,7 +37,7 @@ class TokenIndex:
         """Return `text` with each run of a token replaced by `mask`."""
         if not self._pieces:
             return text
-        lower, parts, end = text.translate(_LOWER), [], 0
+        lower, parts, end = _lower(text), [], 0
         for unbroken in _UNBROKEN.finditer(lower):
             for first, last in self._runs(lower, unbroken.start(), unbroken.end()):
                 if first >= end:
@@ -52,10 +51,10 @@ class TokenIndex:
             return True
         if not self._pieces:
             return False
-        lower = text.translate(_LOWER)
+        lower = _lower(text)
         return any(True for part in _UNBROKEN.finditer(lower) for _ in self._runs(lower, *part.span()))
 
-    def _runs(self, text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    def _runs(self, text: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
         """Yield the runs between two positions of `text`, in order of their first pieces."""
         pieces, attempts, covered = self._pieces, _MAX_ATTEMPTS, start
         if pieces.isdisjoint([text[at : at + _PIECE] for at in range(start, end - _PIECE + 1)]):
@@ -69,7 +68,7 @@ class TokenIndex:
                 covered = run[1]
                 yield run
 
-    def _run_around(self, text: str, at: int, start: int, end: int) -> tuple[int, int]:
+    def _run_around(self, text: bytes, at: int, start: int, end: int) -> tuple[int, int]:
         """Return the longest run around a piece, over its positions in the tokens."""
         piece, runs = text[at : at + _PIECE], list[tuple[int, int]]()
         position = self._text.find(piece)
@@ -78,7 +77,7 @@ class TokenIndex:
             position = self._text.find(piece, position + 1)
         return max(runs, key=lambda run: run[1] - run[0]) if position < 0 else self._searched(text, at, start, end)
 
-    def _extended(self, text: str, at: int, position: int, start: int, end: int) -> tuple[int, int]:
+    def _extended(self, text: bytes, at: int, position: int, start: int, end: int) -> tuple[int, int]:
         """Return the longest run around a piece at a position of the tokens."""
         first, before = at, position
         while first > start and before > 0 and text[first - 1] == self._text[before - 1]:
@@ -88,7 +87,7 @@ class TokenIndex:
             last, after = last + 1, after + 1
         return first, last
 
-    def _searched(self, text: str, at: int, start: int, end: int) -> tuple[int, int]:
+    def _searched(self, text: bytes, at: int, start: int, end: int) -> tuple[int, int]:
         """Return the union of the runs of 16 around a piece."""
         firsts = [
             first
@@ -96,3 +95,8 @@ class TokenIndex:
             if text[first : first + MIN_TOKEN_RUN] in self._text
         ]
         return (firsts[0], firsts[-1] + MIN_TOKEN_RUN) if firsts else (at, at)
+
+
+def _lower(text: str) -> bytes:
+    """Return `text` in lower case, one byte per character; tokens and their pieces are smaller as bytes."""
+    return text.encode("latin-1", "replace").lower()

@@ -140,6 +140,8 @@ LIMITS = [
     ("Login burn rate", 14.4, "TigrErrorBudgetBurnFast", "tigr:burn_rate:1h > 14.4"),
     ("Ping burn rate", 6, "TigrErrorBudgetBurnSlow", "tigr:burn_rate:6h > 6"),
     ("Login burn rate", 6, "TigrErrorBudgetBurnSlow", "tigr:burn_rate:6h > 6"),
+    ("Ping burn rate", 1, "TigrErrorBudgetOverspent", "tigr:burn_rate:3d > 1"),
+    ("Login burn rate", 1, "TigrErrorBudgetOverspent", "tigr:burn_rate:3d > 1"),
     ("Ping latency", 2, "TigrPingLatencyHigh", "> 2"),
     ("Login latency", 2, "TigrTokenLatencyHigh", "> 2"),
     ("Clock offset", 30, "TigrClockOffset", "> 30"),

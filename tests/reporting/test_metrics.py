@@ -12,6 +12,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from monitor.clock import Clock
 from monitor.config.settings import EnvironmentCredentials, EnvironmentSettings
+from monitor.maintenance import MaintenanceWindow
 from monitor.model import ClientAuth, Endpoint, HostCheck, LoginCause, Phase, Reason, Role, Severity, Token
 from monitor.reporting.metric_families import BUCKETS, OUTCOMES
 from monitor.reporting.metrics import Metrics
@@ -262,6 +263,46 @@ def test_an_incident_is_counted_once_by_its_first_reason(metrics: Metrics, readi
     metrics.record(vary(PING, reason=Reason.TIMEOUT))
     counts = {name: count for name, count in series(text(metrics), "^tigr_incidents_total").items() if count}
     assert counts == {'tigr_incidents_total{endpoint="ping",environment="prod",reason="timeout"}': 1}
+
+
+def test_maintenance_is_computed_at_a_scrape_on_the_wall_clock(readings: FakeReadings) -> None:
+    """It is 1 in the window and 0 outside; without a window it is 0; the other metrics change in it."""
+    now = 0.0
+    metrics = Metrics(Clock(now=lambda: now, wall=lambda: 1000.0 + now))
+    metrics.add(replace(SETTINGS, maintenance=(MaintenanceWindow(1010.0, 1020.0),)), readings)
+    metrics.add(replace(SETTINGS, name="uat"), readings)
+    metrics.record(PING)
+    for moment, planned, observed in (
+        (9.9, 0, 9.9),
+        (10.0, 1, 10.0),
+        (19.9, 1, 10.0),
+        (20.0, 0, 10.0),
+        (25.0, 0, 15.0),
+    ):
+        now = moment
+        assert value(text(metrics), "tigr_maintenance", environment="prod") == planned
+        assert value(text(metrics), "tigr_maintenance", environment="uat") == 0
+        seen = value(text(metrics), "tigr_observed_seconds_total", **PROD_PING)
+        assert seen == pytest.approx(observed)
+    now = 15.0
+    metrics.record(vary(PING, reason=Reason.TIMEOUT))
+    assert value(text(metrics), "tigr_up", **PROD_PING) == 0
+    metrics.remove("prod")
+    assert value(text(metrics), "tigr_maintenance", environment="prod") is None
+
+
+def test_a_reload_in_maintenance_counts_from_then_on(readings: FakeReadings) -> None:
+    """Neither the time before a removed window ends nor the time before an added one begins is counted again."""
+    now = 0.0
+    metrics = Metrics(Clock(now=lambda: now, wall=lambda: 1000.0 + now))
+    planned = replace(SETTINGS, maintenance=(MaintenanceWindow(900.0, 2000.0),))
+    metrics.add(SETTINGS, readings)
+    metrics.record(PING)
+    for moment, settings in ((10.0, planned), (20.0, SETTINGS)):
+        now = moment
+        metrics.add(settings, readings)
+    now = 25.0
+    assert value(text(metrics), "tigr_observed_seconds_total", **PROD_PING) == pytest.approx(15.0)
 
 
 def test_a_login_is_counted_by_its_cause(metrics: Metrics) -> None:

@@ -60,7 +60,6 @@ def _alerts(*alerts: tuple[str, str]) -> frozenset[tuple[str, str]]:
     return frozenset(alerts)
 
 
-# The environment uat of this table has tickets instead of pages.
 FAULTS: Mapping[str, FaultCase] = {
     "wrong_password": FaultCase(
         _login(Status(401)),
@@ -85,6 +84,7 @@ FAULTS: Mapping[str, FaultCase] = {
 }
 REVOKED = "revoked"
 GONE = ("gone", "gone_too")  # both environments of a monitor; only the first pages
+TICKETS = ("uat", GONE[1])  # the environments that do not page
 WELL = "well"
 BRIEF = "ping_429"  # ends before three failures in a row, which would be TigrPingFailing
 BURNING = FAULTS.keys() - {BRIEF} | set(
@@ -113,14 +113,17 @@ def _settings(simulator: Simulator, names: list[str]) -> dict[str, str]:
     off = {f"TIGR_ENVIRONMENTS__{name.upper()}__ENABLED": "false" for name in ("prod", "uat") if name not in names}
     # A token that is younger than ten seconds is not rejected by one 401.
     old_enough = {f"TIGR_ENVIRONMENTS__{REVOKED.upper()}__AUTH_INTERVAL": "12s"} if REVOKED in names else {}
-    return settings | off | SETTINGS | old_enough | {"TIGR_CA_FILE": str(simulator.ca_file), "TIGR_PROXY": "none"}
+    severities = {
+        f"TIGR_ENVIRONMENTS__{name.upper()}__SEVERITY": "warning" if name in TICKETS else "critical" for name in names
+    }
+    network = {"TIGR_CA_FILE": str(simulator.ca_file), "TIGR_PROXY": "none"}
+    return settings | off | severities | SETTINGS | old_enough | network
 
 
 @pytest.fixture(scope="module")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """Yield all components, healthy and scraped."""
     directory = tmp_path_factory.mktemp("stack")
-    paging = [name for names in INSTANCES.values() for name in names if name not in ("uat", GONE[1])]
     with ExitStack() as running:
         simulator = running.enter_context(Simulator([name for names in INSTANCES.values() for name in names]))
         simulator.environment("login_refused").lifetime = 15
@@ -133,7 +136,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
                 monitors[instance].wait_for(1, "tigr_up", environment=name, endpoint="ping")
         receivers = running.enter_context(Receivers())
         ports = {instance: monitor.port for instance, monitor in monitors.items()}
-        rules, routes = faster_rules(paging, FACTOR), faster_routes(receivers.url, FACTOR)
+        rules, routes = faster_rules(FACTOR), faster_routes(receivers.url, FACTOR)
         prometheus = running.enter_context(stack(directory, ports, rules, routes, SCRAPE))
         yield Deployment(simulator, monitors, receivers, prometheus)
 
