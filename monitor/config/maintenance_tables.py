@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import cast
 
 from monitor import durations
+from monitor.config.maintenance import MaintenanceWindow
 from monitor.config.sources import SourceValue, printable
-from monitor.maintenance import MaintenanceWindow
 
 MAINTENANCE = "maintenance"  # the name of the tables
 # Seconds. A window silences the alerts of its environment, so a wrong month or year must not be accepted.

@@ -10,11 +10,11 @@ from pathlib import Path
 from monitor.config import locations, maintenance_tables, validation
 from monitor.config.client_certificate import ClientCertificate, with_digest
 from monitor.config.effective import Origin, anchor_origins, as_columns, maintenance_origins, origins
+from monitor.config.maintenance import MaintenanceWindow
 from monitor.config.proxy import ProxySettings, SharedProxy, shared_proxy
 from monitor.config.schema import KNOWN_ENVIRONMENTS, EnvironmentSchema, Schema
 from monitor.config.sources import Source, merged
 from monitor.errors import ConfigError
-from monitor.maintenance import MaintenanceWindow
 from monitor.model import ClientAuth, FieldNames, Severity
 
 __all__ = [

@@ -12,9 +12,9 @@ from prometheus_client.registry import Collector
 
 from monitor import log
 from monitor.clock import Clock
+from monitor.config.maintenance import MaintenanceWindow, current
 from monitor.errors import describe_exception
 from monitor.log import fields
-from monitor.maintenance import MaintenanceWindow, current
 from monitor.model import Endpoint, Token
 from monitor.reporting.metric_families import HOST_LABELS
 from monitor.reporting.observed_time import ObservedTime

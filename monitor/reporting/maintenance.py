@@ -7,8 +7,8 @@ import threading
 from dataclasses import dataclass
 
 from monitor.clock import Clock
+from monitor.config.maintenance import MaintenanceWindow, current, utc_text
 from monitor.log import fields
-from monitor.maintenance import MaintenanceWindow, current, utc_text
 
 _log = logging.getLogger(__name__)
 

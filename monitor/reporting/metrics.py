@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from prometheus_client.exposition import choose_encoder
 
 from monitor.clock import SYSTEM_CLOCK, Clock
-from monitor.maintenance import MaintenanceWindow
+from monitor.config.maintenance import MaintenanceWindow
 from monitor.model import Endpoint, HostCheck, LoginCause, Phase, Reason, Result, Role
 from monitor.reporting.computed_metrics import EnvironmentReadings, register_computed
 from monitor.reporting.incidents import Incidents

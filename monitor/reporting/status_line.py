@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from monitor.clock import Clock
-from monitor.maintenance import MaintenanceWindow, utc_text
+from monitor.config.maintenance import MaintenanceWindow, utc_text
 from monitor.model import Endpoint, Reason, Result
 
 MAX_ENVIRONMENTS = 8  # environments that are listed; of more, only those with failures are listed

@@ -229,8 +229,8 @@ def _with_new_credentials(old: Settings, new: Settings) -> list[EnvironmentSetti
 def _warn_of_short_secrets(environments: Iterable[EnvironmentSettings]) -> None:
     if short := short_secrets(environments):
         _log.warning(
-            "%s: shorter than %d characters (accents and repeated blanks do not count), so it is recognized in texts of "
-            "servers as a whole word only; ask the vendor for a longer one",
+            "%s: shorter than %d characters (accents and repeated blanks do not count), so it is recognized in texts "
+            "of servers as a whole word only; ask the vendor for a longer one",
             ", ".join(short),
             MIN_RUN,
         )

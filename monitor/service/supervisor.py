@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from monitor.clock import SYSTEM_CLOCK, Clock
+from monitor.config.maintenance import current
 from monitor.config.settings import EnvironmentSettings, Settings
 from monitor.http.client import HttpClient
 from monitor.http.resolver import Resolver
-from monitor.maintenance import current
 from monitor.model import Endpoint, HostCheck, Result
 from monitor.monitoring.environment import MonitoredEnvironment
 from monitor.monitoring.scheduler import Job, Scheduler

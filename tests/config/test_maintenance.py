@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor.config.maintenance import MaintenanceWindow
 from monitor.config.maintenance_tables import MAX_WINDOW, read
 from monitor.config.settings import describe
 from monitor.config.sources import SourceValue, dotted
-from monitor.maintenance import MaintenanceWindow
 from tests.support import documents
 from tests.support.process import run
 from tests.support.settings import COMPLETE, loaded, name, only_problem, problems, write

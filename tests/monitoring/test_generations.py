@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from monitor.config.client_certificate import ClientCertificate
+from monitor.config.maintenance import MaintenanceWindow
 from monitor.config.settings import EnvironmentSettings, ProxySettings
-from monitor.maintenance import MaintenanceWindow
 from monitor.model import ClientAuth, Endpoint, FieldNames, HostCheck, Reason, Result, Role, Severity, Token
 from monitor.monitoring.generation import belong_together
 from monitor.monitoring.state import LoginKey

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from monitor.clock import Clock
-from monitor.maintenance import MaintenanceWindow, current
+from monitor.config.maintenance import MaintenanceWindow, current
 from monitor.reporting.maintenance import MaintenanceLog, PlannedTime
 
 START = 1_900_000_800.0  # Unix seconds, when the monotonic clock is 0

@@ -11,8 +11,8 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from monitor.clock import Clock
+from monitor.config.maintenance import MaintenanceWindow
 from monitor.config.settings import EnvironmentCredentials, EnvironmentSettings
-from monitor.maintenance import MaintenanceWindow
 from monitor.model import ClientAuth, Endpoint, HostCheck, LoginCause, Phase, Reason, Role, Severity, Token
 from monitor.reporting.metric_families import BUCKETS, OUTCOMES
 from monitor.reporting.metrics import Metrics

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.clock import Clock
-from monitor.maintenance import MaintenanceWindow
+from monitor.config.maintenance import MaintenanceWindow
 from monitor.model import Endpoint, Reason, Result, Role
 from monitor.reporting.maintenance import PlannedTime
 from monitor.reporting.observed_time import GRACE, ObservedTime

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from monitor.clock import Clock
-from monitor.maintenance import MaintenanceWindow
+from monitor.config.maintenance import MaintenanceWindow
 from monitor.model import Endpoint, Reason, Role
 from monitor.reporting.status_line import MAX_ENVIRONMENTS, StatusLine
 from tests.support.results import make_result, vary
