@@ -14,7 +14,7 @@ OF_TARGETS = {"instance", "job"}  # labels that Prometheus adds to each scraped 
 _OF_PROMETHEUS: Mapping[str, set[str]] = {
     "up": set(),
     "scrape_duration_seconds": set(),
-    "ALERTS": {"alertname", "alertstate", "severity", "environment"},
+    "ALERTS": {"alertname", "alertstate", "severity", "environment", "endpoint"},
 }
 _OF_RECORDED = {"environment", "endpoint", "severity"}
 CLOSED: Mapping[str, set[str]] = {
@@ -68,6 +68,8 @@ def labels(name: str, exported: Mapping[str, set[str]]) -> set[str]:
     """Return the labels of a metric; fail if it does not exist."""
     if name in exported:
         return exported[name] | OF_TARGETS
+    if f"{name}_bucket" in exported:  # as a native histogram, which Prometheus 3 can create
+        return exported[f"{name}_bucket"] - {"le"} | OF_TARGETS
     if name in _OF_PROMETHEUS:
         return _OF_PROMETHEUS[name] | OF_TARGETS
     assert ":" in name, f"{name} is not exported"

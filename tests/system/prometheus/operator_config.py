@@ -99,7 +99,6 @@ def configuration(directory: Path, pods: Sequence[Pod]) -> str:
     rules = directory / "rules.yml"
     rules.write_text(yaml.safe_dump(rule_groups(), sort_keys=False))
     config = {
-        "global": {"evaluation_interval": "5s"},
         "rule_files": [str(rules)],
         "scrape_configs": [scrape_config(pods)],
     }

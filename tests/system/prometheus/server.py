@@ -8,7 +8,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +94,9 @@ class PrometheusServer:
 
 
 @contextmanager
-def running(directory: Path, config: str) -> Iterator[PrometheusServer]:
+def running(
+    directory: Path, config: str, *, program: str = "prometheus", arguments: Sequence[str] = ()
+) -> Iterator[PrometheusServer]:
     """Run Prometheus with this configuration until the end of the block."""
     (directory / "prometheus.yml").write_text(config)
     address = f"127.0.0.1:{free_port()}"
@@ -102,10 +104,11 @@ def running(directory: Path, config: str) -> Iterator[PrometheusServer]:
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen(
             [
-                "prometheus",
+                program,
                 f"--config.file={directory / 'prometheus.yml'}",
                 f"--storage.tsdb.path={directory / 'data'}",
                 f"--web.listen-address={address}",
+                *arguments,
             ],
             stdout=log,
             stderr=log,
