@@ -23,6 +23,7 @@ from tests.support.harness import value
 from tests.support.process import PATIENCE, Monitor, clean, command, status, wait_for
 
 FAST = {"TIGR_PING_INTERVAL": "1s", "TIGR_AUTH_INTERVAL": "5s", "TIGR_CONFIRM_INTERVAL": "1s", "TIGR_TIMEOUT": "5s"}
+RARE = {"TIGR_PING_INTERVAL": "2s", "TIGR_AUTH_INTERVAL": "60s", "TIGR_TOKEN_HOST_CHECK": "false"}  # for many hosts
 PING = {"environment": "prod", "endpoint": "ping"}
 PROCESS_METRICS = (
     "process_cpu_seconds_total",
@@ -32,7 +33,9 @@ PROCESS_METRICS = (
     "process_start_time_seconds",
     "process_virtual_memory_bytes",
 )
-SPARE = 6 * 2**20  # bytes: less than the stack of a thread, enough for the objects of a reload
+# Bytes. The C library keeps stacks of ended threads for new ones, but none of this size.
+STACK = 64 * 2**20
+SPARE = STACK // 2  # bytes: less than the stack of a thread, enough for the objects of a reload
 VENDOR = sorted(set(Reason) - {Reason.INTERNAL})
 UNPRIVILEGED = """
 import os
@@ -79,6 +82,17 @@ def own_limit(soft: int) -> Iterator[int]:
         yield hard
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (before, hard))
+
+
+@contextlib.contextmanager
+def own_stack(size: int) -> Iterator[None]:
+    """Change the size of the stacks of threads of the children of this process."""
+    before, hard = resource.getrlimit(resource.RLIMIT_STACK)
+    resource.setrlimit(resource.RLIMIT_STACK, (size if hard == resource.RLIM_INFINITY else min(size, hard), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_STACK, (before, hard))
 
 
 class KeptScrape:
@@ -193,15 +207,19 @@ def test_a_lack_of_descriptors_is_internal_until_it_ends(simulator: Simulator, t
 def test_a_lack_of_threads_ends_nothing(tmp_path: Path) -> None:
     """Runs whose threads cannot start are internal, and the daemon works again when they can."""
     names = tuple(f"env{number}" for number in range(8))
-    with Simulator(names) as simulator, Monitor(simulator.settings() | FAST, tmp_path) as monitor:
+    with (
+        Simulator(names) as simulator,
+        own_stack(STACK),
+        Monitor(simulator.settings() | FAST | RARE, tmp_path) as monitor,
+    ):
         for name in names:
             monitor.wait_for(1, "tigr_up", environment=name, endpoint="ping")
+        # No address space for another stack: there are fewer threads than pings that will hang.
+        size = int(status(monitor.process.pid)["VmSize"].split()[0]) * 1024
+        before = resource.prlimit(monitor.process.pid, resource.RLIMIT_AS, (size + SPARE, resource.RLIM_INFINITY))
         hanging = [environment.api_faults for environment in simulator.environments.values()]
         for faults in hanging:
             faults.set(HangAfterHandshake())
-        # No address space for another stack: the pool's idle threads are fewer than the pings that hang.
-        size = int(status(monitor.process.pid)["VmSize"].split()[0]) * 1024
-        before = resource.prlimit(monitor.process.pid, resource.RLIMIT_AS, (size + SPARE, resource.RLIM_INFINITY))
         wait_for(lambda: "starts no further thread" in monitor.log(), "a run without a thread")
         for number in (signal.SIGHUP, signal.SIGUSR1):
             monitor.process.send_signal(number)
