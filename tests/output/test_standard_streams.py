@@ -201,7 +201,7 @@ def wait_until_idle(pid: int) -> None:
 
     def is_idle() -> bool:
         used.append(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11])
-        return len(used) > 25 and used[-1] == used[-25]
+        return len(used) > 15 and used[-1] == used[-15]
 
     wait_for(is_idle, "the process is idle")
 
