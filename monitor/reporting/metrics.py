@@ -82,7 +82,8 @@ class Metrics:
     def _remove_host(self, name: str, endpoint: Endpoint) -> None:
         """Remove the series that describe a host, because the endpoint has moved to another one."""
         labels = {"environment": name, "endpoint": endpoint}
-        for metric in (self._families.certificate, self._families.tls, self._families.phase):
+        families = self._families
+        for metric in (families.certificate, families.chain, families.tls, families.phase):
             metric.remove_by_labels(labels)
         of_host = (
             (self._families.token_host,)
@@ -93,6 +94,9 @@ class Metrics:
             gauge.remove_by_labels({"environment": name})
         self._tls_version.pop((name, endpoint), None)
         self._run_began.pop((name, endpoint), None)
+        observed = self._observed[name, endpoint]
+        observed.totals(self._clock.now())
+        observed.forget_state()
 
     def remove(self, environment: str) -> None:
         """Remove all series of an environment."""

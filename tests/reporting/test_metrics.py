@@ -506,15 +506,31 @@ def test_a_move_removes_the_series_of_the_old_host(metrics: Metrics, readings: F
                 tls_version="TLSv1.3",
                 clock_offset=1.0 if seen is PING else None,
                 certificate_expiry=5.0,
+                chain_expiry=4.0,
             )
         )
     metrics.add(replace(SETTINGS, ping_interval=7.0, api_url="https://api.example:8443/other"), readings)
-    of_host = "^tigr_(certificate_expiry|tls_info|clock_offset|api_reachable|token_host_reachable|request_phase)"
+    of_host = "^tigr_(certificate|tls_info|clock_offset|api_reachable|token_host_reachable|request_phase)"
     before = series(text(metrics), of_host)
-    assert len(before) == 9
+    assert len(before) == 11
     metrics.add(replace(SETTINGS, api_url="https://elsewhere.example/ClientAPI"), readings)
     of_login = {name: value for name, value in before.items() if 'endpoint="token"' in name or "token_host" in name}
-    assert len(of_login) == 4
+    assert len(of_login) == 5
     assert series(text(metrics), of_host) == of_login
     metrics.add(replace(SETTINGS, token_url="http://login.example/oauth/token"), readings)
     assert series(text(metrics), of_host) == {}
+
+
+def test_the_state_of_the_old_host_is_not_observed_after_a_move(readings: FakeReadings) -> None:
+    """The time before the move counts; nothing after it does until the first Result of the new host."""
+    now = 1000.0
+    metrics = Metrics(Clock(now=lambda: now, wall=lambda: now))
+    metrics.add(SETTINGS, readings)
+    metrics.record(PING)
+    now += 10.0
+    metrics.add(replace(SETTINGS, api_url="https://elsewhere.example/ClientAPI"), readings)
+    now += 10.0
+    assert value(text(metrics), "tigr_observed_seconds_total", **PROD_PING) == 10
+    metrics.record(PING)
+    now += 5.0
+    assert value(text(metrics), "tigr_observed_seconds_total", **PROD_PING) == 15

@@ -59,7 +59,7 @@ class Messages:
         """Return subject, text and HTML of this e-mail, counted from 1."""
         wait_for(lambda: len(self.mail.messages) >= count, f"e-mail {count}")
         message = self.mail.messages[count - 1]
-        plain, page = (message.get_body((kind,)) for kind in ("plain", "html"))
+        plain, page = (message.get_body((subtype,)) for subtype in ("plain", "html"))
         assert plain is not None
         assert page is not None
         return str(message["Subject"]), plain.get_content(), page.get_content()
@@ -123,7 +123,7 @@ def test_a_page_by_email_and_its_end(messages: Messages) -> None:
     assert f"<p>No longer firing, it was: {PING}.</p>" in page
 
 
-def test_several_alerts_are_counted_and_rejected_credentials_say_what_not_to_do(messages: Messages) -> None:
+def test_several_alerts_are_counted_and_rejected_credentials_have_a_warning(messages: Messages) -> None:
     """The subject has one alert and the number of others; the body has all of them."""
     messages.send("TigrCredentialsRejected", "prod", "critical", REJECTED)
     messages.send("TigrPingFailing", "prod", "critical", PING)
