@@ -60,7 +60,7 @@ def texts() -> dict[str, str]:
 
 def cleaning() -> dict[str, Spread]:
     """Return the seconds of processor time of this thread to clean each text."""
-    redactor = Redactor(secrets=["Zt9:pL4%wR-canary&secret=", "Hd6:fY1%cS-canary&word="], names=["the-client", "jdoe"])
+    redactor = Redactor(secrets=["Zt9:pL4%wR-canary&secret=", "Hd6 fY1 canary & word"], names=["the-client", "jdoe"])
     for token in tokens(_TOKENS):
         redactor.add_token(token)
     return {name: Spread.of([_cleaned(redactor, text) for _ in range(_RUNS)]) for name, text in texts().items()}

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from monitor import __version__, log
 from monitor.config.settings import describe, load
 from monitor.errors import ConfigError, describe_exception
+from monitor.machine.limits import local_limit
 from monitor.output.standard_streams import (
     OutputError,
     discard_streams,
@@ -62,6 +63,9 @@ def _reported(arguments: Sequence[str] | None) -> int:
         _print_error(f"cannot write to standard output: {error}; the output is incomplete")
         return EXIT_FAILED
     except Exception as error:  # noqa: BLE001 - a traceback may contain a secret
+        if limit := local_limit(error):
+            _print_error(f"{limit}: raise the limit of the process or free what others use, and start it again")
+            return EXIT_FAILED
         _print_error(f"internal error: {describe_exception(error)}; please report this line, it contains no secret")
         return EXIT_FAILED
 

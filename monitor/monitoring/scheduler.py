@@ -25,9 +25,9 @@ from apscheduler.triggers.base import BaseTrigger
 
 from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.errors import describe_exception
-from monitor.failures import MIN_QUIET, FailurePeriod
 from monitor.log import fields
 from monitor.model import Endpoint
+from monitor.output.failure_period import MIN_QUIET, FailurePeriod
 from monitor.threads import Workers
 
 MAX_WAIT = 1.0  # seconds between two checks of the jobs: the time to notice a stepped clock or the end of a suspend

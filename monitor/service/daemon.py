@@ -6,16 +6,16 @@ import faulthandler
 import gc
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 
 from monitor import __version__, log
-from monitor.config.settings import LoadedSettings, Settings, load
+from monitor.config.settings import EnvironmentSettings, LoadedSettings, Settings, load
 from monitor.errors import ConfigError, describe_exception
-from monitor.failures import FailurePeriod
 from monitor.hosts import bracketed
 from monitor.log import fields
 from monitor.monitoring.state import State, StateInUseError
+from monitor.output.failure_period import FailurePeriod
 from monitor.service.process_limits import raise_descriptor_limit
 from monitor.service.signals import RequestThread, SignalRequest, SignalRequests
 from monitor.service.supervisor import Supervisor
@@ -69,8 +69,8 @@ class Daemon:
             access = self._access = _access(settings, supervisor)
             server = _server(settings, supervisor, access)
             resources.callback(server.stop)
+            self._signals.install_stop()  # before the server responds: a SIGTERM after that is a normal stop
             server.start()
-            self._signals.install_stop()
             names = ", ".join(supervisor.index())
             _log.info("tigr-monitor %s monitors %s", __version__, names, extra=fields(metrics=f"{server.url}/metrics"))
             if not self._trust.has_anchors:
@@ -84,13 +84,7 @@ class Daemon:
                 _log.warning(
                     "TIGR_STATE_DIR is not set: rejected credentials are sent again after each restart; set it"
                 )
-            if short := short_secrets(settings.environments):
-                _log.warning(
-                    "%s: shorter than %d characters, so it is recognized in texts of servers as a whole word only; "
-                    "ask the vendor for a longer one",
-                    ", ".join(short),
-                    MIN_RUN,
-                )
+            _warn_of_short_secrets(settings.environments)
             supervisor.report_suppressed()
             warm_up(server.url)
             _freeze_imports()
@@ -168,6 +162,7 @@ class Daemon:
         self._configure_log(new.settings)
         supervisor.apply(new.settings, trust.contexts)
         self._loaded, self._trust = new, trust
+        _warn_of_short_secrets(_with_new_credentials(old.settings, new.settings))
         allowed = supervisor.request_logins_after_reload()
         others = [name for name in supervisor.suppressed() if name not in (*allowed.at_once, *allowed.undecided)]
         _log.info("reloaded: %s", _changes(old, new))
@@ -229,6 +224,21 @@ def _warn_of_restart(old: Settings, new: Settings) -> None:
     }
     for name in [name for name, is_changed in changed.items() if is_changed]:
         _log.warning("reload: %s changed; restart the monitor to apply it", name)
+
+
+def _with_new_credentials(old: Settings, new: Settings) -> list[EnvironmentSettings]:
+    known = [(environment.name, environment.credentials) for environment in old.environments]
+    return [each for each in new.environments if (each.name, each.credentials) not in known]
+
+
+def _warn_of_short_secrets(environments: Iterable[EnvironmentSettings]) -> None:
+    if short := short_secrets(environments):
+        _log.warning(
+            "%s: shorter than %d characters (accents and repeated blanks do not count), so it is recognized in texts "
+            "of servers as a whole word only; ask the vendor for a longer one",
+            ", ".join(short),
+            MIN_RUN,
+        )
 
 
 def _changes(old: LoadedSettings, new: LoadedSettings) -> str:

@@ -11,16 +11,23 @@ from collections.abc import Iterator
 
 _CONTROL = bytes([*range(0x21), 0x7F])  # ASCII control characters and the blank
 _NO_CONTROL = dict.fromkeys(_CONTROL)
+_CONTROLS = re.compile(r"[\0-\x20\x7f]+")
 _NO_PUNCTUATION = {code: None for code in range(0x80) if not chr(code).isalnum()}
 _LOWER = bytes(range(0x100)).lower()
+_LOWER_BLANKS = _LOWER.replace(b"+", b" ")
 _NON_WORD = re.compile(r"[\W_]+")
 _BLANKS = frozenset({"Zs", "Zl", "Zp"})
-_INVISIBLE = frozenset({"Mn", "Me", "Cf", "Cc"})  # combining marks and format characters
+_INVISIBLE = frozenset({"Me", "Cf", "Cc"})  # enclosing marks, format and control characters
+_ACCENTS = (
+    "COMBINING ",
+    "VARIATION SELECTOR",
+)  # names; other nonspacing marks are vowels, in Thai and Hindi for example
+_MAX_REPLACEMENTS = 16  # characters; for more of them, str.translate() is faster than str.replace() for each
 _FILLERS = "\u115f\u1160\u2800\ufffd"  # letters and a symbol without a glyph, and the replacement for NUL in HTML
 
 
 def folded(text: str) -> str:
-    """Return `text` with compatibility characters replaced (NFKD), without marks and invisible characters.
+    """Return `text` with compatibility characters replaced (NFKD), without accents and invisible characters.
 
     The case is kept. Blanks outside ASCII become ASCII blanks.
     """
@@ -32,24 +39,32 @@ def folded(text: str) -> str:
         category = unicodedata.category(char)
         if category in _BLANKS:
             replaced[ord(char)] = " "
-        elif (category in _INVISIBLE and char > "\x7f") or char in _FILLERS:
+        elif (category in _INVISIBLE and char > "\x7f") or char in _FILLERS or _is_accent(char, category):
             replaced[ord(char)] = None
-    return text.translate(replaced) if replaced else text
+    if len(replaced) > _MAX_REPLACEMENTS:
+        return text.translate(replaced)
+    for code, other in replaced.items():
+        text = text.replace(chr(code), other or "")
+    return text
+
+
+def _is_accent(char: str, category: str) -> bool:
+    return category == "Mn" and unicodedata.name(char, "").startswith(_ACCENTS)
 
 
 def squeezed(text: str) -> str:
     """Return a folded text without blanks and control characters."""
-    return text.translate(_NO_CONTROL) if text.isascii() else "".join(text.split()).translate(_NO_CONTROL)
+    return text.translate(_NO_CONTROL) if text.isascii() else _CONTROLS.sub("", "".join(text.split()))
 
 
 def forms(text: str, *, blanks: bool) -> Iterator[str]:
     """Yield the forms of a folded text in which runs are compared: in lower case, without blanks or punctuation.
 
-    With `blanks`, yield it also with single blanks.
+    With `blanks`, yield it also with single blanks; a plus sign counts as a blank, because it stands for one in a form.
     """
-    text = text.casefold()
+    text = text.casefold().replace("ı", "i")  # the upper case of both is I  # noqa: RUF001
     if blanks:
-        yield " ".join(text.split()).replace("\0", "")
+        yield " ".join(text.replace("+", " ").split()).replace("\0", "")
     dense = squeezed(text)
     yield dense
     if not dense.isalnum():
@@ -59,10 +74,10 @@ def forms(text: str, *, blanks: bool) -> Iterator[str]:
 def byte_forms(data: bytes, *, blanks: bool) -> Iterator[str]:
     """Yield the forms of bytes in which runs are compared, one character per byte.
 
-    NUL bytes are dropped, so the UTF-16 of ASCII is the ASCII itself.
+    NUL bytes are dropped, so the UTF-16 of ASCII is the ASCII itself. `blanks` is that of `forms`.
     """
     if blanks:
-        yield b" ".join(data.translate(_LOWER, b"\0").split()).decode("latin-1")
+        yield b" ".join(data.translate(_LOWER_BLANKS, b"\0").split()).decode("latin-1")
     yield data.translate(_LOWER, _CONTROL).decode("latin-1")
 
 

@@ -24,7 +24,7 @@ _HEX_SEPARATORS = re.compile(rb"[^0-9a-z]+|0x")
 _CONTROL = bytes([*range(9), 0x0B, 0x0C, *range(0x0E, 0x20)])  # control characters except blanks
 # Bytes in which every second one is the upper half of a UTF-16 code unit in common scripts: 0x00 is that of ASCII.
 # A pattern that begins with a set of characters is searched several times faster than one that begins with a group.
-_HIGH = rb"[\x00-\x06\x1e\x20\x30\xd8-\xdf\xff]."
+_HIGH = rb"[\x00-\x11\x1e\x20\x30\xd8-\xdf\xff]."
 _UTF16 = re.compile(rb"%b(?:%b){5,}" % (_HIGH, _HIGH), re.DOTALL)
 _PRINTABLE = bytes([*b"\t\n\r", *range(0x20, 0x7F)])
 

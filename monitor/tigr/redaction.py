@@ -6,12 +6,15 @@ in any decoded view is dropped as a whole, because a mask would show the length 
 
 from __future__ import annotations
 
+import base64
 import html
 import json
 import re
 import threading
+import unicodedata
 from collections import deque
 from collections.abc import Iterable, Iterator
+from typing import Literal
 from urllib.parse import quote, quote_plus
 
 from monitor.tigr.documented import TERMS
@@ -30,6 +33,10 @@ _MAX_READ = MAX_MARKUP + _MARGIN
 _MAX_TOKENS = 4  # tokens that a server may still echo: the current one and those before it
 _MIN_NAME = 4  # characters of a client id or user name; a shorter one is an ordinary word
 
+_NORMAL_FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
+# A word begins after a character of no word, or after the escape of one.
+_WORD_START = r"(?:(?<!\w)|(?<=%[0-7][0-9a-f])|(?<=\\[nrt])|(?<=\\u00[0-7][0-9a-f]))"
+_UNALIGNED = (0, 2, 3)  # characters of base64 that hold bits of the bytes before the secret, by their number
 _BLANKS = re.compile(r"[ \t\r\n]{2,}")
 # An unknown credential: a JWT, or a value after its scheme that is no plain word.
 _CREDENTIAL = re.compile(
@@ -44,7 +51,7 @@ class Redactor:
     def __init__(self, secrets: Iterable[str], names: Iterable[str] = ()) -> None:
         """Take password and client secret, and the names that are masked: client id and user name."""
         secrets = tuple(filter(None, secrets))
-        self._blanks = any(len(secret.split()) > 1 or secret != secret.strip() for secret in secrets)
+        self._blanks = any(map(_has_blanks, secrets))
         self._text_runs = Runs(form for secret in secrets for form in _text_forms(secret, blanks=self._blanks))
         self._byte_runs = Runs(form for secret in secrets for form in _encoded_forms(secret, blanks=self._blanks))
         self._short = _whole_terms(filter(is_short, secrets))
@@ -61,7 +68,7 @@ class Redactor:
                 self._tokens.append(token)
                 return  # the index does not depend on the order
             self._tokens.append(token)
-            self._index = TokenIndex(self._tokens)
+            self._index = TokenIndex(self._tokens, self._index)
 
     def clean(self, text: str, shown: int = MAX_SHOWN, markup: str = "") -> str:
         """Return `text` on one line of at most `shown` characters, without secrets and control characters.
@@ -92,11 +99,11 @@ class Redactor:
 
     def _may_leak(self, text: str) -> bool:
         """Return whether a view of `text` holds a secret, or there are too many views to search."""
-        if self._short is not None and self._short.search(text):
+        if self._short is not None and any(map(self._short.search, (text, unescape(text)))):
             return True
         index, blanks = self._index, self._blanks
         try:
-            for number, view in enumerate(views(text, blanks=blanks)):
+            for number, view in enumerate(views(text)):
                 if isinstance(view, bytes):
                     if any(map(self._byte_runs.occur_in, byte_forms(view, blanks=blanks))):
                         return True
@@ -110,9 +117,13 @@ class Redactor:
         return False
 
 
+def _has_blanks(secret: str) -> bool:
+    return len(secret.split()) > 1 and not is_short(secret)
+
+
 def is_short(secret: str) -> bool:
-    """Return whether a secret is too short to be recognized in decoded views."""
-    return len(secret) < MIN_RUN
+    """Return whether a secret is too short to be recognized in decoded views; accents do not count."""
+    return len(secret) < MIN_RUN or all(len(form) < MIN_RUN for form in forms(folded(secret), blanks=True))
 
 
 def _dropped(shown: int) -> str:
@@ -143,6 +154,10 @@ def _text_forms(secret: str, *, blanks: bool) -> Iterator[str]:
         variants |= {folded(unescape(variant)) for each in variants for variant in (each, squeezed(each))}
     for variant in variants:
         yield from forms(variant, blanks=blanks)
+    if not is_short(secret):
+        for start in range(3):  # base64 in another case cannot be decoded, so it is compared itself
+            encoded = base64.b64encode(bytes(start) + secret.encode()).decode().rstrip("=")
+            yield from forms(encoded[_UNALIGNED[start] : -1], blanks=False)
     for charset in ("latin-1", "cp1252"):  # UTF-8 that was read in another character set
         misread = folded(secret.encode().decode(charset, "ignore"))
         yield squeezed(misread.casefold())
@@ -165,15 +180,21 @@ def _whole_terms(values: Iterable[str]) -> re.Pattern[str] | None:
     written = {
         re.escape(form)
         for value in undocumented
-        for form in (
+        for spelling in (
             value,
-            quote(value, safe=""),
-            quote_plus(value),
-            html.escape(value),
-            html.escape(value, quote=False),
-            json.dumps(value)[1:-1],
-            json.dumps(value, ensure_ascii=False)[1:-1],
+            " ".join(value.split()),
+            *(unicodedata.normalize(form, value) for form in _NORMAL_FORMS),
         )
+        for form in (
+            spelling,
+            quote(spelling, safe=""),
+            quote_plus(spelling),
+            html.escape(spelling),
+            html.escape(spelling, quote=False),
+            json.dumps(spelling)[1:-1],
+            json.dumps(spelling, ensure_ascii=False)[1:-1],
+        )
+        if spelling
     }
     longest_first = "|".join(sorted(written, key=len, reverse=True))
-    return re.compile(rf"(?<!\w)(?:{longest_first})(?!\w)", re.IGNORECASE) if written else None
+    return re.compile(rf"{_WORD_START}(?:{longest_first})(?!\w)", re.IGNORECASE) if written else None

@@ -9,9 +9,7 @@ from monitor.tigr.documented import SENTENCES
 from monitor.tigr.folding import folded, forms
 
 MIN_RUN = 8  # characters of a secret; ordinary text contains shorter runs by chance
-# Every run of eight contains a whole piece of four that begins at a multiple of four. As numbers, pieces are looked up
-# several times faster than as texts.
-_PIECE = array("I").itemsize
+_PIECE = 4  # characters: every run of eight contains a whole piece of four that begins at a multiple of four
 
 
 class Runs:
@@ -21,12 +19,15 @@ class Runs:
         """Take the forms of the secrets. Runs in documented sentences do not count."""
         self._runs = {run for secret in secrets for run in _windows(secret, MIN_RUN)} - _DOCUMENTED
         self._pieces = frozenset(piece for run in self._runs for piece in _windows(run, _PIECE))
-        self._numbers = frozenset(number for piece in self._pieces for number in _numbers(piece) or ())
+        self._narrow = frozenset(number for piece in self._pieces for number in _narrow(piece) or ())
+        self._wide = frozenset(number for piece in self._pieces for number in _wide(piece) or ())
 
     def occur_in(self, text: str) -> bool:
         """Return whether a form of a text contains a run."""
-        numbers = _numbers(text)
-        if numbers is not None and self._numbers.isdisjoint(numbers):
+        if (numbers := _narrow(text)) is not None:
+            if self._narrow.isdisjoint(numbers):
+                return False
+        elif (numbers := _wide(text)) is not None and self._wide.isdisjoint(numbers):
             return False
         return any(
             text[start : start + MIN_RUN] in self._runs
@@ -36,13 +37,23 @@ class Runs:
         )
 
 
-def _numbers(text: str) -> array[int] | None:
+# As numbers, pieces are looked up several times faster than as texts.
+
+
+def _narrow(text: str) -> array[int] | None:
     """Return a text of Latin-1 as numbers of four characters each, without the rest; None if it is no Latin-1."""
     try:
         data = text.encode("latin-1")
     except UnicodeEncodeError:
         return None
     return array("I", data[: len(data) // _PIECE * _PIECE])
+
+
+def _wide(text: str) -> array[int] | None:
+    """Return a text as numbers of four characters each, without the rest; None if a character is beyond the BMP."""
+    data = text.encode("utf-16", "surrogatepass")[2:]
+    size = 2 * _PIECE
+    return array("Q", data[: len(data) // size * size]) if len(data) == 2 * len(text) else None
 
 
 def _windows(text: str, size: int) -> Iterator[str]:

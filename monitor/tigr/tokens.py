@@ -10,25 +10,23 @@ MIN_TOKEN_RUN = 16  # characters of a token
 _PIECE, _STEP = 6, 11
 _MAX_ATTEMPTS = 64  # pieces of a text that are compared with whole tokens
 _MAX_POSITIONS = 8  # of a piece in the tokens; the pieces of a token that repeats itself have more
-_UNBROKEN = re.compile(r"\S{16,}")
-_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}  # unlike lower(), it keeps the length
+_UNBROKEN = re.compile(rb"\S{16,}")
 
 
 class TokenIndex:
     """An immutable index of some tokens, which are ASCII without blanks. Case is ignored."""
 
-    def __init__(self, tokens: Sequence[str] = ()) -> None:
-        """Take the tokens. One that is shorter than a run is searched for as a whole word."""
+    def __init__(self, tokens: Sequence[str] = (), previous: TokenIndex | None = None) -> None:
+        """Take the tokens. One that is shorter than a run is searched for as a whole word.
+
+        The pieces of tokens that `previous` has are shared with it.
+        """
         long = [token for token in tokens if len(token) >= MIN_TOKEN_RUN]
         short = [re.escape(token) for token in tokens if len(token) < MIN_TOKEN_RUN]
+        known = previous.pieces if previous else {}
         self._short = re.compile(rf"(?<!\w)(?:{'|'.join(short)})(?!\w)", re.IGNORECASE) if short else None
-        self._text = "\n".join(long).translate(_LOWER)  # no run contains a line end
-        self._pieces: set[str] = set()  # without positions: they would take a fifth of the memory
-        start = 0
-        for token in long:
-            for at in range(start, start + len(token) - _PIECE + 1, _STEP):
-                self._pieces.add(self._text[at : at + _PIECE])
-            start += len(token) + 1
+        self._text = _lower("\n".join(long))  # no run contains a line end
+        self.pieces: dict[str, frozenset[bytes]] = {token: known.get(token) or _pieces(token) for token in long}
 
     def short_masked(self, text: str, mask: str) -> str:
         """Return `text` with the tokens that are shorter than a run replaced by `mask`."""
@@ -36,9 +34,9 @@ class TokenIndex:
 
     def masked(self, text: str, mask: str) -> str:
         """Return `text` with each run of a token replaced by `mask`."""
-        if not self._pieces:
+        if not self.pieces:
             return text
-        lower, parts, end = text.translate(_LOWER), [], 0
+        lower, parts, end = _lower(text), [], 0
         for unbroken in _UNBROKEN.finditer(lower):
             for first, last in self._runs(lower, unbroken.start(), unbroken.end()):
                 if first >= end:
@@ -50,18 +48,20 @@ class TokenIndex:
         """Return whether an unbroken part of a text contains a run of a token."""
         if self._short is not None and self._short.search(text):
             return True
-        if not self._pieces:
+        if not self.pieces:
             return False
-        lower = text.translate(_LOWER)
+        lower = _lower(text)
         return any(True for part in _UNBROKEN.finditer(lower) for _ in self._runs(lower, *part.span()))
 
-    def _runs(self, text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    def _runs(self, text: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
         """Yield the runs between two positions of `text`, in order of their first pieces."""
-        pieces, attempts, covered = self._pieces, _MAX_ATTEMPTS, start
-        if pieces.isdisjoint([text[at : at + _PIECE] for at in range(start, end - _PIECE + 1)]):
+        attempts, covered = _MAX_ATTEMPTS, start
+        windows = [text[at : at + _PIECE] for at in range(start, end - _PIECE + 1)]
+        pieces = [each for each in self.pieces.values() if not each.isdisjoint(windows)]
+        if not pieces:
             return
         for at in range(start, end - _PIECE + 1):
-            if at + _PIECE <= covered or text[at : at + _PIECE] not in pieces:
+            if at + _PIECE <= covered or not any(windows[at - start] in each for each in pieces):
                 continue
             attempts -= 1
             run = self._run_around(text, at, start, end) if attempts >= 0 else (start, end)
@@ -69,7 +69,7 @@ class TokenIndex:
                 covered = run[1]
                 yield run
 
-    def _run_around(self, text: str, at: int, start: int, end: int) -> tuple[int, int]:
+    def _run_around(self, text: bytes, at: int, start: int, end: int) -> tuple[int, int]:
         """Return the longest run around a piece, over its positions in the tokens."""
         piece, runs = text[at : at + _PIECE], list[tuple[int, int]]()
         position = self._text.find(piece)
@@ -78,7 +78,7 @@ class TokenIndex:
             position = self._text.find(piece, position + 1)
         return max(runs, key=lambda run: run[1] - run[0]) if position < 0 else self._searched(text, at, start, end)
 
-    def _extended(self, text: str, at: int, position: int, start: int, end: int) -> tuple[int, int]:
+    def _extended(self, text: bytes, at: int, position: int, start: int, end: int) -> tuple[int, int]:
         """Return the longest run around a piece at a position of the tokens."""
         first, before = at, position
         while first > start and before > 0 and text[first - 1] == self._text[before - 1]:
@@ -88,7 +88,7 @@ class TokenIndex:
             last, after = last + 1, after + 1
         return first, last
 
-    def _searched(self, text: str, at: int, start: int, end: int) -> tuple[int, int]:
+    def _searched(self, text: bytes, at: int, start: int, end: int) -> tuple[int, int]:
         """Return the union of the runs of 16 around a piece."""
         firsts = [
             first
@@ -96,3 +96,17 @@ class TokenIndex:
             if text[first : first + MIN_TOKEN_RUN] in self._text
         ]
         return (firsts[0], firsts[-1] + MIN_TOKEN_RUN) if firsts else (at, at)
+
+
+def _pieces(token: str) -> frozenset[bytes]:
+    """Return every eleventh piece of a token.
+
+    Positions would take a fifth of the memory. The copy of the set has half as many empty slots.
+    """
+    text = _lower(token)
+    return frozenset({text[at : at + _PIECE] for at in range(0, len(text) - _PIECE + 1, _STEP)})
+
+
+def _lower(text: str) -> bytes:
+    """Return `text` in lower case, one byte per character; tokens and their pieces are smaller as bytes."""
+    return text.encode("latin-1", "replace").lower()

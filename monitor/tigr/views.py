@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from urllib.parse import unquote_to_bytes
 
 from monitor.tigr.folding import as_text, folded, squeezed
@@ -22,13 +22,16 @@ _VIEW_COST = 64  # characters: the cost of a view that does not depend on its le
 
 _MISREAD = re.compile(r"[\xc2-\xf4][^\0-\x7f]")  # the first bytes of a character in UTF-8, read as Latin-1
 _MARKUP = re.compile(r"</?[A-Za-z!?][^<>]*>|\x1b\[[0-9;]*[A-Za-z]")
+# The letters may be in upper case because the whole text is.
 _BACKSLASH = re.compile(
-    r"((?:\\u[0-9a-fA-F]{4})+)|((?:\\x[0-9a-fA-F]{2})+)|((?:\\[0-3][0-7]{2})+)"
-    r"|\\(?:u\{([0-9a-fA-F]{1,6})\}|U([0-9a-fA-F]{8})|([nrtbfv]|[^\w\s]))",
+    r"\\U(00(?:0[0-9a-fA-F]|10)[0-9a-fA-F]{4})"
+    r"|((?:\\[uU][0-9a-fA-F]{4})+)|((?:\\[xX][0-9a-fA-F]{2})+)|((?:\\[0-3][0-7]{2})+)"
+    r"|\\(?:[uU]\{([0-9a-fA-F]{1,6})\}|([nrtbfv]|[^\w\s]))",
 )
 _NOT_PRINTED = str.maketrans("nrtbfv", "\n\r\t\0\0\0")  # letters after a backslash that stand for control characters
 _PERCENT_U = re.compile(r"%u([0-9a-fA-F]{4})", re.IGNORECASE)
 _ZEROS = re.compile(r"(&#x?)0+(?=[0-9a-fA-F])", re.IGNORECASE)
+_CAPITALS = re.compile(r"&[A-Z]{2,}[0-9]*;")  # of a text in upper case; the names of most entities are in lower case
 _TOO_LONG_REFERENCE = re.compile(r"&#[0-9]{10,};?")  # int() refuses more than 4300 digits
 _QUOTED = re.compile(r"(?:=[0-9a-fA-F]{2})+")  # quoted-printable
 _SOFT_BREAK = re.compile(r"=[ \t\r\n]+")
@@ -44,46 +47,48 @@ class BudgetExceededError(Exception):
     """A text has more decoded views than its budget permits."""
 
 
-def views(text: str, *, blanks: bool) -> Iterator[str | bytes]:
-    """Yield the views of `text`, the text itself first; bytes if a view is no text.
+def views(text: str) -> Iterator[str | bytes]:
+    """Yield the views of `text`, the text itself first; bytes if a view is no text. No text is yielded twice.
 
-    `blanks` tells whether a plus sign can stand for a blank. Raises `BudgetExceededError`.
+    Raises `BudgetExceededError`.
     """
     budget = max(_MIN_BUDGET, _MAX_GROWTH * len(text))
     layer = [text]
-    seen = set(layer)
+    seen, decoded, yielded = set(layer), set[str](), set[str]()
     for depth in range(MAX_LAYERS + 1):
         following: list[str] = []
         for view in layer:
-            decoded = [*_misread(view)]
+            found = [*_misread(view)]
             for reading in _readings(folded(view)):
+                if reading in decoded:
+                    continue
+                decoded.add(reading)
                 budget -= len(reading) + _VIEW_COST
                 if budget < 0:
                     raise BudgetExceededError
-                yield reading
-                if blanks and "+" in reading and "%" not in reading:
-                    yield reading.replace("+", " ")
+                if reading not in yielded:
+                    yielded.add(reading)
+                    yield reading
                 if depth < MAX_LAYERS:
                     packed = Packed(reading)
                     yield from packed.decoded
                     unescaped, partly = _unescaped(reading)
-                    yield from {folded(each) for each in partly} - {reading}
-                    decoded += (*unescaped, *packed.texts())
-                    seen.add(reading)
-            following += [each for each in dict.fromkeys(decoded) if each not in seen]
+                    others = {folded(each) for each in partly} - yielded
+                    yielded |= others
+                    yield from others
+                    found += (*unescaped, *packed.texts())
+            following += [each for each in dict.fromkeys(found) if each not in seen]
             seen.update(following)
         layer = following
 
 
 def _readings(view: str) -> Iterator[str]:
-    """Yield a view, the same without markup, and the same with blanks for the plus signs of a form."""
+    """Yield a view, and the same without markup."""
     yield view
     if "<" in view or "\x1b" in view:
         plain = _MARKUP.sub("", squeezed(view) if _SPACED_MARKUP.search(view) else view)
         if plain != view:
             yield plain
-    if "+" in view and "%" in view:
-        yield view.replace("+", " ")
 
 
 def _misread(text: str) -> Iterator[str]:
@@ -104,8 +109,8 @@ def _unescaped(text: str) -> tuple[list[str], list[str]]:
         if steps:
             resolved.append(steps[-1])
             partly += steps[:-1]
-            partly += [step(source) for char, step in _STEPS.items() if char in source and len(steps) > 1]
-        if _QUOTED.search(source):
+            partly += [step(source) for step in _steps(source)[1:]]  # the first of `steps` is that of the first kind
+        if "=" in source and (_QUOTED.search(source) or _SOFT_BREAK.search(source)):
             resolved.append(_QUOTED.sub(_resolve_quoted, _SOFT_BREAK.sub("", source)))
     return resolved, partly
 
@@ -123,11 +128,16 @@ def _resolved_steps(text: str) -> Iterator[str]:
             yield text
 
 
+def _steps(text: str) -> list[Callable[[str], str]]:
+    return [step for char, step in _STEPS.items() if char in text]
+
+
 def _without_backslashes(text: str) -> str:
     return _paired(_BACKSLASH.sub(_resolve_backslash, text))
 
 
 def _without_entities(text: str) -> str:
+    text = _CAPITALS.sub(lambda match: match[0].lower(), text)
     return html.unescape(_TOO_LONG_REFERENCE.sub("", _ZEROS.sub(r"\1", text)))
 
 
@@ -147,11 +157,11 @@ _STEPS = {"\\": _without_backslashes, "&": _without_entities, "%": _without_perc
 
 
 def _resolve_backslash(match: re.Match[str]) -> str:
-    utf16, single, octal, braced, long, other = match.groups()
+    long, utf16, single, octal, braced, other = match.groups()
     if utf16:
-        return bytes.fromhex(utf16.replace("\\u", "")).decode("utf-16-be", "surrogatepass")
+        return bytes.fromhex(utf16.lower().replace("\\u", "")).decode("utf-16-be", "surrogatepass")
     if single:
-        return as_text(bytes.fromhex(single.replace("\\x", "")))
+        return as_text(bytes.fromhex(single.lower().replace("\\x", "")))
     if octal:
         return as_text(bytes(int(digits, 8) for digits in octal.split("\\")[1:]))
     if other:

@@ -17,9 +17,9 @@ from typing import Any, Protocol
 
 from monitor import __version__
 from monitor.errors import describe_exception
-from monitor.failures import FailurePeriod
 from monitor.hosts import bracketed, reachable_address
 from monitor.log import fields
+from monitor.output.failure_period import FailurePeriod
 from monitor.web.access import AccessControl
 from monitor.web.connections import WebListener
 from monitor.web.listening import bind
@@ -94,12 +94,18 @@ class WebServer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._started = threading.Event()
+        self._start_failure: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)
 
     def start(self) -> None:
-        """Start the thread; return when the server accepts connections."""
+        """Start the thread; return when the server accepts connections.
+
+        Raises the exception that prevents it, for want of a file descriptor or of a thread, for example.
+        """
         self._thread.start()
         self._started.wait()
+        if self._start_failure is not None:
+            raise self._start_failure
 
     def stop(self, timeout: float = 2.0) -> None:
         """Wait briefly for pending responses, close everything, and return within `timeout` seconds."""
@@ -117,8 +123,12 @@ class WebServer:
         try:
             asyncio.run(self._serve())
         except Exception as error:  # noqa: BLE001 # nothing above the thread reports it
+            if not self._started.is_set():
+                self._start_failure = error
+                return
             _log.error("the web server stopped unexpectedly: %s", describe_exception(error))
         finally:
+            self._socket.close()  # after an error: clients are refused instead of waiting
             self._started.set()
 
     async def _serve(self) -> None:

@@ -7,11 +7,11 @@ import queue
 
 import pytest
 
-from monitor import failures
 from monitor.machine.limits import local_limit
 from monitor.model import Endpoint
 from monitor.monitoring import scheduler as scheduling
 from monitor.monitoring.scheduler import Job, Scheduler
+from monitor.output import failure_period
 from tests.support.harness import MovableClock
 from tests.support.limits import no_threads
 from tests.support.process import wait_for
@@ -116,7 +116,7 @@ def test_a_fault_in_each_run_is_logged_at_the_start_and_at_the_end(
 ) -> None:
     """The scheduler goes on."""
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(failures, "MIN_QUIET", 0.0)
+    monkeypatch.setattr(failure_period, "MIN_QUIET", 0.0)
     monkeypatch.setattr(scheduling, "MAX_WAIT", 0.01)
     calls = 0
 

@@ -158,6 +158,25 @@ def test_short_secrets_are_reported_at_the_start(simulator: Simulator, tmp_path:
     assert "uat: password" not in log
 
 
+def test_a_reload_reports_new_short_secrets(simulator: Simulator, tmp_path: Path) -> None:
+    """The warning names the environments whose credentials have changed, and no others."""
+    simulator.environment("prod").credentials = replace(CANARIES, password="q7-Xw9z")
+    environ = files(simulator, tmp_path)
+    with Monitor(environ, tmp_path) as monitor:
+        monitor.wait_for_log("prod: password: shorter than 8 characters")
+        simulator.environment("uat").credentials = replace(CANARIES, client_secret="ab  cd  e")
+        files(simulator, tmp_path)
+        monitor.process.send_signal(signal.SIGHUP)
+        monitor.wait_for_log("uat: client_secret: shorter than 8 characters")
+        files(simulator, tmp_path, ping_interval="2s")
+        monitor.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: monitor.log().count("reloaded: new settings") == 2, "the second reload ends")
+        assert monitor.stop() == 0
+        log = monitor.log()
+    assert log.count("shorter than") == 2
+    assert log.count("prod: password") == 1
+
+
 @pytest.mark.parametrize("trouble", ["garbled", "future", "read-only", "missing"])
 def test_a_problem_with_the_state_is_a_warning(trouble: str, simulator: Simulator, tmp_path: Path) -> None:
     """The daemon runs on."""

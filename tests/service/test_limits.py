@@ -20,7 +20,7 @@ from monitor.model import Reason
 from monitor.simulator import Simulator
 from monitor.simulator.faults import HangAfterHandshake
 from tests.support.harness import value
-from tests.support.process import Monitor, status, wait_for
+from tests.support.process import PATIENCE, Monitor, clean, command, status, wait_for
 
 FAST = {"TIGR_PING_INTERVAL": "1s", "TIGR_AUTH_INTERVAL": "5s", "TIGR_CONFIRM_INTERVAL": "1s", "TIGR_TIMEOUT": "5s"}
 PING = {"environment": "prod", "endpoint": "ping"}
@@ -117,6 +117,24 @@ def last_successes(monitor: Monitor, names: Sequence[str]) -> list[float]:
     page = monitor.metrics()
     series = "tigr_last_success_timestamp_seconds"
     return [value(page, series, environment=name, endpoint="ping") or 0.0 for name in names]
+
+
+def test_a_start_with_too_few_descriptors_ends_with_one_line(simulator: Simulator) -> None:
+    """Every limit below the one with which the daemon and its web server run is named, and the status is 1."""
+    environ = clean(simulator.settings() | {"TIGR_LISTEN": "127.0.0.1:0"})
+    for limit in range(5, 20):
+        arguments = ["bash", "-c", f'ulimit -n {limit}; exec "$@"', "bash", *command("run")]
+        with subprocess.Popen(arguments, env=environ, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            first = process.stderr.readline()
+            if "monitors prod" in first:
+                process.terminate()
+                process.communicate()
+                break
+            assert (process.wait(PATIENCE), process.stderr.read()) == (1, "")
+            assert first.startswith("tigr-monitor: this machine has no free file descriptor for the monitor: ")
+    assert limit > 5
+    assert "monitors prod" in first
 
 
 def test_the_soft_limit_of_descriptors_is_raised(simulator: Simulator, tmp_path: Path) -> None:

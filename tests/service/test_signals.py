@@ -277,3 +277,16 @@ def test_a_hundred_signals_are_at_most_two_reloads_per_second_and_one_thread(tmp
             wait_for(lambda: monitor.log().count("SIGUSR1: no login is delayed") == 2, "all requests are handled")
             assert 1 <= monitor.log().count("reloaded: ") <= 2 + seconds
             assert threads <= before + 1
+
+
+def test_an_exit_during_a_reload_is_a_normal_one(tmp_path: Path) -> None:
+    """The reload loads CA certificates for so long that the process ends meanwhile, and writes the end of its log."""
+    with Simulator(("prod",)) as simulator:
+        anchors = tmp_path / "anchors.pem"
+        anchors.write_bytes(simulator.ca_file.read_bytes() * 2000)
+        settings = simulator.settings() | {"TIGR_CA_FILE": str(anchors)}
+        for _ in range(2):
+            with Monitor(settings, tmp_path) as monitor:
+                monitor.process.send_signal(signal.SIGHUP)
+                assert monitor.stop() == 0
+                assert monitor.log().splitlines()[-1].endswith(" level=info msg=stopping")

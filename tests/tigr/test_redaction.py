@@ -9,6 +9,7 @@ import random
 import string
 import time
 import tracemalloc
+import unicodedata
 from collections.abc import Callable
 from urllib.parse import quote
 
@@ -93,13 +94,27 @@ def test_a_dropped_text_fits_the_limit(redactor: Redactor) -> None:
         assert len(redactor.clean(CANARIES.password, shown=shown)) <= shown
 
 
-@pytest.mark.parametrize("form", [str, str.upper, html.escape, quote, json.dumps])
-@pytest.mark.parametrize("secret", ["ab&3", "zürich", "a'b c"])
+WORD_FORMS: list[Callable[[str], str]] = [
+    str,
+    str.upper,
+    html.escape,
+    quote,
+    json.dumps,
+    lambda text: html.escape(text).replace("&#x27;", "&#039;").replace("&amp;", "&#38;"),
+    lambda text: text.replace("'", "\\u0027").replace("&", "\\u0026"),
+    lambda text: unicodedata.normalize("NFD", text),
+    lambda text: quote(f"Password={text}&grant_type=password", safe=""),
+    lambda text: json.dumps(f"refused:\n{text}"),
+]
+
+
+@pytest.mark.parametrize("form", WORD_FORMS)
+@pytest.mark.parametrize("secret", ["ab&3", "zürich", "a'b c", "a b c d ", "Zo\u0308e\u0301 na"])
 def test_a_short_secret_is_recognized_as_a_whole_word(secret: str, form: Callable[[str], str]) -> None:
     """A secret of fewer than eight characters drops a text that has it as a word, raw or in URL, HTML or JSON form."""
     redactor = Redactor(secrets=[secret])
     assert redactor.clean(f"unknown user {form(secret)}, sorry") == DROPPED
-    assert redactor.clean(f"unknown user x{form(secret).strip(chr(34))}x, sorry") != DROPPED
+    assert redactor.clean(f"unknown user x{form(f'x{secret}x').strip(chr(34))}x, sorry") != DROPPED
 
 
 def test_a_short_secret_matches_no_other_text() -> None:
@@ -109,9 +124,10 @@ def test_a_short_secret_matches_no_other_text() -> None:
         assert Redactor(secrets=[secret]).clean(text) == text
 
 
-def test_an_empty_secret_matches_nothing() -> None:
-    """An empty secret drops no text."""
-    assert Redactor(secrets=[""], names=[""]).clean("all is well") == "all is well"
+@pytest.mark.parametrize("secret", ["", " ", "         "])
+def test_an_empty_secret_matches_nothing(secret: str) -> None:
+    """A secret that is empty or blank drops no text."""
+    assert Redactor(secrets=[secret], names=[secret]).clean("all is well") == "all is well"
 
 
 # Client id and user name.
@@ -125,6 +141,7 @@ def test_an_empty_secret_matches_nothing() -> None:
         ("jdoe", "unknown user JDoe!", f"unknown user {MASK}!"),
         ("jdoe", "unknown users jdoes, xjdoe, jdoe_2", "unknown users jdoes, xjdoe, jdoe_2"),
         ("joe", "unknown user joe", "unknown user joe"),
+        ("jdoe", "%22jdoe%22 \\njdoe \\u0022jdoe", f"%22{MASK}%22 \\n{MASK} \\u0022{MASK}"),
         ("a&b c", "unknown users a&amp;b c, a%26b%20c, a%26b+c", f"unknown users {MASK}, {MASK}, {MASK}"),
     ],
 )

@@ -58,6 +58,14 @@ OTHERS: dict[str, Callable[[str], str]] = {
     "hex of base64": lambda text: base64_of(text.encode()).encode().hex(),
     "full-width escapes": lambda text: full_width(percent(text)),
     "upper-case escapes of an upper-case text": lambda text: percent(text.upper()),
+    "HTML in upper case": lambda text: html.escape(text).replace("-", "&hyphen;").replace("ß", "&szlig;").upper(),
+    "JSON in upper case": lambda text: in_json(text).upper(),
+    "JSON \\u in upper case": lambda text: escaped(text, "\\u{:04x}").upper(),
+    "\\x in upper case": lambda text: percent(text, form="\\x{:02x}").upper(),
+    "Python's escapes in upper case": lambda text: "".join(f"\\U{ord(char):08X}" for char in text),
+    "base64 in lower case": lambda text: base64_of(text.encode()).lower(),
+    "base64 of a pair in upper case": lambda text: base64_of(f"user:{text}".encode()).upper(),
+    "soft line breaks in escapes": lambda text: wrapped(escaped(text, "\\u{:04x}"), end="=\r\n"),
     "base64 of mixed case": lambda text: base64_of(text.swapcase().encode()),
     "combining marks": lambda text: "".join(f"{char}\u0336" for char in text),
     "terminal colours": "\x1b[1m".join,
@@ -83,6 +91,22 @@ def test_a_text_with_an_unusual_encoding_is_dropped(secret: str, encoding: str) 
     redactor = Redactor(secrets=[SECRETS[secret]])
     for template in TEMPLATES[:2]:
         assert redactor.clean(template.format(OTHERS[encoding](SECRETS[secret]))) == DROPPED
+
+
+@pytest.mark.parametrize("encoding", [*ONE_LAYER, "URL form"])
+@pytest.mark.parametrize("secret", ["a b c d e f g", "my dog + 3 cats", "x + 1 = y - 2"])
+def test_a_secret_with_blanks_is_recognized(secret: str, encoding: str) -> None:
+    """Blanks and plus signs of a secret count, because a form has a plus sign for a blank."""
+    assert Redactor(secrets=[secret]).clean(f"pw={ENCODINGS[encoding](secret)}&x=%41") == DROPPED
+
+
+@pytest.mark.parametrize("encoding", ONE_LAYER)
+@pytest.mark.parametrize("cut", ["รหัสผ่าน", "पासवर्डगुप्त", "tanbulıĞ"])  # noqa: RUF001 - Turkish
+def test_eight_characters_of_any_script_are_recognized(cut: str, encoding: str) -> None:
+    """Vowels above and below letters count as characters, and a dotless i is an i."""
+    secret = f"xy{cut}z"
+    assert Redactor(secrets=[secret]).clean(ONE_LAYER[encoding](cut)) == DROPPED
+    assert Redactor(secrets=[secret]).clean(cut.upper()) == DROPPED
 
 
 # Without the characters that begin an escape: a secret that contains them is in SECRETS.

@@ -17,8 +17,8 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from monitor import failures
 from monitor.commands.health import health
+from monitor.output import failure_period
 from monitor.web import connections
 from monitor.web.access import AccessControl, ConnectedClient, Denial
 from monitor.web.server import WebServer
@@ -116,7 +116,7 @@ def test_a_page_that_fails_again_and_again_is_logged_at_the_start_and_at_the_end
 ) -> None:
     """A scraper sends requests for years. A success of another page ends nothing."""
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(failures, "MIN_QUIET", 0.0)
+    monkeypatch.setattr(failure_period, "MIN_QUIET", 0.0)
     with serving(pages) as server:
         pages.fault = ValueError("hush")
         for _ in range(5):
@@ -433,12 +433,23 @@ def test_a_server_can_be_stopped_twice(pages: FakePages) -> None:
 
 
 def test_the_unexpected_end_of_the_server_is_logged(pages: FakePages, caplog: pytest.LogCaptureFixture) -> None:
-    """Start and stop return, and the log has an error, if the server thread fails."""
+    """The stop returns, and the log has an error, if the server thread fails."""
+    server = WebServer("127.0.0.1", 0, pages)
+    server.start()
+    assert server._loop is not None
+    server._loop.call_soon_threadsafe(server._loop.stop)
+    wait_for(lambda: caplog.messages, "a log record")
+    server.stop()
+    assert caplog.messages[0].startswith("the web server stopped unexpectedly: RuntimeError at base_events.py:")
+
+
+def test_a_server_that_cannot_start_raises_the_cause(pages: FakePages) -> None:
+    """A daemon without pages does not start, and the stop of such a server returns."""
     server = WebServer("127.0.0.1", 0, pages)
     server._socket.close()
-    server.start()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        server.start()
     server.stop()
-    assert caplog.messages[0].startswith("the web server stopped unexpectedly: OSError at web/listening.py:")
 
 
 def test_errors_of_clients_are_not_logged_above_debug(server: WebServer, caplog: pytest.LogCaptureFixture) -> None:

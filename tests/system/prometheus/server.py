@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import Any, TypedDict, cast
 
 from tests.support.process import free_port, wait_for
 
@@ -62,6 +62,15 @@ class PrometheusServer:
         """Return the sorted values that Grafana shows for `label_values(metric, label)`."""
         series = cast("list[dict[str, str]]", self._get("series", {"match[]": metric}))
         return sorted({labels[label] for labels in series})
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """Return all pending and firing alerts with their texts."""
+        return cast("dict[str, list[dict[str, Any]]]", self._get("alerts", {}))["alerts"]
+
+    def targets(self) -> list[dict[str, str]]:
+        """Return the labels of every scraped target, after relabeling."""
+        targets = cast("dict[str, list[dict[str, dict[str, str]]]]", self._get("targets", {"state": "active"}))
+        return [target["labels"] for target in targets["activeTargets"]]
 
     def ready(self) -> bool:
         """Return True if Prometheus is ready for queries."""

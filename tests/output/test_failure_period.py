@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.failures import FailurePeriod
+from monitor.output.failure_period import FailurePeriod
 
 
 class MovableTime:
