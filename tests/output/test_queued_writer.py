@@ -221,7 +221,7 @@ def test_a_report_that_fails_does_not_end_the_writer(small_queue: int) -> None:
         wait_for(lambda: "later" in reader.text(), "the later entry")
 
 
-def test_an_allocation_failure_does_not_end_the_writer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_that_cannot_allocate_does_not_end_the_writer(monkeypatch: pytest.MonkeyPatch) -> None:
     """The entries of that write count as dropped."""
     write, lacking = os.write, threading.Event()
 
