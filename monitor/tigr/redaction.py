@@ -180,21 +180,21 @@ def _whole_terms(values: Iterable[str]) -> re.Pattern[str] | None:
     written = {
         re.escape(form)
         for value in undocumented
-        for spelling in (
+        for term in (
             value,
             " ".join(value.split()),
             *(unicodedata.normalize(form, value) for form in _NORMAL_FORMS),
         )
         for form in (
-            spelling,
-            quote(spelling, safe=""),
-            quote_plus(spelling),
-            html.escape(spelling),
-            html.escape(spelling, quote=False),
-            json.dumps(spelling)[1:-1],
-            json.dumps(spelling, ensure_ascii=False)[1:-1],
+            term,
+            quote(term, safe=""),
+            quote_plus(term),
+            html.escape(term),
+            html.escape(term, quote=False),
+            json.dumps(term)[1:-1],
+            json.dumps(term, ensure_ascii=False)[1:-1],
         )
-        if spelling
+        if term
     }
     longest_first = "|".join(sorted(written, key=len, reverse=True))
     return re.compile(rf"{_WORD_START}(?:{longest_first})(?!\w)", re.IGNORECASE) if written else None

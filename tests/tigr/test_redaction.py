@@ -197,7 +197,7 @@ def test_the_last_four_tokens_are_masked() -> None:
 
 
 def test_tokens_cost_little() -> None:
-    """Any number of tokens of 16 kB take less than 2 MB, and learning four takes a few milliseconds (3.3)."""
+    """Any number of tokens of 16 kB take less than 2 MB, and learning four takes a few milliseconds (1.5)."""
     tokens = random_tokens(40)
     redactor = Redactor(secrets=[])
     started = time.thread_time()
