@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-system soak bench test-lowest lint format lock image release clean
+.PHONY: help demo test test-system soak bench test-lowest lint format manifests lock image release clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,10 @@ lint: $(VENV)/.dev ## check style, types and imports between packages
 format: $(VENV)/.dev ## correct the style
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
+
+manifests: $(VENV)/.dev ## generate the dashboard and the Kubernetes manifests with rules and dashboard again
+	$(BIN)/python -m grafana.dashboard
+	$(BIN)/python -m kubernetes.generate
 
 # Run on the oldest supported Python: its set also contains everything that newer versions need.
 LOCK = $(BIN)/python -m piptools compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --no-header \

@@ -15,7 +15,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models.dashboard import VariableRefresh, VariableSort
 
-from grafana import rows
+from grafana import rows, runbook
 from grafana.queries import FIRING
 from grafana.style import BAD, SOURCE, query
 
@@ -40,6 +40,7 @@ def model() -> dict[str, Any]:
         .time("now-6h", "now")
         .refresh("30s")
         .editable()
+        .links(runbook.of_dashboard())
         .variables(_variables())
         .annotation(_alerts())
     )
@@ -52,6 +53,8 @@ def model() -> dict[str, Any]:
         _drop(variable, _UNKNOWN_VARIABLE_KEYS)
     for number, panel in enumerate(plain["panels"], start=1):
         panel["id"] = number
+        if links := runbook.of_panel(panel["title"]):
+            panel["links"] = json.loads(json.dumps([link.build() for link in links], cls=JSONEncoder))
         if panel["type"] == "table":
             _drop(panel["options"], _UNKNOWN_TABLE_OPTIONS)
     return plain
@@ -107,16 +110,27 @@ def _variables() -> list[Builder[models.VariableModel]]:
 
     return [
         builders.DatasourceVariable("datasource").label("Data source").type("prometheus").multi(multi=False),
+        (
+            builders.QueryVariable("job")
+            .label("Job")
+            .description("The scrape job of the monitors: other jobs can have the same instance.")
+            .datasource(SOURCE)
+            .query({"query": "label_values(tigr_build_info, job)", "refId": "job", "qryType": 1})
+            .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
+            .sort(VariableSort.ALPHABETICAL_ASC)
+            .multi(multi=False)
+            .current(models.VariableOption(selected=True, text="tigr-monitor", value="tigr-monitor"))
+        ),
         of_label(
             "environment",
             "Environment",
-            "label_values(tigr_environment_info, environment)",
+            'label_values(tigr_environment_info{job=~"$job"}, environment)',
             "The environments of the registry to show.",
         ),
         of_label(
             "instance",
             "Monitor",
-            "label_values(tigr_build_info, instance)",
+            'label_values(tigr_build_info{job=~"$job"}, instance)',
             "The monitors to show. If several monitors probe the same environment, the worst value is shown.",
         ),
     ]

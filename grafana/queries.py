@@ -9,8 +9,15 @@ from __future__ import annotations
 from grafana.style import reason_code
 from monitor.model import Endpoint, Reason
 
+# The limits of the alerts.
 OBJECTIVE = 0.995  # share of the observed time, over 30 days
-FAST_BURN, SLOW_BURN = 14.4, 6.0
+FAST_BURN, SLOW_BURN, OVERSPENT = 14.4, 6.0, 1.0
+LOW_HEADROOM = 0.25  # share of the lifetime of the token
+FAILED_LOGINS, FAILED_PINGS = 2, 3  # in a row
+SLOW = 2.0  # seconds, median
+CLOCK_OFFSET = 30.0  # seconds
+LATE_RUN = 5.0  # seconds
+DAYS_OF_CERTIFICATE, WEEKS_OF_CERTIFICATE = 7 * 86400, 21 * 86400  # seconds until the expiry
 # Seconds, about 3,170 years: drawn for +Inf, which a graph cannot draw. The panel maps the exact value, because Grafana
 # compares the `to` of a range as a number: a range whose `to` is null matches no positive value.
 STOPPED = 10**11
@@ -18,11 +25,18 @@ STOPPED = 10**11
 # Recorded by the rules in prometheus/rules.
 AVAILABILITY = "tigr:availability:30d"
 BUDGET = "tigr:error_budget_remaining:30d"
-BURN = {"1h": "tigr:burn_rate:1h", "5m": "tigr:burn_rate:5m", "6h": "tigr:burn_rate:6h", "30m": "tigr:burn_rate:30m"}
+BURN = {
+    "1h": "tigr:burn_rate:1h",
+    "5m": "tigr:burn_rate:5m",
+    "6h": "tigr:burn_rate:6h",
+    "30m": "tigr:burn_rate:30m",
+    "3d": "tigr:burn_rate:3d",
+}
 
-FIRING = 'ALERTS{alertname=~"Tigr.*",alertstate="firing",environment=~"$environment|"}'
+FIRING = 'ALERTS{alertname=~"Tigr.*",alertstate="firing",environment=~"$environment|",job=~"$job"}'
 
-INSTANCE = 'instance=~"$instance"'
+# The job too: other exporters on the machine of the monitor can have the same instance.
+INSTANCE = 'instance=~"$instance",job=~"$job"'
 _SELECTED = f'environment=~"$environment",{INSTANCE}'
 
 
@@ -59,14 +73,23 @@ def state(endpoint: Endpoint) -> str:
 
 
 def quantile(share: float, endpoint: Endpoint, window: str) -> str:
-    """Return the duration in seconds within which this share of the successful requests completed."""
+    """Return the duration in seconds within which this share of the successful requests completed.
+
+    Prometheus 3 can convert classic histograms to native ones, which have no series `_bucket`.
+    """
     buckets = series("tigr_request_duration_seconds_bucket", endpoint)
-    return f"histogram_quantile({share}, sum by (environment, le) (rate({buckets}[{window}])))"
+    native = series("tigr_request_duration_seconds", endpoint)
+    return (
+        f"histogram_quantile({share}, sum by (environment, le) (rate({buckets}[{window}])))"
+        f" or histogram_quantile({share}, sum by (environment) (rate({native}[{window}])))"
+    )
 
 
 def per_bucket(endpoint: Endpoint) -> str:
     """Return the number of requests in each bucket, over all selected environments."""
-    return f"sum by (le) (increase({series('tigr_request_duration_seconds_bucket', endpoint)}[$__rate_interval]))"
+    classic = series("tigr_request_duration_seconds_bucket", endpoint)
+    native = series("tigr_request_duration_seconds", endpoint)
+    return f"sum by (le) (increase({classic}[$__rate_interval])) or on () sum(increase({native}[$__rate_interval]))"
 
 
 def phases(endpoint: Endpoint) -> str:
@@ -82,7 +105,7 @@ def counted(metric: str, by: str, endpoint: Endpoint | None = None) -> str:
 def firing() -> str:
     """Return every firing alert, or one row that reports that none fires."""
     none = 'label_replace(vector(0), "alertname", "none: no alert fires", "", "")'
-    return f"max by (severity, alertname, environment) ({FIRING}) or on () {none}"
+    return f"max by (severity, alertname, environment, endpoint, instance) ({FIRING}) or on () {none}"
 
 
 def api_host() -> str:
@@ -105,12 +128,25 @@ def backoff(endpoint: Endpoint) -> str:
     return f"clamp_max({highest('tigr_backoff_seconds', endpoint)}, {STOPPED})"
 
 
-def intervals_since_run(endpoint: Endpoint) -> str:
-    """Return the number of intervals since the most recent run began."""
+def age(endpoint: Endpoint) -> str:
+    """Return the time since the most recent run began, as a share of the limit of the alert."""
     return (
         f"max by (environment) ((time() - {series('tigr_last_attempt_timestamp_seconds', endpoint)})"
-        f" / {series('tigr_interval_seconds', endpoint)})"
+        f" / (3 * {series('tigr_interval_seconds', endpoint)} + 60))"
     )
+
+
+def token_left() -> str:
+    """Return the remaining share of the lifetime of the current token."""
+    headroom, lifetime = series("tigr_token_expiry_headroom_seconds"), series("tigr_token_lifetime_seconds")
+    return f"min by (environment) ({headroom} / on (environment, instance) {lifetime})"
+
+
+def down_for(endpoint: Endpoint) -> str:
+    """Return the seconds since the first failure in a row, 0 while the host is up."""
+    since = series("tigr_down_since_timestamp_seconds", endpoint)
+    up = f"0 * {series('tigr_consecutive_failures', endpoint)}"
+    return f"max by (environment) (time() - {since} or {up})"
 
 
 def monitor(metric: str) -> str:

@@ -14,8 +14,10 @@ from grafana.style import (
     CONCERN,
     GOOD,
     LOGIN,
+    NEUTRAL,
     PHASE_COLORS,
     PING,
+    PLANNED,
     REASON_COLORS,
     bars,
     colored,
@@ -42,7 +44,6 @@ from monitor.model import Endpoint
 
 PER_LOGIN = "10m"  # two logins at the default interval
 PER_PING = "1m"  # two pings
-DAY = 86400
 
 
 def _now() -> Iterator[Builder[Panel]]:
@@ -71,33 +72,46 @@ def _now() -> Iterator[Builder[Panel]]:
     yield (
         value_panel(
             "Token left",
-            "How long can we continue if no login succeeds? The time until the current token expires, negative after"
-            " the expiry. Orange: less than one minute; the renewal is late.",
-            4,
-        )
-        .unit("s")
-        .decimals(0)
-        .thresholds(steps((None, BAD), (0, CONCERN), (60, GOOD)))
-        .no_value("no token yet")
-        .with_target(now("A", queries.lowest("tigr_token_expiry_headroom_seconds"), "{{environment}}"))
-    )
-    yield (
-        value_panel(
-            "Error budget left",
-            "How much of the error budget is left? The remaining share of the 0.5 % of 30 days that may fail; below"
-            " zero, the objective of 99.5 % is missed. Time without observation does not count.",
+            "How long can we continue if no login succeeds? The remaining share of the lifetime of the current token,"
+            " negative after its expiry. Red: less than a quarter, as for TigrTokenHeadroomLow. The row Tokens shows"
+            " the seconds.",
             4,
         )
         .unit("percentunit")
         .decimals(0)
-        .thresholds(steps((None, BAD), (0, CONCERN), (0.25, GOOD)))
-        .with_target(now("A", queries.lowest(queries.BUDGET, Endpoint.TOKEN), "{{environment}} login"))
-        .with_target(now("B", queries.lowest(queries.BUDGET, Endpoint.PING), "{{environment}} ping"))
+        .thresholds(steps((None, BAD), (queries.LOW_HEADROOM, GOOD)))
+        .no_value("no token yet")
+        .with_target(now("A", queries.token_left(), "{{environment}}"))
+    )
+    for name, endpoint in (("Ping", Endpoint.PING), ("Login", Endpoint.TOKEN)):
+        yield (
+            value_panel(
+                f"{name} budget left",
+                f"How much of the error budget of the {name.lower()} is left? The remaining share of the 0.5 % of 30"
+                " days that may fail; below zero, the objective of 99.5 % is missed. Time without observation does not"
+                " count.",
+                4,
+            )
+            .unit("percentunit")
+            .decimals(0)
+            .no_value("no data for a day yet")
+            .thresholds(steps((None, BAD), (0, CONCERN), (0.25, GOOD)))
+            .with_target(now("A", queries.lowest(queries.BUDGET, endpoint), "{{environment}}"))
+        )
+    yield (
+        value_panel(
+            "Monitor",
+            "Is the monitor itself up? It is if Prometheus can scrape it. If not, all other values are old or missing.",
+            4,
+        )
+        .mappings(named({"0": ("down", BAD), "1": ("up", GOOD)}))
+        .thresholds(steps((None, BAD), (1, GOOD)))
+        .with_target(now("A", f"min by (instance) (up{{{queries.INSTANCE}}})", "{{instance}}"))
     )
     yield (
-        table_panel("Firing alerts", "Which alerts fire? Every firing alert, in its most recent state.", 5, 7)
+        table_panel("Firing alerts", "Which alerts fire? Every firing alert, in its most recent state.", 16, 9)
         .with_target(rows("A", queries.firing()))
-        .with_transformation(columns("severity", "alertname", "environment"))
+        .with_transformation(columns("severity", "alertname", "environment", "endpoint", "instance"))
         .override_by_name(
             "severity",
             [
@@ -105,19 +119,23 @@ def _now() -> Iterator[Builder[Panel]]:
                     id_val="mappings", value=named({"critical": ("critical", BAD), "warning": ("warning", CONCERN)})
                 ),
                 DynamicConfigValue(id_val="custom.cellOptions", value={"type": "color-text"}),
+                DynamicConfigValue(id_val="custom.width", value=90),
             ],
         )
     )
-    yield (
-        value_panel(
-            "Monitor",
-            "Is the monitor itself up? It is if Prometheus can scrape it. If not, all other values are old or missing.",
-            3,
+    for name, endpoint in (("Ping", Endpoint.PING), ("Login", Endpoint.TOKEN)):
+        yield (
+            value_panel(
+                f"{name} down for",
+                f"Since when does the {name.lower()} fail? The time since the first failure in a row.",
+                4,
+            )
+            .height(9)
+            .unit("dtdurations")
+            .mappings(named({"0": ("up", GOOD)}))
+            .thresholds(steps((None, BAD)))
+            .with_target(now("A", queries.down_for(endpoint), "{{environment}}"))
         )
-        .mappings(named({"0": ("down", BAD), "1": ("up", GOOD)}))
-        .thresholds(steps((None, BAD), (1, GOOD)))
-        .with_target(now("A", f"min by (instance) (up{{{queries.INSTANCE}}})", "{{instance}}"))
-    )
 
 
 def _availability() -> Iterator[Builder[Panel]]:
@@ -127,7 +145,7 @@ def _availability() -> Iterator[Builder[Panel]]:
             "Which requests failed, when and why? Green is success. Red shades are credentials, permissions and load,"
             " orange shades the network, yellow shades TLS, blue shades the vendor's server; purple is a fault of the"
             " monitor.",
-            8,
+            16,
         )
         .mappings(reasons())
         .with_target(query("A", queries.state(Endpoint.PING), "{{environment}} ping"))
@@ -138,12 +156,32 @@ def _availability() -> Iterator[Builder[Panel]]:
             "Client API host",
             "Does the host of the Client API respond? The monitor tests it with or without a token, so its state is"
             " known while logins fail. Open: the API accepts unauthenticated requests.",
-            5,
+            10,
         )
         .mappings(
             named({"0": ("no response", BAD), "1": ("responds", GOOD), "2": ("open without token", "dark-purple")})
         )
         .with_target(query("A", queries.api_host(), "{{environment}}"))
+    )
+    yield (
+        timeline_panel(
+            "Token host",
+            "Does the token host accept connections? The most recent connection, TLS included, of a login or of the"
+            " check between logins.",
+            10,
+        )
+        .mappings(named({"0": ("no connection", BAD), "1": ("accepts", GOOD)}))
+        .with_target(query("A", queries.lowest("tigr_token_host_reachable"), "{{environment}}"))
+    )
+    yield (
+        timeline_panel(
+            "Planned maintenance",
+            "Is a failure part of planned maintenance? During a window, no alert about the environment fires, and its"
+            " time does not count for the objective.",
+            10,
+        )
+        .mappings(named({"0": ("none", NEUTRAL), "1": ("maintenance", PLANNED)}))
+        .with_target(query("A", queries.highest("tigr_maintenance"), "{{environment}}"))
     )
     requests = graph_panel(
         "Requests by outcome",
@@ -156,16 +194,28 @@ def _availability() -> Iterator[Builder[Panel]]:
     )
     failures = graph_panel(
         "Failures in a row",
-        "Is it a single failure or an outage? Failures since the last success; alerts need 3 pings or 2 logins.",
+        "Is it a single failure or an outage? Failures since the last success; alerts need"
+        f" {queries.FAILED_PINGS} pings or {queries.FAILED_LOGINS} logins.",
         12,
     )
     yield (
-        lines_by_endpoint(limited(failures, (None, GOOD), (2, CONCERN), (3, BAD)))
+        lines_by_endpoint(
+            limited(failures, (None, GOOD), (queries.FAILED_LOGINS, CONCERN), (queries.FAILED_PINGS, BAD))
+        )
         .min(0)
         .decimals(0)
         .unit("short")
         .with_target(query("A", queries.highest("tigr_consecutive_failures", Endpoint.PING), "{{environment}} ping"))
         .with_target(query("B", queries.highest("tigr_consecutive_failures", Endpoint.TOKEN), "{{environment}} login"))
+    )
+    incidents = graph_panel(
+        "Incidents by reason",
+        "How many outages were there, and for which reasons? An incident begins with three failed pings or two failed"
+        " logins in a row, or with a rejection of the credentials; its reason is that of the first failure.",
+        24,
+    )
+    yield colored_each(bars(incidents, PER_PING), REASON_COLORS).with_target(
+        query("A", queries.counted("tigr_incidents_total", "reason"), "{{reason}}")
     )
     for name, endpoint in (("Ping", Endpoint.PING), ("Login", Endpoint.TOKEN)):
         word = name.lower()
@@ -173,11 +223,13 @@ def _availability() -> Iterator[Builder[Panel]]:
             f"{name} burn rate",
             f"How fast is the error budget of the {word} used up? At 1 it lasts exactly 30 days. Fast burn: above"
             f" {queries.FAST_BURN} over 1 h and over 5 min. Slow burn: above {queries.SLOW_BURN:.0f} over 6 h and over"
-            " 30 min.",
+            f" 30 min. Overspent: above {queries.OVERSPENT:.0f} over 3 days and over 6 h.",
             8,
         )
-        panel = limited(burn, (None, GOOD), (queries.SLOW_BURN, CONCERN), (queries.FAST_BURN, BAD)).min(0).unit("short")
-        for ref, (window, recorded) in zip("ABCD", queries.BURN.items(), strict=True):
+        limits = ((queries.OVERSPENT, CONCERN), (queries.SLOW_BURN, CONCERN), (queries.FAST_BURN, BAD))
+        panel = limited(burn, (None, GOOD), *limits)
+        panel = panel.min(0).unit("short").height(16)
+        for ref, (window, recorded) in zip("ABCDE", queries.BURN.items(), strict=True):
             panel = panel.with_target(
                 query(ref, queries.highest(recorded, endpoint), f"{{{{environment}}}} {word} {window}")
             )
@@ -190,8 +242,9 @@ def _availability() -> Iterator[Builder[Panel]]:
     )
     yield (
         objective.unit("percentunit")
+        .no_value("no data for a day yet")
         .decimals(3)
-        .height(8)
+        .height(16)
         .thresholds(steps((None, BAD), (queries.OBJECTIVE, GOOD)))
         .with_target(now("A", queries.lowest(queries.AVAILABILITY, Endpoint.PING), "{{environment}} ping"))
         .with_target(now("B", queries.lowest(queries.AVAILABILITY, Endpoint.TOKEN), "{{environment}} login"))
@@ -207,10 +260,11 @@ def _latency() -> Iterator[Builder[Panel]]:
         graph = graph_panel(
             f"{name} latency",
             f"Has the {word} become slow? The time from the start of the DNS lookup to the last byte, of successful"
-            f" requests: median and 90th percentile, over {period}. A gap means that no request succeeded.",
+            f" requests: median and 90th percentile, over {period}. Above {queries.SLOW:g} s, the median"
+            " fires an alert. A gap means that no request succeeded.",
             12,
         )
-        panel = lines_by_endpoint(graph).unit("s").min(0)
+        panel = lines_by_endpoint(limited(graph, (None, GOOD), (queries.SLOW, CONCERN))).unit("s").min(0)
         for ref, share, percentile, shade in (("A", 0.5, "p50", shades), ("B", 0.9, "p90", f"light-{shades}")):
             panel = panel.with_target(
                 query(ref, queries.quantile(share, endpoint, window), f"{{{{environment}}}} {word} {percentile}")
@@ -304,7 +358,7 @@ def _tokens() -> Iterator[Builder[Panel]]:
             "Credentials",
             "Have our credentials been rejected? While they are, logins are suppressed so that the account is not"
             " locked: first for a pause, after the last attempt until the credentials change or an operator asks.",
-            5,
+            10,
         )
         .mappings(named({"0": ("not rejected", GOOD), "1": ("rejected, logins suppressed", BAD)}))
         .with_target(query("A", queries.highest("tigr_credentials_rejected"), "{{environment}}"))
@@ -319,9 +373,10 @@ def _host() -> Iterator[Builder[Panel]]:
             " of the host.",
             6,
         )
+        .height(16)
         .unit("s")
         .decimals(0)
-        .thresholds(steps((None, BAD), (7 * DAY, CONCERN), (21 * DAY, GOOD)))
+        .thresholds(steps((None, BAD), (queries.DAYS_OF_CERTIFICATE, CONCERN), (queries.WEEKS_OF_CERTIFICATE, GOOD)))
         .with_target(now("A", queries.until_expiry(Endpoint.PING), "{{environment}} ping"))
         .with_target(now("B", queries.until_expiry(Endpoint.TOKEN), "{{environment}} login"))
     )
@@ -332,9 +387,9 @@ def _host() -> Iterator[Builder[Panel]]:
         10,
     )
     yield (
-        limited(clock, (None, BAD), (-30, GOOD), (30, BAD))
+        limited(clock, (None, BAD), (-queries.CLOCK_OFFSET, GOOD), (queries.CLOCK_OFFSET, BAD))
         .unit("s")
-        .height(7)
+        .height(16)
         .with_target(query("A", queries.worst("tigr_clock_offset_seconds"), "{{environment}}"))
     )
     yield (
@@ -342,13 +397,13 @@ def _host() -> Iterator[Builder[Panel]]:
             "TLS version",
             "Which TLS version was negotiated? The version of the most recent handshake with each host.",
             8,
-            7,
+            16,
         )
         .with_target(rows("A", f"max by (environment, endpoint, version) ({queries.series('tigr_tls_info')})"))
         .with_transformation(columns("environment", "endpoint", "version"))
     )
     yield (
-        table_panel("Hosts", "Which hosts are monitored? The hosts of the configured URLs.", 24, 5)
+        table_panel("Hosts", "Which hosts are monitored? The hosts of the configured URLs.", 24, 8)
         .with_target(
             rows("A", f"max by (environment, token_host, api_host) ({queries.series('tigr_environment_info')})")
         )
@@ -358,21 +413,27 @@ def _host() -> Iterator[Builder[Panel]]:
 
 def _monitor() -> Iterator[Builder[Panel]]:
     age = graph_panel(
-        "Intervals since the last run",
-        "Are the data current? The number of intervals since the most recent run began. Above 3, and without a backoff,"
-        " the data are stale although scrapes succeed.",
+        "Age of the data",
+        "Are the data current? The time since the most recent run began, as a share of the limit of TigrDataStale:"
+        " three intervals and one minute. Above 100 %, and without a backoff, the data are stale although"
+        " scrapes succeed.",
         8,
     )
     yield (
-        lines_by_endpoint(limited(age, (None, GOOD), (3, BAD)))
-        .unit("short")
+        lines_by_endpoint(limited(age, (None, GOOD), (1, BAD)))
+        .unit("percentunit")
         .min(0)
-        .with_target(query("A", queries.intervals_since_run(Endpoint.PING), "{{environment}} ping"))
-        .with_target(query("B", queries.intervals_since_run(Endpoint.TOKEN), "{{environment}} login"))
+        .with_target(query("A", queries.age(Endpoint.PING), "{{environment}} ping"))
+        .with_target(query("B", queries.age(Endpoint.TOKEN), "{{environment}} login"))
     )
-    delay = graph_panel("Delay", "Do runs start on time? The delay of the most recent run.", 8)
+    delay = graph_panel(
+        "Delay",
+        f"Do runs start on time? The delay of the most recent run. Above {queries.LATE_RUN:g} s, the machine is"
+        " overloaded.",
+        8,
+    )
     yield (
-        lines_by_endpoint(delay)
+        lines_by_endpoint(limited(delay, (None, GOOD), (queries.LATE_RUN, CONCERN)))
         .unit("s")
         .min(0)
         .with_target(query("A", queries.highest("tigr_schedule_delay_seconds", Endpoint.PING), "{{environment}} ping"))

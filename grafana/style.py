@@ -16,6 +16,7 @@ SOURCE = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
 GOOD, CONCERN, BAD, NEUTRAL = "green", "orange", "red", "text"
 LOGIN, PING = "blue", "purple"
+PLANNED = "light-blue"
 
 # By the side that must act: red our administrators and the vendor's, orange the network, yellow TLS, blue the vendor.
 REASON_COLORS: Mapping[str, str] = {
@@ -116,13 +117,13 @@ def heat_query(ref: str, expr: str) -> prometheus.Dataquery:
 
 
 def value_panel(title: str, description: str, width: int) -> stat.Panel:
-    """Return a panel with a large coloured value per series, high enough for four values."""
+    """Return a panel with a coloured value per series: one fills the panel, fifteen have one line each."""
     return (
         stat.Panel()
         .title(title)
         .description(description)
         .datasource(SOURCE)
-        .height(7)
+        .height(12)
         .span(width)
         .color_mode(common.BigValueColorMode.BACKGROUND_SOLID)
         .graph_mode(common.BigValueGraphMode.NONE)
@@ -159,7 +160,10 @@ def timeline_panel(title: str, description: str, height: int) -> statetimeline.P
 
 
 def graph_panel(title: str, description: str, width: int) -> timeseries.Panel:
-    """Return a panel with lines over time, whose legend contains the most recent and the largest value."""
+    """Return a panel with lines over time, whose legend contains the most recent and the largest value.
+
+    The legend scrolls at the right, so that many series leave the graph its height.
+    """
     return (
         timeseries.Panel()
         .title(title)
@@ -267,7 +271,7 @@ def _legend(*, show: bool = True, calcs: Sequence[str] = ()) -> common_builders.
     return (
         common_builders.VizLegendOptions()
         .display_mode(common.LegendDisplayMode.TABLE if calcs else common.LegendDisplayMode.LIST)
-        .placement(common.LegendPlacement.BOTTOM)
+        .placement(common.LegendPlacement.RIGHT if calcs else common.LegendPlacement.BOTTOM)
         .show_legend(show_legend=show)
         .calcs(list(calcs))
     )

@@ -1,21 +1,42 @@
 """Run the command `tigr-monitor`, also as `python -m monitor`."""
 
+import os
 import signal
 import sys
+import types
 
 
 def main() -> int:
-    """Run the command and return its exit status.
+    """Run the command and return its exit status; `run` ends the process instead.
 
     The daemon ignores SIGHUP and SIGUSR1 before anything else is imported, which takes a second on a slow machine: by
     default, both end the process. `monitor.service.signals` handles them before the settings are loaded.
     """
-    if sys.argv[1:2] == ["run"]:
+    is_daemon = sys.argv[1:2] == ["run"]
+    if is_daemon:
         for number in (signal.SIGHUP, signal.SIGUSR1):
             signal.signal(number, signal.SIG_IGN)
-    from monitor.cli import main as command
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _end_start)
+    try:
+        from monitor.cli import main as command
 
-    return command()
+        status = command()
+    except KeyboardInterrupt:  # during the imports
+        return 1
+    if is_daemon:
+        from monitor.output.process_exit import end_process
+
+        end_process(status)
+    return status
+
+
+def _end_start(_number: int, _frame: types.FrameType | None) -> None:
+    """End the process with status 0 during its start, when there is nothing to stop yet.
+
+    The kernel ignores a signal without a handler if the process is the first one of a container.
+    """
+    os._exit(0)
 
 
 if __name__ == "__main__":

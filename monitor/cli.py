@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from monitor import __version__, log
 from monitor.config.settings import describe, load
 from monitor.errors import ConfigError, describe_exception
+from monitor.machine.limits import local_limit
 from monitor.output.standard_streams import (
     OutputError,
     discard_streams,
@@ -45,17 +46,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
     prepare()
     try:
+        return _reported(arguments)
+    except KeyboardInterrupt:
+        discard_streams()  # the interrupt may have ended a write that was stuck, and the exit would repeat it
+        return EXIT_FAILED
+
+
+def _reported(arguments: Sequence[str] | None) -> int:
+    """Run the command, print its error if it has one, and return the exit status."""
+    try:
         return _execute(arguments)
     except ConfigError as error:
         _print_error(*_error_lines(error))
         return EXIT_USAGE
-    except KeyboardInterrupt:
-        discard_streams()  # the interrupt may have ended a write that was stuck, and the exit would repeat it
-        return EXIT_FAILED
     except OutputError as error:
         _print_error(f"cannot write to standard output: {error}; the output is incomplete")
         return EXIT_FAILED
     except Exception as error:  # noqa: BLE001 - a traceback may contain a secret
+        if limit := local_limit(error):
+            _print_error(f"{limit}: raise the limit of the process or free what others use, and start it again")
+            return EXIT_FAILED
         _print_error(f"internal error: {describe_exception(error)}; please report this line, it contains no secret")
         return EXIT_FAILED
 
@@ -117,6 +127,8 @@ def _run(_options: argparse.Namespace) -> int:
     from monitor.service.systemd import SystemdNotifier
 
     signals = SignalRequests()
+    log.start_writer()
+    log.configure("info", "logfmt", journald=log.is_journal(os.environ))  # until the settings are loaded
     forbid_core_dumps()  # before the secrets are loaded
     notifier = SystemdNotifier(os.environ)
     try:

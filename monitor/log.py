@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import json
 import logging
+import math
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -142,11 +143,15 @@ class _Formatter(logging.Formatter):
 
 
 def _limited(values: Mapping[str, object], limit: int) -> dict[str, object]:
-    """Return `values` with numbers as they are, and texts of at most `limit` characters."""
-    return {
-        name: value if isinstance(value, bool | int | float) else _cut(str(value), limit)
-        for name, value in values.items()
-    }
+    """Return `values` with finite numbers as they are, and texts of at most `limit` characters.
+
+    JSON has no infinity and no NaN (RFC 8259 section 6), so they become text.
+    """
+    return {name: value if _is_number(value) else _cut(str(value), limit) for name, value in values.items()}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _cut(text: str, limit: int) -> str:

@@ -1,4 +1,4 @@
-"""Values that the packages exchange: endpoints, reasons, tokens and the results of probes.
+"""Values that the packages exchange: endpoints, reasons, severities, tokens and the results of probes.
 
 Metrics, log lines and reports are derived from `Result`. This module contains data and no logic beyond it.
 """
@@ -49,6 +49,13 @@ class Reason(StrEnum):
     UNEXPECTED_STATUS = "unexpected_status"
     MALFORMED = "malformed"
     INTERNAL = "internal"
+
+
+class Severity(StrEnum):
+    """Severities of the alerts of an environment."""
+
+    CRITICAL = "critical"
+    WARNING = "warning"
 
 
 class LoginCause(StrEnum):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -157,3 +158,11 @@ def test_apscheduler_replaces_a_run_time_without_a_wakeup(paused: BackgroundSche
     later = datetime.now(UTC) + timedelta(days=1)
     job._modify(next_run_time=later)
     assert job.next_run_time == later
+
+
+# asyncio, in monitor/web.
+
+
+def test_asyncio_sizes_the_buffer_of_a_tls_connection_by_a_class_attribute() -> None:
+    """monitor/web/connections.py makes it smaller."""
+    assert isinstance(SSLProtocol.max_size, int)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import ssl
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from monitor.machine.files import MAX_PEM_FILE, read_regular
 
 FIELDS = ("client_cert", "client_key", "client_key_password")  # of the schema
 _MISMATCH = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")  # the last one: another algorithm
@@ -17,6 +20,20 @@ class ClientCertificate:
     certificate: Path  # may also contain intermediates, and the key
     key: Path
     password: str | None = field(default=None, repr=False)  # of the key, if it is encrypted
+    digest: str = field(default="", repr=False)  # of both files: a renewed certificate is not equal to the old one
+
+
+def with_digest(pair: ClientCertificate) -> ClientCertificate:
+    """Return `pair` with the digest of its files; without one if a file cannot be read: loading the pair reports that.
+
+    The pair is loaded after this. If a file changes in between, the next load of the settings has another digest.
+    """
+    try:
+        contents = [read_regular(path, MAX_PEM_FILE) for path in (pair.certificate, pair.key)]
+    except OSError:
+        return pair
+    digests = (hashlib.sha256(content).hexdigest() for content in contents)
+    return replace(pair, digest=":".join(digests))
 
 
 def problem(pair: ClientCertificate, password_name: str) -> tuple[str, str] | None:

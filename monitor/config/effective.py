@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from monitor import durations, hosts
+from monitor.config.maintenance_tables import MAINTENANCE, Windows
 from monitor.config.proxy import ProxySettings, SharedProxy
 from monitor.config.schema import SECRETS, Schema
 from monitor.config.sources import Key, SourceValue, printable, variable
@@ -39,6 +40,15 @@ def origins(schema: Schema, values: Mapping[Key, SourceValue], shared: SharedPro
     for key in sorted(values):
         if key[2:] == ("enabled",) and key[1] not in schema.environments:
             yield Origin(variable(key), "false", values[key].source)
+
+
+def maintenance_origins(windows: Windows, value: SourceValue | None) -> Iterator[Origin]:
+    """Yield one row for each window of planned maintenance, or one row that there is none."""
+    for environment, of_environment in windows.items():
+        for window in of_environment:
+            yield Origin(f"{MAINTENANCE}.{environment}", str(window), value.source if value else "default")
+    if not windows:
+        yield Origin(MAINTENANCE, "none", value.source if value else "default")
 
 
 def anchor_origins(environ: Mapping[str, str]) -> Iterator[Origin]:

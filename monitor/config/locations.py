@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitor.config.effective import Origin
+from monitor.config.maintenance_tables import MAINTENANCE
 from monitor.config.schema import CONFIG_FILE, KNOWN_ENVIRONMENTS, SECRETS_DIR, Schema
 from monitor.config.sources import (
     EnvironmentSource,
@@ -30,6 +31,7 @@ class SettingsSources:
 
     sources: tuple[Source, ...]
     origins: tuple[Origin, ...]  # of the settings that locate the other sources
+    maintenance: SourceValue | None  # the tables of planned maintenance
     load_credential: bool  # secret files were read from the directory that systemd's LoadCredential fills
 
 
@@ -40,8 +42,10 @@ def read(environ: Mapping[str, str], run_secrets: Path) -> SettingsSources:
     directory = _pop_path(environment, SECRETS_DIR) or _default_secrets_dir(environ, run_secrets)
 
     sources: list[Source] = [_defaults(), _from_systemd(environ)]
+    maintenance = None
     if config:
         sources.append(TomlSource(Schema, str(config.value), config.name))
+        maintenance = sources[-1].values.pop((MAINTENANCE,), None)
     if directory:
         sources.append(SecretFilesSource(Schema, str(directory.value), directory.name))
     secrets = sources[-1].values if directory else {}
@@ -49,6 +53,7 @@ def read(environ: Mapping[str, str], run_secrets: Path) -> SettingsSources:
     return SettingsSources(
         tuple(sources),
         (_origin(CONFIG_FILE, config), _origin(SECRETS_DIR, directory)),
+        maintenance,
         load_credential=directory is not None
         and bool(secrets)
         and directory.value == environ.get("CREDENTIALS_DIRECTORY"),
@@ -78,10 +83,10 @@ def _default_secrets_dir(environ: Mapping[str, str], run_secrets: Path) -> Sourc
 
 def _defaults() -> Source:
     source = Source(Schema, "default", variable)
-    for name, urls in KNOWN_ENVIRONMENTS.items():
-        for field, url in urls.items():
+    for name, defaults in KNOWN_ENVIRONMENTS.items():
+        for field, value in defaults.items():
             key = ("environments", name, field)
-            source.add(key, variable(key), url)
+            source.add(key, variable(key), value)
     return source
 
 

@@ -14,7 +14,7 @@ from monitor.config import values
 from monitor.config.client_certificate import ClientCertificate
 from monitor.config.proxy import ProxySettings
 from monitor.config.sources import Key, Source, SourceValue
-from monitor.model import ClientAuth, FieldNames
+from monitor.model import ClientAuth, FieldNames, Severity
 
 logging.getLogger("pydantic_settings").disabled = True  # at DEBUG it logs every value, secrets included
 
@@ -25,12 +25,13 @@ CREDENTIALS = ("client_id", "client_secret", "username", "password")
 SECRETS = (*CREDENTIALS, "client_key_password")  # displayed as `set`
 NEVER_QUOTED = (*SECRETS, "token_url", "api_url", "proxy")  # secrets, and URLs into which operators write them
 
-# The two environments that exist by default. The URLs are from the vendor's authentication page; the URL of UAT's
-# Client API is from the vendor's page of environment URLs.
+# The two environments that exist by default, with their own defaults. The URLs are from the vendor's authentication
+# page; the URL of UAT's Client API is from the vendor's page of environment URLs.
 KNOWN_ENVIRONMENTS: dict[str, dict[str, str]] = {
     "prod": {
         "token_url": "https://apxjwtauthprod.apx.com/oauth/token",
         "api_url": "https://tigrsregistry.apx.com/ClientAPI",
+        "severity": Severity.CRITICAL,
     },
     "uat": {
         "token_url": "https://apxjwtauthuat.apx.com/oauth/token",
@@ -63,6 +64,7 @@ class EnvironmentSchema(BaseModel):
     auth_interval: Interval | None = None
     confirm_interval: Interval | None = None
     timeout: Interval | None = None
+    severity: Annotated[Severity, BeforeValidator(values.one_of(*Severity))] = Severity.WARNING
 
     @property
     def client_certificate(self) -> ClientCertificate | None:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from monitor.config import locations, validation
-from monitor.config.client_certificate import ClientCertificate
-from monitor.config.effective import Origin, anchor_origins, as_columns, origins
+from monitor.config import locations, maintenance_tables, validation
+from monitor.config.client_certificate import ClientCertificate, with_digest
+from monitor.config.effective import Origin, anchor_origins, as_columns, maintenance_origins, origins
+from monitor.config.maintenance import MaintenanceWindow
 from monitor.config.proxy import ProxySettings, SharedProxy, shared_proxy
 from monitor.config.schema import KNOWN_ENVIRONMENTS, EnvironmentSchema, Schema
-from monitor.config.sources import merged
+from monitor.config.sources import Source, merged
 from monitor.errors import ConfigError
-from monitor.model import ClientAuth, FieldNames
+from monitor.model import ClientAuth, FieldNames, Severity
 
 __all__ = [
     "EnvironmentCredentials",
@@ -59,6 +60,8 @@ class EnvironmentSettings:
     token_proxy: ProxySettings | None
     api_proxy: ProxySettings | None
     client_certificate: ClientCertificate | None = None
+    severity: Severity = Severity.WARNING
+    maintenance: tuple[MaintenanceWindow, ...] = ()  # in the order of time, without overlaps
 
     @property
     def identity(self) -> tuple[str, ...]:
@@ -100,21 +103,30 @@ def load(environ: Mapping[str, str] = os.environ, *, run_secrets: Path = locatio
     read = locations.read(environ, run_secrets)
     problems = validation.remove_unknown(read.sources)
     values = merged(read.sources)
+    windows, invalid_windows = maintenance_tables.read(read.maintenance, _environments(read.sources))
     validation.remove_disabled(read.sources)
     schema, invalid = validation.validate(read.sources)
     shared, invalid_proxy = (None, []) if ("proxy",) in values else _shared_proxy(environ)
-    problems += [*invalid, *invalid_proxy]
+    problems += [*invalid, *invalid_proxy, *invalid_windows]
     if schema is None or problems:
         raise ConfigError(tuple(problems))
 
-    settings = _settings(schema, _Route(schema.proxy, shared))
-    rows = (*read.origins, *origins(schema, values, shared), *anchor_origins(environ))
+    settings = _settings(schema, windows, _Route(schema.proxy, shared))
+    planned = maintenance_origins(windows, read.maintenance)
+    rows = (*read.origins, *origins(schema, values, shared), *planned, *anchor_origins(environ))
     return LoadedSettings(settings, rows, load_credential=read.load_credential)
 
 
 def describe(loaded: LoadedSettings) -> list[str]:
     """Return the effective settings and their sources, as lines of text in columns."""
     return as_columns(loaded.origins)
+
+
+def _environments(sources: Iterable[Source]) -> set[str] | None:
+    """Return the names of all environments, disabled ones included; None if a source could not be read."""
+    if any(source.unreadable for source in sources):
+        return None
+    return {key[1] for source in sources for key in source.values if len(key) > 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +151,14 @@ def _shared_proxy(environ: Mapping[str, str]) -> tuple[SharedProxy | None, list[
         return None, [str(error)]
 
 
-def _settings(schema: Schema, route: _Route) -> Settings:
+def _settings(schema: Schema, windows: maintenance_tables.Windows, route: _Route) -> Settings:
     known = [*KNOWN_ENVIRONMENTS]
     names = sorted(schema.environments, key=lambda name: (known.index(name) if name in known else len(known), name))
     host, port = schema.listen
     return Settings(
-        environments=tuple(_environment(name, schema.environments[name], schema, route) for name in names),
+        environments=tuple(
+            _environment(name, schema.environments[name], schema, windows.get(name, ()), route) for name in names
+        ),
         listen_host=host,
         listen_port=port,
         ca_file=schema.ca_file,
@@ -155,7 +169,10 @@ def _settings(schema: Schema, route: _Route) -> Settings:
     )
 
 
-def _environment(name: str, specific: EnvironmentSchema, common: Schema, route: _Route) -> EnvironmentSettings:
+def _environment(
+    name: str, specific: EnvironmentSchema, common: Schema, windows: tuple[MaintenanceWindow, ...], route: _Route
+) -> EnvironmentSettings:
+    certificate = specific.client_certificate
     return EnvironmentSettings(
         name=name,
         token_url=specific.token_url,
@@ -175,5 +192,7 @@ def _environment(name: str, specific: EnvironmentSchema, common: Schema, route: 
         unauthenticated_interval=common.unauthenticated_interval,
         token_proxy=route.proxy_for(specific.token_url),
         api_proxy=route.proxy_for(specific.api_url),
-        client_certificate=specific.client_certificate,
+        client_certificate=None if certificate is None else with_digest(certificate),
+        severity=specific.severity,
+        maintenance=windows,
     )

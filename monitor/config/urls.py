@@ -49,7 +49,12 @@ def listen(text: str) -> tuple[str, int]:
 
 def split(text: str) -> SplitResult:
     """Return the parts of the URL `text`. Raises `ValueError` with a message that contains no part of it."""
-    if not text.isascii() or not text.isprintable() or " " in text:  # urlsplit would silently drop some of these
+    if not text.isascii():
+        raise ValueError(
+            "is not a URL: it contains a character outside ASCII; percent-encode it, or in a host name write its ASCII "
+            "form (xn--…)"
+        )
+    if not text.isprintable() or " " in text:  # urlsplit would silently drop some of these
         raise ValueError("is not a URL: it contains a character that must be percent-encoded")
     try:
         return urlsplit(text)

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pydantic import ValidationError
 
 from monitor.config.client_certificate import FIELDS, ClientCertificate, problem
+from monitor.config.maintenance_tables import MAINTENANCE
 from monitor.config.schema import (
     CONFIG_FILE,
     KNOWN_ENVIRONMENTS,
@@ -112,11 +113,14 @@ def _name_problem(value: SourceValue, environments: Collection[str]) -> str | No
     key = value.key
     if key in (CONFIG_FILE, SECRETS_DIR):
         return f"can be set in the environment only, as {variable(key)}, because it locates the other settings"
+    if key[0] == MAINTENANCE:
+        return "planned maintenance is set by [[maintenance]] tables in the TOML file, and nowhere else"
     if is_known(value):
         if len(key) > 1 and not _ENVIRONMENT_NAME.fullmatch(key[1]):
             return "the name of an environment consists of a-z, 0-9 and single underscores between them"
         return None
-    names = [value.name_of(other) for other in known_keys({*environments, *KNOWN_ENVIRONMENTS})]
+    known = known_keys({*environments, *KNOWN_ENVIRONMENTS})
+    names = [value.name_of(other) for other in (*known, (MAINTENANCE,))]
     close = difflib.get_close_matches(value.name_of(key), names, n=1)
     return f"there is no such setting; did you mean {close[0]}?" if close else "there is no such setting"
 

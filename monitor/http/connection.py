@@ -105,8 +105,7 @@ class MeasuredConnection:
         except TimeoutError:  # a subclass of OSError, so it comes first
             raise self.timing.timed_out() from None
         except ssl.SSLCertVerificationError as error:
-            detail = f"the certificate did not verify: {error.verify_message}"
-            raise ExchangeError(ExchangeFault.CERTIFICATE, detail) from None
+            raise exchange_error(ExchangeFault.CERTIFICATE, "the certificate did not verify", error) from None
         except (OSError, MemoryError) as error:
             raise _handshake_failed(error) from None
         return secured

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from enum import StrEnum
 
-from monitor.machine.limits import HEAP_LIMIT, local_limit
+from monitor.machine.limits import HEAP_LIMIT, has_free_heap, local_limit
 
 
 class ExchangeFault(StrEnum):
@@ -47,12 +47,15 @@ def exchange_error(fault: ExchangeFault, what: str, error: Exception) -> Exchang
 
 def _limit(error: Exception) -> str | None:
     if isinstance(error, ssl.SSLError):  # its errno is a code of OpenSSL
-        return HEAP_LIMIT if "malloc failure" in str(error).lower().replace("_", " ") else None
+        has_failed = "malloc failure" in str(error).lower().replace("_", " ") or not has_free_heap()
+        return HEAP_LIMIT if has_failed else None
     return local_limit(error)
 
 
 def describe_os_error(error: OSError | ValueError) -> str:
     """Return the message of the operating system or of OpenSSL, without the numbers and file names around it."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message
     if isinstance(error, ssl.SSLError) and error.reason:
         return error.reason.replace("_", " ").lower()
     return (getattr(error, "strerror", None) or type(error).__name__).lower()

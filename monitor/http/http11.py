@@ -44,7 +44,7 @@ def send_request(request: HttpRequest, url: httpx.URL, stream: ConnectionStream)
     """
     built = httpx.Request(request.method, url, headers=request.headers, content=request.content or None)
     target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
-    with _http_faults(stream):
+    with _http_faults(stream, peer="server"):
         response = Http11Connection(target.origin, stream).handle_request(
             httpcore.Request(built.method, target, headers=built.headers.raw, content=built.stream)
         )
@@ -61,37 +61,40 @@ def open_tunnel(host: str, port: int, proxy: HttpProxy, stream: ConnectionStream
     if proxy.authorization:
         headers["Proxy-Authorization"] = proxy.authorization
     target = httpcore.URL(scheme="http", host=proxy.host, port=proxy.port, target=authority)
+    request = httpcore.Request("CONNECT", target, headers=list(headers.items()))
     try:
-        response = Http11Connection(target.origin, stream).handle_request(
-            httpcore.Request("CONNECT", target, headers=list(headers.items()))
-        )
+        with _http_faults(stream, peer="proxy"):
+            Http11Connection(target.origin, stream).handle_request(request)
     except ExchangeError as error:
         if error.fault in (ExchangeFault.TIMEOUT, ExchangeFault.INTERNAL):
             raise
-        raise ExchangeError(ExchangeFault.PROXY, f"the proxy opened no tunnel: {error.detail}") from None
-    except httpcore.ProtocolError:
-        raise ExchangeError(ExchangeFault.PROXY, "the response of the proxy is not HTTP") from None
-    if not 200 <= response.status <= 299:
-        raise ExchangeError(ExchangeFault.PROXY, f"the proxy refused the tunnel with status {response.status}")
+        if not _refuses(stream.status.code):
+            raise ExchangeError(ExchangeFault.PROXY, f"the proxy opened no tunnel: {error.detail}") from None
+    if _refuses(stream.status.code):  # also if the rest of the response is broken
+        raise ExchangeError(ExchangeFault.PROXY, f"the proxy refused the tunnel with status {stream.status.code}")
+
+
+def _refuses(status: int | None) -> bool:
+    return status is not None and not 200 <= status <= 299
 
 
 def _body(response: httpcore.Response, stream: ConnectionStream) -> Iterator[bytes]:
-    with _http_faults(stream):
+    with _http_faults(stream, peer="server"):
         yield from response.iter_stream()
 
 
 @contextmanager
-def _http_faults(stream: ConnectionStream) -> Iterator[None]:
+def _http_faults(stream: ConnectionStream, *, peer: str) -> Iterator[None]:
     """Turn a violation of HTTP into an `ExchangeError`; the fault depends on the part of the response received."""
     try:
         yield
     except httpcore.RemoteProtocolError:  # its text may quote the response, so it is not repeated
         if stream.status.code is None and not stream.received:
-            fault, detail = ExchangeFault.DISCONNECT, "the server closed the connection without a response"
+            fault, detail = ExchangeFault.DISCONNECT, f"the {peer} closed the connection without a response"
         elif stream.status.code is None:
             fault, detail = ExchangeFault.DISCONNECT, NOT_HTTP
         elif stream.ended:
-            fault, detail = ExchangeFault.DISCONNECT, "the server closed the connection in the middle of the response"
+            fault, detail = ExchangeFault.DISCONNECT, f"the {peer} closed the connection in the middle of the response"
         else:
             fault, detail = ExchangeFault.MALFORMED, "the response violates HTTP"
         raise ExchangeError(fault, detail) from None

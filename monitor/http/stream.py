@@ -18,6 +18,7 @@ MAX_RESPONSE_SIZE = 64 * 1024  # bytes of a response that are read, header secti
 MAX_REASON_PHRASE = 200  # characters
 MAX_LATE_READS = 64  # reads after the deadline; ends the exchange with a server that sends without a pause
 NOT_HTTP = "the response is not HTTP"
+_NO_FINAL_STATUS = f"the response has no final status in its first {MAX_RESPONSE_SIZE} bytes"
 
 
 class ResponseStatus:
@@ -32,6 +33,7 @@ class ResponseStatus:
     def __init__(self) -> None:
         self.code: int | None = None  # known as soon as the final status line is complete
         self.reason_phrase = ""  # Latin-1, at most MAX_REASON_PHRASE
+        self.has_interim = False  # an interim response was received
         self._received = bytearray()  # not parsed yet
         self._in_interim_response = False
 
@@ -60,14 +62,17 @@ class ResponseStatus:
             raise ExchangeError(ExchangeFault.DISCONNECT, NOT_HTTP)
         code = int(match[1])
         if code < 200 and code != 101:  # 101 is final: the bytes after it belong to another protocol
-            self._in_interim_response = True
+            self.has_interim = self._in_interim_response = True
             return
         self.code = code
         self.reason_phrase = (match[2] or b"")[:MAX_REASON_PHRASE].decode("latin-1")
 
 
 class ConnectionStream(httpcore.NetworkStream):
-    """Gives httpcore a connected socket. Sends a request in one piece, when its response is read."""
+    """Gives httpcore a connected socket. Sends a request in one piece, when its response is read.
+
+    httpcore gets the final response only.
+    """
 
     def __init__(self, sock: socket.socket, timing: ExchangeTiming, status: ResponseStatus) -> None:
         self.status = status
@@ -84,13 +89,22 @@ class ConnectionStream(httpcore.NetworkStream):
         self._outgoing += buffer
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002 - the deadline replaces it
-        """Send the pending request, then read.
+        """Send the pending request, then read. The first read waits for the final status line.
 
-        Raises `ExchangeError` past the size limit, if the connection breaks, and at the deadline, but not before the
-        data that has already arrived is read: a stopped process must not lose a status or a Retry-After.
+        Raises `ExchangeError` past the size limit, if the response is not HTTP, if the connection breaks, and at the
+        deadline, but not before the data that has already arrived is read: a stopped process must not lose a status or
+        a Retry-After.
         """
         if self._outgoing:
             self._send()
+        while data := self._next(max_bytes):
+            if self.status.code is not None:
+                return data
+            if response := self.status.feed(data):
+                return response
+        return b""
+
+    def _next(self, max_bytes: int) -> bytes:
         wanted = min(max_bytes, MAX_RESPONSE_SIZE - self.received)
         if wanted <= 0:
             raise self._too_long()
@@ -133,7 +147,7 @@ class ConnectionStream(httpcore.NetworkStream):
 
     def _too_long(self) -> ExchangeError:
         if self.status.code is None:
-            return ExchangeError(ExchangeFault.DISCONNECT, NOT_HTTP)
+            return ExchangeError(ExchangeFault.DISCONNECT, _NO_FINAL_STATUS if self.status.has_interim else NOT_HTTP)
         return ExchangeError(ExchangeFault.MALFORMED, f"the response is longer than {MAX_RESPONSE_SIZE} bytes")
 
     def _send(self) -> None:
@@ -151,23 +165,16 @@ class ConnectionStream(httpcore.NetworkStream):
 
 
 class ResponseStream(ConnectionStream):
-    """The stream of a measured exchange. Stamps its phases, and gives httpcore only the final response."""
+    """The stream of a measured exchange: it stamps the phases. The final status line begins that of the transfer."""
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Read as `ConnectionStream` does, and stamp the moment. Raises `ExchangeError`.
-
-        The first read waits for the final status line, whose arrival begins the phase of the transfer.
-        """
-        while data := super().read(max_bytes, timeout):
-            self._timing.stamp(self._arrived)
-            if self.status.code is not None:
-                return data
-            if response := self.status.feed(data):
-                self._timing.enter(Phase.TRANSFER, self._arrived)
-                self._timing.stamp(self._arrived)
-                return response
+        """Read as `ConnectionStream` does, and stamp the moment. Raises `ExchangeError`."""
+        had_status = self.status.code is not None
+        data = super().read(max_bytes, timeout)
+        if not had_status and self.status.code is not None:
+            self._timing.enter(Phase.TRANSFER, self._arrived)
         self._timing.stamp(self._arrived)
-        return b""
+        return data
 
     def _send(self) -> None:
         self._timing.remaining()  # a request that does not leave any more has no phase of its own

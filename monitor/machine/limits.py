@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 
 _ERRNOS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 _MIN_PIPES = 2  # four descriptors: a lookup may have a configuration file and sockets to several servers open at once
+# Bytes, two stacks of threads. A thread without room for a heap of its own takes a page per object, thus megabytes.
+_MIN_HEAP = 16 * 2**20
 DESCRIPTOR_LIMIT = "this machine has no free file descriptor for the monitor"
 HEAP_LIMIT = "this machine has no free memory for the monitor"
 THREAD_LIMIT = "this machine starts no further thread for the monitor"
@@ -49,4 +52,17 @@ def has_free_descriptors() -> bool:
     finally:
         for descriptor in opened:
             os.close(descriptor)
+    return True
+
+
+def has_free_heap() -> bool:
+    """Return whether this process can get more memory.
+
+    For failures of functions that hide their cause: without memory for the key of a certificate, OpenSSL reports that
+    the key is too weak.
+    """
+    try:
+        mmap.mmap(-1, _MIN_HEAP).close()
+    except OSError:
+        return False
     return True

@@ -13,7 +13,8 @@ from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.model import Endpoint, Reason, Result, Role, Token, internal_fault
 from monitor.monitoring.generation import belong_together
 from monitor.monitoring.host_check import HostCheckSink, HostConnector, TokenHostCheck
-from monitor.monitoring.login import Logins, LoginSender, ResultSink
+from monitor.monitoring.login import Logins, ResultSink
+from monitor.monitoring.login_run import LoginSender
 from monitor.monitoring.ping import Pings, PingSender
 
 if TYPE_CHECKING:

@@ -1,7 +1,8 @@
 """Settings generations of one environment: whether a Result was obtained with the settings that are in force.
 
-A reload does not wait for exchanges in progress. A generation lasts until the addresses, the credentials, the proxy or
-the trust anchors change; a Result of an older generation describes another host or another user, and decides nothing.
+A reload does not wait for exchanges in progress. A generation lasts until the addresses, the credentials, the client
+certificate, the proxy or the trust anchors change; a Result of an older generation describes another host or another
+user, and decides nothing.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ _OF_ALL_GENERATIONS = (
     "rejected_logins",
     "token_host_check",
     "unauthenticated_interval",
+    "severity",
+    "maintenance",
 )
 
 

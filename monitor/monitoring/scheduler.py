@@ -27,6 +27,7 @@ from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.errors import describe_exception
 from monitor.log import fields
 from monitor.model import Endpoint
+from monitor.output.failure_period import MIN_QUIET, FailurePeriod
 from monitor.threads import Workers
 
 MAX_WAIT = 1.0  # seconds between two checks of the jobs: the time to notice a stepped clock or the end of a suspend
@@ -36,6 +37,9 @@ START_RETRY_INTERVAL = 5.0  # seconds after a run whose thread could not start
 _RESUME_TIMEOUT = 10.0
 _FAR = 86400.0  # seconds until the next run time of a job that is running
 _TOLERANCE = 0.001  # seconds: a next run time with a smaller difference is not updated, which saves most updates
+# Intervals without a skipped run after which runs start in time again: runs that take slightly longer than the interval
+# cause one skipped run in several.
+_QUIET_INTERVALS = 10
 _log = logging.getLogger(__name__)
 
 
@@ -81,6 +85,9 @@ class _JobSchedule:
         self._planned = first  # time of the next run, scheduled or additional
         self._earliest = -math.inf  # no run before this time
         self.wall_time: float | None = None  # next run time that APScheduler has, in Unix seconds; None: unknown
+        self._skipping = FailurePeriod(max(MIN_QUIET, _QUIET_INTERVALS * job.interval), clock.now)
+        self.computing = FailurePeriod(now=clock.now)  # of the next run time
+        self.running = FailurePeriod(now=clock.now)  # of runs that end with an internal error
 
     def due(self, now: float) -> float:
         """Return the time of the next run on the monotonic clock, after counting missed runs."""
@@ -102,6 +109,8 @@ class _JobSchedule:
         now = self._clock.now()
         if now >= self._slot:
             self._slot = self._next_slot(now)
+            if skipped := self._skipping.succeeded():
+                _log.info("%s: runs start in time again", self.job.key, extra=fields(skipped=skipped))
         self._running, self._progress, self.wall_time = True, now, None
         if self.job.endpoint is not None:
             self._observer.run_started(self.job.environment, self.job.endpoint, max(0.0, now - self._planned))
@@ -143,7 +152,9 @@ class _JobSchedule:
         self._slot = following
         if self.job.endpoint is not None:
             self._observer.runs_missed(self.job.environment, self.job.endpoint, count)
-        _log.warning("%s: %d scheduled %s skipped", self.job.key, count, "run" if count == 1 else "runs")
+        if self._skipping.failed(count=count):
+            runs = "run" if count == 1 else "runs"
+            _log.warning("%s: %d scheduled %s skipped; a line with the total follows", self.job.key, count, runs)
 
     def _next_slot(self, now: float) -> float:
         return self._slot + (math.floor((now - self._slot) / self.job.interval) + 1) * self.job.interval
@@ -177,10 +188,16 @@ class _ThreadPerRun(BaseExecutor):  # type: ignore[misc]
         self._workers.start(functools.partial(self._run, job))
 
     def _run(self, job: ScheduledJob) -> None:
+        schedule = self._schedules.get(job.id)
+        period = schedule.running if schedule is not None else FailurePeriod()
         try:
             job.func()
         except Exception as error:  # noqa: BLE001 - the traceback of a thread would print the text of the exception
-            _log.error("%s: run failed with an internal error", job.id, extra=fields(fault=describe_exception(error)))
+            if period.failed(fault := describe_exception(error)):
+                _log.error("%s: run failed with an internal error", job.id, extra=fields(fault=fault))
+        else:
+            if failures := period.succeeded():
+                _log.info("%s: runs end without an internal error again", job.id, extra=fields(failed=failures))
         finally:
             self._run_job_success(job.id, [])
             self._scheduler.wakeup()
@@ -209,10 +226,11 @@ class _MonotonicScheduler(BackgroundScheduler):  # type: ignore[misc]
                 try:
                     due = schedule.due(now)
                 except Exception as error:  # noqa: BLE001 - it would end the scheduler's thread
-                    _log.error(
-                        "%s: cannot compute the next run time", job.id, extra=fields(fault=describe_exception(error))
-                    )
+                    if schedule.computing.failed(fault := describe_exception(error)):
+                        _log.error("%s: cannot compute the next run time", job.id, extra=fields(fault=fault))
                     continue
+                if failures := schedule.computing.succeeded():
+                    _log.info("%s: the next run time is known again", job.id, extra=fields(failed=failures))
                 moment = wall + due - now
                 if schedule.wall_time is not None and abs(moment - schedule.wall_time) < _TOLERANCE:
                     continue

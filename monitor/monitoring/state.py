@@ -12,28 +12,27 @@ import logging
 import secrets
 import threading
 from collections import defaultdict
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import NamedTuple
 
 from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.log import fields
 from monitor.model import FieldNames
-from monitor.monitoring.negotiation import NEVER, STOPPED, LoginRecord, NameRecord, Weight, pause_after
+from monitor.monitoring.negotiation import NEVER, LoginRecord
 from monitor.monitoring.state_directory import StateDirectory
 from monitor.monitoring.state_file import (
     MAX_SIZE,
     SALT_BYTES,
     StoredHost,
-    StoredLogin,
-    StoredName,
     StoredState,
+    login_record,
     parse,
+    stored_login,
 )
 
 _FILE = "state.json"
 _MONITOR = "the running monitor"
+_NOT_WRITTEN = "cannot be written: the login state would be lost at a restart"
 KEPT_CREDENTIALS = 4  # per token URL: a change back to earlier credentials must not start a new count
 _FINGERPRINT_BITS = 12
 _ROUNDS = 50_000  # of SHA-256 for a persisted fingerprint: about 30 ms
@@ -155,11 +154,13 @@ class State:
         try:
             with self._directory.saving():
                 self._directory.replace(_FILE, self._content())
+            if self._problem == _NOT_WRITTEN:
+                _log.info("the state directory can be written again", extra=fields(path=self._path))
             self._problem = ""
         except BlockingIOError:
             self._other_user = _MONITOR
         except OSError as error:
-            self._warn_once("cannot be written: the login state would be lost at a restart", error)
+            self._warn_once(_NOT_WRITTEN, error)
 
     def _prune(self, token_url: str) -> None:
         """Delete the records of a token URL that are not in use, except the most recently used."""
@@ -190,7 +191,7 @@ class State:
             if host.granted is not None:
                 self._granted[token_url] = host.granted
             for login in host.logins:
-                self._records[LoginKey(token_url, login.fingerprint)] = _record(login, now, wall)
+                self._records[LoginKey(token_url, login.fingerprint)] = login_record(login, now, wall)
 
     def _content(self) -> bytes:
         """Return the content of the file, without the oldest entries that are not in use if it is too long."""
@@ -222,7 +223,8 @@ class State:
         now, wall = self._clock.now(), self._clock.wall()
         hosts = {token_url: StoredHost(granted=names) for token_url, names in self._granted.items()}
         for key, record in self._records.items():
-            hosts.setdefault(key.token_url, StoredHost()).logins.append(_stored(key.fingerprint, record, wall - now))
+            login = stored_login(key.fingerprint, record, wall - now)
+            hosts.setdefault(key.token_url, StoredHost()).logins.append(login)
         last_logins = {name: max(0.0, wall - (now - moment)) for name, moment in self._last_logins.items()}
         return StoredState(salt=self._salt, last_logins=last_logins, hosts=hosts).model_dump_json().encode()
 
@@ -230,50 +232,3 @@ class State:
         if problem != self._problem:  # once until a save succeeds
             _log.warning("the state directory %s", problem, extra=fields(path=self._path, error=error.strerror))
         self._problem = problem
-
-
-def _record(login: StoredLogin, now: float, wall: float) -> LoginRecord:
-    """Return the stored record with its times converted to the monotonic clock."""
-    resume_at = NEVER
-    if login.resume_at is not None:  # a longer pause than the maximum comes from a wrong wall clock
-        resume_at = now + min(max(0.0, login.resume_at - wall), pause_after(login.pauses))
-    return LoginRecord(
-        names=_names(login.names),
-        counted=login.counted,
-        pauses=login.pauses,
-        rejected=login.rejected,
-        resume_at=STOPPED if login.stopped else resume_at,
-        reload_used=login.reload_used,
-        signalled_at=NEVER if login.signalled_at is None else now - max(0.0, wall - login.signalled_at),
-        in_flight=login.in_flight,
-    )
-
-
-def _names(stored: Mapping[FieldNames, StoredName]) -> Mapping[FieldNames, NameRecord]:
-    empty = StoredName()
-    complete = {names: stored.get(names, empty) for names in FieldNames}
-    return MappingProxyType(
-        {
-            names: NameRecord(None if name.refusal is None else Weight(name.refusal), name.responses)
-            for names, name in complete.items()
-        }
-    )
-
-
-def _stored(fingerprint: int, record: LoginRecord, offset: float) -> StoredLogin:
-    """Return the record in the format of the file; `offset` is wall clock minus monotonic clock, in seconds."""
-    return StoredLogin(
-        fingerprint=fingerprint,
-        names={
-            names: StoredName(refusal=None if name.refusal is None else int(name.refusal), responses=name.responses)
-            for names, name in record.names.items()
-        },
-        counted=record.counted,
-        pauses=record.pauses,
-        rejected=record.rejected,
-        stopped=record.resume_at == STOPPED,
-        resume_at=None if record.resume_at in (NEVER, STOPPED) else max(0.0, record.resume_at + offset),
-        reload_used=record.reload_used,
-        signalled_at=None if record.signalled_at == NEVER else max(0.0, record.signalled_at + offset),
-        in_flight=record.in_flight,
-    )

@@ -1,15 +1,16 @@
-"""Format of the state file: JSON, version 2, with times in Unix seconds. Version 1 is converted."""
+"""Format of the state file: JSON, version 2, times in Unix seconds. Conversion of version 1 and of login records."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from monitor.model import FieldNames
-from monitor.monitoring.negotiation import Weight
+from monitor.monitoring.negotiation import NEVER, STOPPED, LoginRecord, NameRecord, Weight, pause_after
 
 VERSION: Final = 2
 SALT_BYTES = 16
@@ -92,3 +93,50 @@ def _converted(stored: Mapping[str, Any]) -> StoredState:
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError("a member is missing or of another type") from error
     return StoredState.model_validate_json(state.model_dump_json(warnings="none"))  # checks the URLs too
+
+
+def login_record(login: StoredLogin, now: float, wall: float) -> LoginRecord:
+    """Return the stored record with its times converted to the monotonic clock."""
+    resume_at = NEVER
+    if login.resume_at is not None:  # a longer pause than the maximum comes from a wrong wall clock
+        resume_at = now + min(max(0.0, login.resume_at - wall), pause_after(login.pauses))
+    return LoginRecord(
+        names=_names(login.names),
+        counted=login.counted,
+        pauses=login.pauses,
+        rejected=login.rejected,
+        resume_at=STOPPED if login.stopped else resume_at,
+        reload_used=login.reload_used,
+        signalled_at=NEVER if login.signalled_at is None else now - max(0.0, wall - login.signalled_at),
+        in_flight=login.in_flight,
+    )
+
+
+def _names(stored: Mapping[FieldNames, StoredName]) -> Mapping[FieldNames, NameRecord]:
+    empty = StoredName()
+    complete = {names: stored.get(names, empty) for names in FieldNames}
+    return MappingProxyType(
+        {
+            names: NameRecord(None if name.refusal is None else Weight(name.refusal), name.responses)
+            for names, name in complete.items()
+        }
+    )
+
+
+def stored_login(fingerprint: int, record: LoginRecord, offset: float) -> StoredLogin:
+    """Return the record in the format of the file; `offset` is wall clock minus monotonic clock, in seconds."""
+    return StoredLogin(
+        fingerprint=fingerprint,
+        names={
+            names: StoredName(refusal=None if name.refusal is None else int(name.refusal), responses=name.responses)
+            for names, name in record.names.items()
+        },
+        counted=record.counted,
+        pauses=record.pauses,
+        rejected=record.rejected,
+        stopped=record.resume_at == STOPPED,
+        resume_at=None if record.resume_at in (NEVER, STOPPED) else max(0.0, record.resume_at + offset),
+        reload_used=record.reload_used,
+        signalled_at=None if record.signalled_at == NEVER else max(0.0, record.signalled_at + offset),
+        in_flight=record.in_flight,
+    )

@@ -67,7 +67,10 @@ class QueuedWriter:
         while True:
             entries, flushed = self._take()
             if entries:
-                self._failed += len(entries) - self._write(entries)
+                written = 0
+                with contextlib.suppress(MemoryError):
+                    written = self._write(entries)
+                self._failed += len(entries) - written
             if flushed or self._queue.empty():
                 with contextlib.suppress(Exception):  # a report that fails must not end the thread
                     self._report_dropped()

@@ -37,6 +37,7 @@ class _LoggedEnvironment:
     )
     open: bool = False
     token_rejected: bool = False  # until a ping succeeds in a run without a rejection
+    renewed: bool = False  # whether a renewal was logged since then
     lagging: bool = False  # whether the API refused the last token at first
     token_untested: bool = False  # whether no ping has succeeded since the last login
     run_rejected: bool = False  # whether the current run of the ping had a rejection
@@ -86,6 +87,7 @@ class EventLog:
                 return
             _log_lag(result, logged)
             _log_state(result, logged.endpoints[result.endpoint], self._clock.now())
+            _log_renewal(result, logged)
             _log_login(result, logged.endpoints[result.endpoint])
 
 
@@ -137,6 +139,7 @@ def _log_rejection(result: Result, logged: _LoggedEnvironment) -> None:
     logged.token_rejected |= result.run.token_rejected
     if result.run.role is not Role.RETRIED:
         logged.token_rejected &= logged.run_rejected or not result.success
+        logged.renewed &= logged.token_rejected
         logged.run_rejected = False
 
 
@@ -212,10 +215,18 @@ def _pause(result: Result) -> str:
     return f": credentials rejected, {next_login(result)}" if result.run.credentials_rejected else ""
 
 
+def _log_renewal(result: Result, logged: _LoggedEnvironment) -> None:
+    """Log an unusual renewal. If tokens are rejected again and again, only the first is logged."""
+    cause = result.run.cause
+    if not result.success or cause not in _LOGGED_CAUSES or (cause is LoginCause.REJECTED and logged.renewed):
+        return
+    _log.info("%s: token renewed", result.environment, extra=_fields(result, cause=cause))
+    if cause is LoginCause.REJECTED:
+        logged.renewed = logged.token_rejected
+
+
 def _log_login(result: Result, endpoint: _LoggedEndpoint) -> None:
     name = result.environment
-    if result.success and result.run.cause in _LOGGED_CAUSES:
-        _log.info("%s: token renewed", name, extra=_fields(result, cause=result.run.cause))
     if result.run.field_names_settled and result.field_names is not None:
         setting = f"TIGR_ENVIRONMENTS__{name.upper()}__FORM_FIELDS={result.field_names}"
         names = {FieldNames.DOCUMENTED: "Username and Password", FieldNames.RFC6749: "username and password"}

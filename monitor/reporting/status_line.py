@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Protocol
 
 from monitor.clock import Clock
+from monitor.config.maintenance import MaintenanceWindow, utc_text
 from monitor.model import Endpoint, Reason, Result
 
 MAX_ENVIRONMENTS = 8  # environments that are listed; of more, only those with failures are listed
@@ -40,15 +42,27 @@ class StatusLine:
         for endpoint in Endpoint:
             self._outcomes.pop((environment, endpoint), None)
 
-    def text(self, environments: Mapping[str, EnvironmentStatus]) -> str:
-        """Return the state of these environments as text. Times are in UTC."""
+    def text(
+        self,
+        environments: Mapping[str, EnvironmentStatus],
+        maintenance: Mapping[str, MaintenanceWindow] = MappingProxyType({}),
+    ) -> str:
+        """Return the state of these environments as text, with the current windows of maintenance. Times are in UTC."""
         failures = {name: self._failures(name, status) for name, status in environments.items()}
         if len(environments) <= MAX_ENVIRONMENTS:
-            return "; ".join(self._state(name, status, failures[name]) for name, status in environments.items())
+            return "; ".join(
+                self._state(name, status, failures[name], maintenance.get(name))
+                for name, status in environments.items()
+            )
         down = [name for name, failing in failures.items() if failing]
-        listed = [self._state(name, environments[name], failures[name]) for name in down[:MAX_ENVIRONMENTS]]
+        listed = [
+            self._state(name, environments[name], failures[name], maintenance.get(name))
+            for name in down[:MAX_ENVIRONMENTS]
+        ]
         more = [f"{len(down) - MAX_ENVIRONMENTS} more with failures"] if len(down) > MAX_ENVIRONMENTS else []
-        return "; ".join([*listed, *more, f"{len(environments) - len(down)} of {len(environments)} without failures"])
+        planned = [f"{len(maintenance)} in planned maintenance"] if maintenance else []
+        without = f"{len(environments) - len(down)} of {len(environments)} without failures"
+        return "; ".join([*listed, *more, without, *planned])
 
     def _failures(self, name: str, status: EnvironmentStatus) -> list[str]:
         login, ping = (self._outcomes.get((name, endpoint)) for endpoint in (Endpoint.TOKEN, Endpoint.PING))
@@ -66,9 +80,13 @@ class StatusLine:
             return "logins stopped"
         return f"next try {datetime.fromtimestamp(self._clock.wall() + pause, UTC):%H:%M} UTC"
 
-    def _state(self, name: str, status: EnvironmentStatus, failures: list[str]) -> str:
+    def _state(
+        self, name: str, status: EnvironmentStatus, failures: list[str], window: MaintenanceWindow | None
+    ) -> str:
         known = failures or any((name, endpoint) in self._outcomes for endpoint in Endpoint)
-        return f"{name} " + (", ".join([*(failures or ["up"]), _token(status.headroom())]) if known else "starting")
+        state = [*(failures or ["up"]), _token(status.headroom())] if known else ["starting"]
+        planned = [f"planned maintenance until {utc_text(window.end)}"] if window else []
+        return f"{name} " + ", ".join([*state, *planned])
 
 
 def _state_of(reason: Reason) -> str:

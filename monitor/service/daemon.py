@@ -15,6 +15,7 @@ from monitor.errors import ConfigError, describe_exception
 from monitor.hosts import bracketed
 from monitor.log import fields
 from monitor.monitoring.state import State, StateInUseError
+from monitor.output.failure_period import FailurePeriod
 from monitor.service.process_limits import raise_descriptor_limit
 from monitor.service.signals import RequestThread, SignalRequest, SignalRequests
 from monitor.service.supervisor import Supervisor
@@ -47,6 +48,7 @@ class Daemon:
         self._signals = signals
         self._trust = load_trust(loaded.settings)
         self._access: AccessControl | None = None
+        self._access_failures = FailurePeriod()
 
     def run(self) -> None:
         """Run until SIGTERM or SIGINT.
@@ -59,7 +61,6 @@ class Daemon:
         settings = self._loaded.settings
         sys.setswitchinterval(_SWITCH_INTERVAL)
         raise_descriptor_limit()
-        log.start_writer()
         self._configure_log(settings)
         with ExitStack() as resources:
             state = _state(settings)
@@ -68,8 +69,8 @@ class Daemon:
             access = self._access = _access(settings, supervisor)
             server = _server(settings, supervisor, access)
             resources.callback(server.stop)
+            self._signals.install_stop()  # before the server responds: a SIGTERM after that is a normal stop
             server.start()
-            self._signals.install_stop()
             names = ", ".join(supervisor.index())
             _log.info("tigr-monitor %s monitors %s", __version__, names, extra=fields(metrics=f"{server.url}/metrics"))
             if not self._trust.has_anchors:
@@ -115,7 +116,11 @@ class Daemon:
             try:
                 self._access.policy()
             except Exception as error:  # noqa: BLE001 - it would end the thread that feeds the watchdog
-                _log.error("cannot check the web configuration", extra=fields(fault=describe_exception(error)))
+                if self._access_failures.failed(fault := describe_exception(error)):
+                    _log.error("cannot check the web configuration", extra=fields(fault=fault))
+            else:
+                if failed := self._access_failures.succeeded():
+                    _log.info("the web configuration can be checked again", extra=fields(failed=failed))
 
     def _log_in(self, supervisor: Supervisor) -> None:
         """Allow one delayed login in each environment, at the request of an operator."""

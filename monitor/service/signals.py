@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import queue
+import select
 import signal
 import threading
 import time
@@ -33,11 +36,17 @@ class SignalRequests:
     """Queues a request per signal. Create it in the main thread, before the settings are loaded.
 
     SIGHUP and SIGUSR1 are queued from then on: a change of the settings during the start is not lost. SIGTERM and
-    SIGINT end the process as usual until `install_stop`.
+    SIGINT end the process at once until `install_stop`.
+
+    The kernel may deliver a signal to any thread, for example if another signal is pending in the main thread. That
+    interrupts no wait of the main thread, which runs the handlers. So it waits for a pipe, which gets a byte for each
+    signal.
     """
 
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[SignalRequest] = queue.SimpleQueue()
+        self._woken, waking = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(waking, warn_on_full_buffer=False)  # a full pipe wakes the main thread, too
         self._install(_DURING_START)
 
     def install_stop(self) -> None:
@@ -45,8 +54,12 @@ class SignalRequests:
         self._install(_TO_STOP)
 
     def get(self) -> SignalRequest:
-        """Wait for the next request and return it."""
-        return self._queue.get()
+        """Wait for the next request and return it. Call it in the main thread."""
+        while True:
+            with contextlib.suppress(queue.Empty):
+                return self._queue.get_nowait()
+            select.select([self._woken], [], [])
+            os.read(self._woken, select.PIPE_BUF)
 
     def _install(self, requests: Mapping[signal.Signals, SignalRequest]) -> None:
         for number, request in requests.items():

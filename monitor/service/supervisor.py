@@ -1,4 +1,4 @@
-"""The supervisor: creates the environments and their jobs, and passes Results to metrics, event log and status line."""
+"""The supervisor: creates the environments, and passes Results to metrics, event log and status line."""
 
 from __future__ import annotations
 
@@ -10,23 +10,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from monitor.clock import SYSTEM_CLOCK, Clock
+from monitor.config.maintenance import current
 from monitor.config.settings import EnvironmentSettings, Settings
 from monitor.http.client import HttpClient
 from monitor.http.resolver import Resolver
 from monitor.model import Endpoint, HostCheck, Result
 from monitor.monitoring.environment import MonitoredEnvironment
-from monitor.monitoring.scheduler import Job, Scheduler
+from monitor.monitoring.scheduler import Scheduler
 from monitor.monitoring.state import State
 from monitor.reporting.event_log import EventLog
+from monitor.reporting.maintenance import MaintenanceLog
 from monitor.reporting.metrics import Metrics
 from monitor.reporting.status_line import StatusLine
+from monitor.service.jobs import EnvironmentJobs
 from monitor.service.trust import trust_anchors
 from monitor.tigr.client import TigrClient
-
-_MAX_GAP = 1.0  # seconds between the first runs of two jobs
-# Seconds: some servers refuse two simultaneous logins of one user, so two monitors must not log in at the same time.
-_MAX_FIRST_DELAY = 2.0
-LOGIN, PING, HOST_CHECK = "login", "ping", "token host check"  # names of the jobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +55,7 @@ class Supervisor:
         self._metrics = Metrics(clock)
         self._event_log = EventLog(clock)
         self._status_line = StatusLine(clock)
+        self._maintenance_log = MaintenanceLog(clock)
         self._state = state
         self._clock = clock
         self._resolver = Resolver()
@@ -66,9 +65,7 @@ class Supervisor:
         self._trust: dict[str, object] = {}  # the trust anchors, by environment
         self._reload_failed = False
         self._web_configuration_failed = False
-        self._began = clock.now()
-        shortest = min(environment.ping_interval for environment in settings.environments)
-        self._first_delay = uniform(0.0, min(_MAX_FIRST_DELAY, shortest / 10))
+        self._jobs = EnvironmentJobs(self._scheduler, self._maintenance_log, settings, clock, uniform)
         self._apply(settings, contexts)
         self._metrics.reloaded(clock.wall())
 
@@ -134,7 +131,7 @@ class Supervisor:
     def _apply(self, settings: Settings, contexts: Mapping[str, ssl.SSLContext]) -> None:
         old_trust, self._trust = self._trust, {name: trust_anchors(each) for name, each in contexts.items()}
         clients = {new.name: self._client(new, contexts[new.name]) for new in settings.environments}
-        delays = [self._delay(settings, position) for position in range(len(settings.environments))]
+        delays = self._jobs.delays(settings, at_start=not self._entries)
         for name in self._entries.keys() - clients.keys():
             self._remove(name)
         before, entries = self._entries, dict[str, _Entry]()
@@ -148,65 +145,17 @@ class Supervisor:
                 if old is not None:
                     environment.use(new, client, new_trust=self._trust[new.name] != old_trust.get(new.name))
                 self._metrics.add(new, environment)
+            self._maintenance_log.use(new.name, new.maintenance)
             entries[new.name] = _Entry(new, environment)
         self._entries = entries  # before the jobs: the Result of an environment without an entry is dropped
         for new, delay in zip(settings.environments, delays, strict=True):
             old = before.get(new.name)
-            self._put_jobs(new, old.settings if old else None, entries[new.name].environment, delay)
+            self._jobs.put(new, old.settings if old else None, entries[new.name].environment, delay)
 
     def _client(self, settings: EnvironmentSettings, context: ssl.SSLContext) -> TigrClient:
         http_client = HttpClient(context, self._resolver, self._clock)
         on_start = functools.partial(self._metrics.probe_started, settings.name)
         return TigrClient(settings, http_client, self._clock, on_start)
-
-    def _put_jobs(
-        self,
-        new: EnvironmentSettings,
-        old: EnvironmentSettings | None,
-        environment: MonitoredEnvironment,
-        delays: _Delays,
-    ) -> None:
-        """Add the jobs of an environment. Jobs whose intervals and timeout did not change keep their schedule."""
-        if old is None or (new.auth_interval, new.timeout) != (old.auth_interval, old.timeout):
-            times = new.auth_interval, new.timeout
-            login = Job(
-                new.name,
-                LOGIN,
-                Endpoint.TOKEN,
-                *times,
-                environment.run_login,
-                environment.next_login,
-                environment.login_not_started,
-            )
-            self._scheduler.put(login, delays.login)
-        if old is None or (new.ping_interval, new.timeout) != (old.ping_interval, old.timeout):
-            times = new.ping_interval, new.timeout
-            ping = Job(
-                new.name,
-                PING,
-                Endpoint.PING,
-                *times,
-                environment.run_ping,
-                environment.next_ping,
-                environment.ping_not_started,
-            )
-            self._scheduler.put(ping, delays.ping)
-            old = None  # the check runs half an interval after the ping, so it is rescheduled too
-        if not new.token_host_check:
-            self._scheduler.remove_job(new.name, HOST_CHECK)
-        elif old is None or not old.token_host_check:
-            times = new.ping_interval, new.timeout
-            check = Job(new.name, HOST_CHECK, None, *times, environment.run_host_check, lambda: None)
-            self._scheduler.put(check, delays.ping + new.ping_interval / 2)
-
-    def _delay(self, settings: Settings, position: int) -> _Delays:
-        """Return the delays that spread the jobs over the shortest interval, the ping after its login."""
-        shortest = min(environment.ping_interval for environment in settings.environments)
-        gap = min(_MAX_GAP, shortest / (2 * len(settings.environments)))
-        elapsed = self._clock.now() - self._began
-        offset = self._first_delay + 2 * position * gap
-        login = (offset - elapsed) % shortest if self._entries else offset
-        return _Delays(login, login + gap)
 
     def _remove(self, name: str) -> None:
         self._scheduler.remove(name)
@@ -214,6 +163,7 @@ class Supervisor:
         del self._entries[name]
         self._metrics.remove(name)
         self._event_log.remove(name)
+        self._maintenance_log.remove(name)
         self._status_line.remove(name)
 
     # Results.
@@ -264,16 +214,13 @@ class Supervisor:
         stalled = self.stalled()
         if stalled:
             return f"STALLED: {stalled[0]}" + (f", and {len(stalled) - 1} more" if len(stalled) > 1 else "")
-        return self._status_line.text({name: entry.environment for name, entry in list(self._entries.items())})
+        entries, wall = list(self._entries.items()), self._clock.wall()
+        windows = {name: current(entry.settings.maintenance, wall) for name, entry in entries}
+        return self._status_line.text(
+            {name: entry.environment for name, entry in entries},
+            {name: window for name, window in windows.items() if window is not None},
+        )
 
     def index(self) -> list[str]:
         """Return the names of the environments."""
         return list(self._entries)
-
-
-@dataclass(frozen=True, slots=True)
-class _Delays:
-    """Seconds until the first runs of the login and the ping of an environment."""
-
-    login: float
-    ping: float

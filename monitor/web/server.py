@@ -9,6 +9,7 @@ import logging
 import re
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,8 @@ from typing import Any, Protocol
 from monitor import __version__
 from monitor.errors import describe_exception
 from monitor.hosts import bracketed, reachable_address
+from monitor.log import fields
+from monitor.output.failure_period import FailurePeriod
 from monitor.web.access import AccessControl
 from monitor.web.connections import WebListener
 from monitor.web.listening import bind
@@ -91,12 +94,18 @@ class WebServer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._started = threading.Event()
+        self._start_failure: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)
 
     def start(self) -> None:
-        """Start the thread; return when the server accepts connections."""
+        """Start the thread; return when the server accepts connections.
+
+        Raises the exception that prevents it, for want of a file descriptor or of a thread, for example.
+        """
         self._thread.start()
         self._started.wait()
+        if self._start_failure is not None:
+            raise self._start_failure
 
     def stop(self, timeout: float = 2.0) -> None:
         """Wait briefly for pending responses, close everything, and return within `timeout` seconds."""
@@ -114,8 +123,12 @@ class WebServer:
         try:
             asyncio.run(self._serve())
         except Exception as error:  # noqa: BLE001 # nothing above the thread reports it
+            if not self._started.is_set():
+                self._start_failure = error
+                return
             _log.error("the web server stopped unexpectedly: %s", describe_exception(error))
         finally:
+            self._socket.close()  # after an error: clients are refused instead of waiting
             self._started.set()
 
     async def _serve(self) -> None:
@@ -141,6 +154,7 @@ class _Application:
         self._pages = pages
         self._access = access
         self._rendering = _SingleFlight(pages.metrics)
+        self._failures: defaultdict[str, FailurePeriod] = defaultdict(FailurePeriod)  # by page
         self._routes: dict[str, Callable[[Headers], Awaitable[WebResponse]]] = {
             "/metrics": self._metrics,
             "/-/healthy": self._healthy,
@@ -171,21 +185,29 @@ class _Application:
         if size > _MAX_HEADER_SECTION:
             return _text(431, "The header section of the request is too large.")
         path = _path(scope)
+        page = path if path in self._routes else "an unknown page"
         try:
-            if self._access is not None:
-                authorization = headers.get(b"authorization", b"").decode("latin-1")
-                denial = await self._access.denial(scope["state"]["client"], path, authorization)
-                if denial is not None:
-                    return _text(denial.status, denial.text, denial.headers)
-            route = self._routes.get(path)
-            if route is None:
-                return _text(404, "Not found")
-            if scope["method"] not in ("GET", "HEAD"):
-                return _text(405, "Method not allowed", ((b"allow", b"GET, HEAD"),))
-            return await route(headers)
+            response = await self._page(scope, headers, path)
         except Exception as error:  # noqa: BLE001 # a page that fails must not stop the server
-            _log.error("cannot respond to a request for %s: %s", path[:40], describe_exception(error))
+            if self._failures[page].failed(fault := describe_exception(error)):
+                _log.error("cannot respond to a request for %s", page, extra=fields(fault=fault))
             return _text(500, "This page cannot be rendered; see the log of tigr-monitor.")
+        if failed := self._failures[page].succeeded():
+            _log.info("requests for %s get responses again", page, extra=fields(failed=failed))
+        return response
+
+    async def _page(self, scope: Message, headers: Headers, path: str) -> WebResponse:
+        if self._access is not None:
+            authorization = headers.get(b"authorization", b"").decode("latin-1")
+            denial = await self._access.denial(scope["state"]["client"], path, authorization)
+            if denial is not None:
+                return _text(denial.status, denial.text, denial.headers)
+        route = self._routes.get(path)
+        if route is None:
+            return _text(404, "Not found")
+        if scope["method"] not in ("GET", "HEAD"):
+            return _text(405, "Method not allowed", ((b"allow", b"GET, HEAD"),))
+        return await route(headers)
 
     async def _metrics(self, headers: Headers) -> WebResponse:
         rendering = await self._rendering.get(metrics_format(headers.get(b"accept", b"").decode("latin-1")))

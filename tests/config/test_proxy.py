@@ -7,7 +7,7 @@ from base64 import b64encode
 import pytest
 
 from monitor.config.settings import EnvironmentSettings, ProxySettings
-from tests.support.settings import loaded, name, only_problem
+from tests.support.settings import OUTSIDE_ASCII, loaded, name, only_problem
 
 PLAIN = ProxySettings("proxy.test", 3128)
 URL = "http://proxy.test:3128"
@@ -73,7 +73,7 @@ def test_user_and_password_of_a_proxy_are_decoded(login: str, sent: bytes) -> No
         ("http://user:hunter2@", "has no valid host name"),
         ("http://us%3Aer:hunter2@proxy.test", "has a user name with a colon"),
         ("http://user:hunter%0A2@proxy.test", "has a control character in its user name or password"),
-        ("http://user:hünter2@proxy.test", "is not a URL: it contains a character that must be percent-encoded"),
+        ("http://user:hünter2@proxy.test", f"is not a URL: {OUTSIDE_ASCII}"),
         ("http://user:hunter2[@proxy.test", "is not a URL: its brackets contain no IPv6 address"),
         ("", "is empty"),
     ],

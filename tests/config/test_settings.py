@@ -9,6 +9,7 @@ import pytest
 
 from monitor.config.settings import describe, load
 from monitor.errors import ConfigError
+from monitor.model import Severity
 from tests.support.settings import COMPLETE, FIELDS, NOWHERE, loaded, name, only_problem, problems, write
 
 PASSWORD = name("prod", "PASSWORD")
@@ -151,6 +152,27 @@ def test_an_interval_of_one_environment_overrides_the_common_one() -> None:
     assert (uat.ping_interval, uat.auth_interval, uat.confirm_interval, uat.timeout) == (60, 60, 60, 60)
     assert origin(environ, name("uat", "TIMEOUT")) == ("1m", "environment")
     assert not any(row.name == name("prod", "TIMEOUT") for row in loaded(environ).origins)
+
+
+def test_alerts_of_prod_are_critical_and_of_others_warnings() -> None:
+    """Each environment can have the other severity, in any case of its letters."""
+    nar = {name("nar", field): "x" for field in FIELDS}
+    nar |= {name("nar", "TOKEN_URL"): "https://login.example/token", name("nar", "API_URL"): "https://api.example"}
+    defaults = {each.name: each.severity for each in loaded(nar).settings.environments}
+    assert defaults == {"prod": Severity.CRITICAL, "uat": Severity.WARNING, "nar": Severity.WARNING}
+    chosen: dict[str, str | None] = {name("prod", "SEVERITY"): "Warning", name("uat", "SEVERITY"): "critical"}
+    assert [each.severity for each in loaded(chosen).settings.environments] == [Severity.WARNING, Severity.CRITICAL]
+    assert origin({}, name("prod", "SEVERITY")) == ("critical", "default")
+    assert origin({}, name("uat", "SEVERITY")) == ("warning", "default")
+    assert origin(chosen, name("uat", "SEVERITY")) == ("critical", "environment")
+
+
+@pytest.mark.parametrize("bad", ["page", "none", "", "critical ", "warn"])
+def test_another_severity_is_refused(bad: str) -> None:
+    """The alerts know two severities; the message names both."""
+    problem = only_problem({name("uat", "SEVERITY"): bad})
+    assert problem.startswith(f"{name('uat', 'SEVERITY')}: ")
+    assert "must be critical or warning" in problem or not bad
 
 
 # Three sources
@@ -465,7 +487,7 @@ def test_the_locations_of_the_trust_anchors_are_displayed(tmp_path: Path) -> Non
 def test_effective_settings_are_displayed_in_columns() -> None:
     """Every setting has a line with its name, value and source in aligned columns."""
     lines = describe(loaded({"TIGR_LISTEN": "[::1]:9844", name("uat", "ENABLED"): "false"}))
-    assert len(lines) == 17 + 9 + 1 + 2  # a disabled environment has one line, and OpenSSL two variables
+    assert len(lines) == 17 + 10 + 1 + 1 + 2  # a disabled environment has one line, and OpenSSL two variables
     listen = next(line for line in lines if line.startswith("TIGR_LISTEN "))
     assert listen.split() == ["TIGR_LISTEN", "[::1]:9844", "environment"]
     assert {line.index(line.split()[2]) for line in lines} == {listen.index("environment")}

@@ -50,7 +50,7 @@ class Query:
         """Return the expression as Grafana sends it for a view over this many seconds."""
         step = self.step(seconds)
         expr = self.expr.replace("$__rate_interval", f"{max(step + SCRAPE, 4 * SCRAPE):.0f}s")
-        for name, values in variables.items():
+        for name, values in ({"job": ["tigr-monitor"]} | dict(variables)).items():
             expr = expr.replace(f"${name}", _interpolated(values))
         assert "$" not in expr, f"{self}: a variable is not filled in: {expr}"
         return expr

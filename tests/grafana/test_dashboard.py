@@ -10,6 +10,8 @@ import pytest
 
 from monitor.model import LoginCause, Phase, Reason
 from tests.grafana import dashboards
+from tests.support import promql
+from tests.system.prometheus import rulefiles
 
 dashboard = pytest.importorskip("grafana.dashboard", reason="grafana-foundation-sdk is not installed: it is in `test`")
 
@@ -108,6 +110,83 @@ def test_queries_follow_the_variables(panel: dict[str, Any]) -> None:
         for selector in re.findall(r"\btigr_\w+(\{[^}]*\})?", target["expr"]):
             assert 'instance=~"$instance"' in selector, target["expr"]
             assert 'environment=~"$environment"' in selector or "by (instance" in target["expr"], target["expr"]
+
+
+@pytest.mark.parametrize("query", list(dashboards.queries()), ids=str)
+def test_every_query_selects_the_job(query: dashboards.Query) -> None:
+    """Every metric is restricted to the selected job: other exporters can have the same instance."""
+    matchers = [matchers for _, matchers in promql.selectors(query.expr)]
+    assert matchers
+    assert all(("job", "=~", "$job") in chosen for chosen in matchers)
+
+
+def test_the_job_has_the_name_of_the_scrape_job() -> None:
+    """The variable begins with the job of the shipped scrape configuration, and is one value."""
+    (variable,) = (variable for variable in dashboards.load()["templating"]["list"] if variable["name"] == "job")
+    (scrape,) = rulefiles.load(rulefiles.FOLDER / "prometheus.yml")["scrape_configs"]
+    assert variable["current"]["value"] == scrape["job_name"]
+    assert not variable["multi"]
+    lists = [variable["query"]["query"] for variable in dashboards.load()["templating"]["list"][2:]]
+    assert lists
+    assert all('{job=~"$job"}' in text for text in lists)
+
+
+# Panel, its threshold, an alert, and the same limit in the expression of the alert.
+LIMITS = [
+    ("Token left", 0.25, "TigrTokenHeadroomLow", "< 0.25 * tigr_token_lifetime_seconds"),
+    ("Certificates expire in", 7 * 86400, "TigrCertificateExpiresInDays", "< 7 * 86400"),
+    ("Certificates expire in", 21 * 86400, "TigrCertificateExpiresInWeeks", "< 21 * 86400"),
+    ("Ping burn rate", 14.4, "TigrErrorBudgetBurnFast", "tigr:burn_rate:1h > 14.4"),
+    ("Login burn rate", 14.4, "TigrErrorBudgetBurnFast", "tigr:burn_rate:1h > 14.4"),
+    ("Ping burn rate", 6, "TigrErrorBudgetBurnSlow", "tigr:burn_rate:6h > 6"),
+    ("Login burn rate", 6, "TigrErrorBudgetBurnSlow", "tigr:burn_rate:6h > 6"),
+    ("Ping burn rate", 1, "TigrErrorBudgetOverspent", "tigr:burn_rate:3d > 1"),
+    ("Login burn rate", 1, "TigrErrorBudgetOverspent", "tigr:burn_rate:3d > 1"),
+    ("Ping latency", 2, "TigrPingLatencyHigh", "> 2"),
+    ("Login latency", 2, "TigrTokenLatencyHigh", "> 2"),
+    ("Clock offset", 30, "TigrClockOffset", "> 30"),
+    ("Clock offset", -30, "TigrClockOffset", "< -30"),
+    ("Delay", 5, "TigrRunsLate", "> 5"),
+]
+
+
+@pytest.mark.parametrize("title,limit,alert,part", LIMITS)
+def test_the_thresholds_are_those_of_the_alerts(title: str, limit: float, alert: str, part: str) -> None:
+    """A colour changes at the value at which the alert fires."""
+    (panel,) = (panel for panel in _PANELS if panel["title"] == title)
+    assert limit in [step["value"] for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"]]
+    assert re.search(re.escape(part) + r"(?![\d.])", rulefiles.alerts()[alert]["expr"])
+
+
+def test_the_age_of_the_data_is_relative_to_the_limit_of_the_alert() -> None:
+    """The panel divides by the limit of TigrDataStale, and its threshold is 1."""
+    (panel,) = (panel for panel in _PANELS if panel["title"] == "Age of the data")
+    assert panel["fieldConfig"]["defaults"]["thresholds"]["steps"][-1] == {"color": "red", "value": 1}
+    assert "> 3 * tigr_interval_seconds + 60" in rulefiles.alerts()["TigrDataStale"]["expr"]
+    for target in panel["targets"]:
+        assert re.search(r"/ \(3 \* tigr_interval_seconds\{[^}]*\} \+ 60\)", target["expr"])
+
+
+def test_the_dashboard_links_to_the_runbook_and_to_the_alerts() -> None:
+    """The top of the dashboard has the runbook and the alerts; the panels link to the section of every alert."""
+    runbook, alerts = dashboards.load()["links"]
+    sections = {alert: rule["annotations"]["runbook_url"] for alert, rule in rulefiles.alerts().items()}
+    assert {section.partition("#")[0] for section in sections.values()} == {runbook["url"]}
+    assert alerts["url"].startswith("/alerting/list")
+    linked = {link["title"]: link["url"] for panel in _PANELS for link in panel.get("links", [])}
+    assert linked == sections
+
+
+@every_panel
+def test_a_panel_has_space_for_fifteen_environments(panel: dict[str, Any]) -> None:
+    """A value or a bar of each environment is at least 16 pixels high, and legends are at the right of the graph."""
+    units = panel["gridPos"]["h"]
+    height = 30 * units + 8 * (units - 1) - 40  # pixels: of each unit, of the gap between two, of the title
+    names = len([target for target in panel["targets"] if "{{environment}}" in target.get("legendFormat", "")])
+    if panel["type"] in {"stat", "state-timeline"}:
+        assert height / (15 * names or 1) >= 16
+    if panel["type"] == "timeseries":
+        assert panel["options"]["legend"]["placement"] == "right"
 
 
 def test_every_reason_has_a_unique_name_and_colour() -> None:

@@ -46,6 +46,22 @@ for count in range(8):
     print(count, exchange.fault or exchange.status, check.fault or "connected")
 """
 
+UNTRUSTED = """
+import contextlib
+import sys
+from monitor.http.client import HttpClient
+from monitor.http.exchange import HttpRequest
+from monitor.http.tls import verifying_context
+from tests.support.limits import no_threads
+
+client = HttpClient(verifying_context())
+for limit in (no_threads(), contextlib.nullcontext()):
+    with limit:
+        exchange = client.exchange(HttpRequest("GET", sys.argv[1], {}, 20))
+        check = client.check_connection(sys.argv[1], None, 20)
+    print(exchange.fault, check.fault, exchange.fault_detail)
+"""
+
 
 class FailingLookup:
     """A `getaddrinfo` that raises."""
@@ -116,6 +132,16 @@ def test_a_lookup_whose_thread_cannot_start_is_internal() -> None:
             "this machine starts no further thread for the monitor",
         )
         assert client.exchange(request).fault is ExchangeFault.TIMEOUT
+
+
+def test_a_certificate_that_fails_without_free_heap_is_an_internal_fault() -> None:
+    """OpenSSL then reports a key that is too weak, for example: the verdict counts only with memory."""
+    with Simulator(["prod"]) as simulator:
+        url = simulator.environment("prod").api_url.replace("localhost", "127.0.0.1")  # a lookup needs a thread
+        arguments = [sys.executable, "-c", UNTRUSTED, url]
+        lines = subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=50).stdout.splitlines()
+    assert lines[0] == "internal internal this machine has no free memory for the monitor"
+    assert lines[1].startswith("certificate certificate the certificate did not verify: unable to get")
 
 
 def test_sockets_are_opened_when_their_attempts_start() -> None:

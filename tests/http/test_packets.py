@@ -178,6 +178,13 @@ def test_a_server_that_sends_without_a_pause_ends_an_exchange_after_the_deadline
         assert len(ours.recv(65536)) == MAX_LATE_READS
 
 
+def test_more_interim_responses_than_the_size_limit_have_a_text_of_their_own() -> None:
+    """They are HTTP, but the final status is missing."""
+    exchange = exchange_in_packets([EARLY * 300] * (MAX_RESPONSE_SIZE // (300 * len(EARLY)) + 1))
+    assert (exchange.status, exchange.fault) == (None, ExchangeFault.DISCONNECT)
+    assert exchange.fault_detail == f"the response has no final status in its first {MAX_RESPONSE_SIZE} bytes"
+
+
 def test_interim_responses_without_an_end_are_a_timeout_while_processing() -> None:
     """A server that sends nothing but interim responses has sent no status."""
 

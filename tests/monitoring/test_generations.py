@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from monitor.config.client_certificate import ClientCertificate
+from monitor.config.maintenance import MaintenanceWindow
 from monitor.config.settings import EnvironmentSettings, ProxySettings
-from monitor.model import ClientAuth, Endpoint, FieldNames, HostCheck, Reason, Result, Role, Token
+from monitor.model import ClientAuth, Endpoint, FieldNames, HostCheck, Reason, Result, Role, Severity, Token
 from monitor.monitoring.generation import belong_together
 from monitor.monitoring.state import LoginKey
 from tests.support.results import vary
@@ -41,6 +42,8 @@ SAME_GENERATION: dict[str, object] = {
     "rejected_logins": 7,
     "token_host_check": False,
     "unauthenticated_interval": 7.0,
+    "severity": Severity.CRITICAL,
+    "maintenance": (MaintenanceWindow(0.0, 7.0),),
 }
 
 
@@ -103,6 +106,35 @@ def test_a_429_decides_after_a_change_that_leaves_the_generation(name: str) -> N
     harness.run(MINUTE)
     assert harness.outcomes(Endpoint.PING)[-1] is Reason.RATE_LIMITED
     assert harness.environment.backoff(Endpoint.PING) > 400
+
+
+OLD_PAIR = ClientCertificate(Path("c.pem"), Path("c.key"), digest="old")
+
+
+@pytest.mark.parametrize("during_login", [True, False], ids=["during a login", "during a backoff"])
+@pytest.mark.parametrize("name,value", [("certificate", Path("d.pem")), ("password", "p"), ("digest", "renewed")])
+def test_another_client_certificate_is_used_at_once(name: str, value: object, *, during_login: bool) -> None:
+    """Neither the backoff after a login with the old one nor its late Result delays the next login."""
+    meanwhile = Meanwhile()
+    new = replace(OLD_PAIR, **{name: value})  # type: ignore[arg-type]
+
+    def log_in(harness: VirtualTimeHarness, _names: FieldNames) -> Result:
+        if len(harness.logins()) > 1:
+            return harness.granted()
+        meanwhile()
+        return vary(DOWN, reason=Reason.RATE_LIMITED, status=429, retry_after=900.0)
+
+    harness = VirtualTimeHarness(log_in, logins_only=True)
+    harness.use(client_certificate=OLD_PAIR)
+    if during_login:
+        meanwhile.action = lambda: harness.use(client_certificate=new)
+    harness.run(1)
+    if not during_login:
+        assert harness.environment.backoff(Endpoint.TOKEN) > 800
+        harness.use(client_certificate=new)
+    harness.run(harness.settings.ping_interval + 1)
+    assert len(harness.logins()) == 2
+    assert harness.outcomes(Endpoint.TOKEN)[-1] is None
 
 
 def test_a_late_429_to_an_unauthenticated_probe_delays_no_other() -> None:

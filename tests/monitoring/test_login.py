@@ -16,6 +16,7 @@ from monitor.model import Endpoint, FieldNames, HostCheck, LoginCause, Phase, Re
 from monitor.monitoring.environment import ProbeClient
 from monitor.monitoring.login import Logins
 from monitor.monitoring.negotiation import PAUSES
+from monitor.monitoring.state_directory import StateDirectory
 from tests.reporting.test_metrics import SETTINGS
 from tests.support.results import vary
 from tests.support.virtual_time import (
@@ -288,6 +289,26 @@ def test_the_record_is_written_before_the_request_is_sent(tmp_path: Path) -> Non
     (login,) = stored[0]["hosts"][SETTINGS.token_url]["logins"]
     assert login["in_flight"]
     assert stored[0]["last_logins"]["prod"] == pytest.approx(harness.wall + 1000, abs=1)
+
+
+@pytest.mark.parametrize("login", [REJECTED, None, ERROR_500], ids=["rejected", "granted", "failed"])
+def test_a_run_saves_once_per_request_and_once_at_its_end(
+    login: Result | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each save waits for the disk."""
+    saved: list[str] = []
+    replace_file = StateDirectory.replace
+
+    def counting(directory: StateDirectory, name: str, content: bytes) -> None:
+        saved.append(name)
+        replace_file(directory, name, content)
+
+    monkeypatch.setattr(StateDirectory, "replace", counting)
+    harness = VirtualTimeHarness(lambda harness, _: login or harness.granted(), state_dir=tmp_path, logins_only=True)
+    harness.run(1)
+    assert len(saved) == len(harness.logins()) + 1
+    (record,) = json.loads((tmp_path / "state.json").read_text())["hosts"][SETTINGS.token_url]["logins"]
+    assert (record["rejected"], record["in_flight"]) == (login is REJECTED, False)
 
 
 def test_changed_credentials_are_tried_at_once_and_changed_back_resume_the_count() -> None:

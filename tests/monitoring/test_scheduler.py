@@ -1,7 +1,8 @@
-"""A run whose thread cannot start is reported, and tried again soon."""
+"""Runs whose thread cannot start are tried again soon; faults and skipped runs are logged once per period."""
 
 from __future__ import annotations
 
+import logging
 import queue
 
 import pytest
@@ -10,6 +11,8 @@ from monitor.machine.limits import local_limit
 from monitor.model import Endpoint
 from monitor.monitoring import scheduler as scheduling
 from monitor.monitoring.scheduler import Job, Scheduler
+from monitor.output import failure_period
+from tests.support.harness import MovableClock
 from tests.support.limits import no_threads
 from tests.support.process import wait_for
 
@@ -70,3 +73,68 @@ def test_a_scheduled_run_without_a_thread_waits_for_its_next_time(monkeypatch: p
     finally:
         scheduler.stop()
     assert errors.qsize() <= 1
+
+
+def test_skipped_runs_are_logged_at_the_start_and_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    """Each run takes longer than its interval for a while; the last line has the total of skipped runs."""
+    caplog.set_level(logging.INFO)
+    time, observer = MovableClock(), Observer()
+    job = Job("prod", "ping", Endpoint.PING, 10.0, 60.0, lambda: None, lambda: None)
+    schedule = scheduling._JobSchedule(job, time.clock.now(), time.clock, observer)
+
+    def run(duration: float, count: int) -> None:
+        for _ in range(count):
+            time.advance(max(0.0, schedule.due(time.clock.now()) - time.clock.now()))
+            schedule.begin()
+            for _ in range(round(duration)):  # the scheduler checks its jobs each second
+                time.advance(1.0)
+                schedule.due(time.clock.now())
+            schedule.end()
+
+    run(1.0, 3)
+    assert caplog.messages == []
+    run(35.0, 20)
+    run(12.0, 30)  # skips one of several runs
+    assert caplog.messages == ["prod ping: 1 scheduled run skipped; a line with the total follows"]
+    skipped = observer.missed
+    run(1.0, 20)
+    assert caplog.messages[1:] == ["prod ping: runs start in time again"]
+    assert vars(caplog.records[1])["monitor_fields"]["skipped"] == skipped == observer.missed > 60
+    run(35.0, 2)
+    assert len(caplog.messages) == 3
+
+
+@pytest.mark.parametrize(
+    "part,start,end",
+    [
+        ("run", "run failed with an internal error", "runs end without an internal error again"),
+        ("extra_run", "cannot compute the next run time", "the next run time is known again"),
+    ],
+)
+def test_a_fault_in_each_run_is_logged_at_the_start_and_at_the_end(
+    part: str, start: str, end: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scheduler goes on."""
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(failure_period, "MIN_QUIET", 0.0)
+    monkeypatch.setattr(scheduling, "MAX_WAIT", 0.01)
+    calls = 0
+
+    def fail_at_first() -> None:
+        nonlocal calls
+        calls += 1
+        if calls <= 5:
+            raise RuntimeError("a secret")
+
+    parts = {"run": lambda: None, "extra_run": lambda: None} | {part: fail_at_first}
+    job = Job("prod", "ping", Endpoint.PING, 0.05, 1.0, parts["run"], parts["extra_run"])
+    scheduler = Scheduler(Observer())
+    scheduler.put(job, 0.0)
+    scheduler.start()
+    try:
+        wait_for(lambda: f"prod ping: {end}" in caplog.messages, "the end of the period")
+    finally:
+        scheduler.stop()
+    lines = [message for message in caplog.messages if start in message or end in message]
+    assert lines == [f"prod ping: {start}", f"prod ping: {end}"]
+    assert "a secret" not in caplog.text

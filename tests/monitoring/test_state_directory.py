@@ -154,7 +154,8 @@ def test_a_running_check_keeps_no_monitor_from_starting(simulator: Simulator, tm
     """The monitor starts while the login of a check hangs, and the check overwrites nothing afterwards."""
     directory = tmp_path / "state"
     directory.mkdir()
-    settings = simulator.settings() | {"TIGR_STATE_DIR": str(directory), "TIGR_TIMEOUT": "60s"}
+    times = {"TIGR_TIMEOUT": "60s", "TIGR_PING_INTERVAL": "1s"}
+    settings = simulator.settings() | times | {"TIGR_STATE_DIR": str(directory)}
     token_host = simulator.environment("prod").token_faults
     token_host.set(HangAfterHandshake())
     check = subprocess.Popen(
@@ -164,7 +165,8 @@ def test_a_running_check_keeps_no_monitor_from_starting(simulator: Simulator, tm
         wait_for((directory / "state.json").exists, "the check has counted its login")
         token_host.clear()
         with Monitor(settings, tmp_path) as monitor:
-            monitor.wait_for(1, "tigr_up", environment="uat", endpoint="token")
+            for name in ("prod", "uat"):
+                monitor.wait_for(1, "tigr_up", environment=name, endpoint="token")
             assert "cannot be locked" not in monitor.log()
             saved = (directory / "state.json").read_bytes()
             check.send_signal(2)

@@ -66,19 +66,23 @@ def test_version_1_with_a_url_of_another_type_stops_no_login(token_url: object, 
     assert State(tmp_path).record(KEY).counted == 1
 
 
-def test_each_fault_of_a_state_directory_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_each_fault_of_a_state_directory_is_logged_once_and_so_is_its_end(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """A directory that cannot be locked does not hide that it cannot be written either."""
     state = State(tmp_path / "missing")
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.INFO):
         state.save(KEY, LoginRecord(counted=1))
         state.save(KEY, LoginRecord(counted=2))
+        assert state.why_not_persisted == "the state directory cannot be written"
+        (tmp_path / "missing").mkdir()
+        state.save(KEY, LoginRecord(counted=3))
+        state.save(KEY, LoginRecord(counted=4))
     assert [record.getMessage() for record in caplog.records] == [
         "the state directory cannot be locked: a second monitor could use it too",
         "the state directory cannot be written: the login state would be lost at a restart",
+        "the state directory can be written again",
     ]
-    assert state.why_not_persisted == "the state directory cannot be written"
-    (tmp_path / "missing").mkdir()
-    state.save(KEY, LoginRecord(counted=3))
     assert state.why_not_persisted == ""
 
 

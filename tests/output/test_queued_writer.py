@@ -221,6 +221,26 @@ def test_a_report_that_fails_does_not_end_the_writer(small_queue: int) -> None:
         wait_for(lambda: "later" in reader.text(), "the later entry")
 
 
+def test_a_lack_of_memory_does_not_end_the_writer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The entries of that write count as dropped."""
+    write, lacking = os.write, threading.Event()
+
+    def limited(descriptor: int, data: bytes) -> int:
+        if bytes(data[:4]) == b"lost" and not lacking.is_set():
+            lacking.set()
+            raise MemoryError
+        return write(descriptor, data)
+
+    monkeypatch.setattr("monitor.output.queued_writer.os.write", limited)
+    with pipe() as (reading, writing):
+        writer, reader = QueuedWriter(writing, report), PipeReader(reading)
+        writer.put(b"lost\n")
+        assert lacking.wait(PATIENCE)
+        writer.put(b"later\n")
+        wait_for(lambda: "later" in reader.text() and "dropped 1" in reader.text(), "the later entry and the report")
+        assert writer.dropped == 1
+
+
 def test_a_finalizer_may_use_the_writer_during_put() -> None:
     """A garbage collection within `put` can run code that calls `put` in the same thread."""
     with pipe() as (reading, writing):

@@ -116,6 +116,23 @@ def test_only_unusual_renewals_are_logged(
     assert messages(caplog) == (["prod: token renewed"] if news else [])
 
 
+def test_renewals_of_tokens_that_are_rejected_again_and_again_are_logged_once(
+    event_log: EventLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The next one is logged after a ping has succeeded in a run without a rejection."""
+    rejected = vary(PING, reason=Reason.UNAUTHORIZED, token_rejected=True)
+    renewal = vary(LOGIN, token=TOKEN, cause=LoginCause.REJECTED)
+    text = "prod: token renewed"
+    for _ in range(3):
+        event_log.record(rejected)
+        event_log.record(renewal)
+    assert messages(caplog).count(text) == 1
+    event_log.record(PING)
+    event_log.record(rejected)
+    event_log.record(renewal)
+    assert messages(caplog).count(text) == 1
+
+
 @pytest.mark.parametrize("field_names", FieldNames)
 def test_settled_field_names_are_logged_with_their_setting(
     field_names: FieldNames, event_log: EventLog, caplog: pytest.LogCaptureFixture

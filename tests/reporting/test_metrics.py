@@ -11,9 +11,12 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from monitor.clock import Clock
+from monitor.config.maintenance import MaintenanceWindow
 from monitor.config.settings import EnvironmentCredentials, EnvironmentSettings
-from monitor.model import ClientAuth, Endpoint, HostCheck, LoginCause, Phase, Reason, Role, Token
-from monitor.reporting.metrics import BUCKETS, OUTCOMES, Metrics
+from monitor.model import ClientAuth, Endpoint, HostCheck, LoginCause, Phase, Reason, Role, Severity, Token
+from monitor.output import failure_period
+from monitor.reporting.metric_families import BUCKETS, OUTCOMES
+from monitor.reporting.metrics import Metrics
 from tests.support.harness import series, value
 from tests.support.results import make_result, vary
 
@@ -85,6 +88,7 @@ def test_counters_exist_before_their_first_increase(metrics: Metrics) -> None:
         assert value(text(metrics), "tigr_request_duration_seconds_count", **labels) == 0
         for reason in Reason:
             assert value(text(metrics), "tigr_failure", reason=reason, **labels) == 0
+            assert value(text(metrics), "tigr_incidents_total", reason=reason, **labels) == 0
     for cause in LoginCause:
         assert value(text(metrics), "tigr_token_renewals_total", environment="prod", cause=cause) == 0
     assert value(text(metrics), "tigr_token_rejected_total", environment="prod") == 0
@@ -251,6 +255,57 @@ def test_a_run_without_a_token_does_not_change_the_state_of_the_host(metrics: Me
     assert value(text(metrics), "tigr_failure", reason="no_token", **PROD_PING) == 1
 
 
+def test_an_incident_is_counted_once_by_its_first_reason(metrics: Metrics, readings: FakeReadings) -> None:
+    """New settings neither end nor repeat it."""
+    for reason in (Reason.TIMEOUT, Reason.SERVER_ERROR, Reason.SERVER_ERROR):
+        assert set(series(text(metrics), "^tigr_incidents_total").values()) == {0}
+        metrics.record(vary(PING, reason=reason))
+    metrics.add(SETTINGS, readings)
+    metrics.record(vary(PING, reason=Reason.TIMEOUT))
+    counts = {name: count for name, count in series(text(metrics), "^tigr_incidents_total").items() if count}
+    assert counts == {'tigr_incidents_total{endpoint="ping",environment="prod",reason="timeout"}': 1}
+
+
+def test_maintenance_is_computed_at_a_scrape_on_the_wall_clock(readings: FakeReadings) -> None:
+    """It is 1 in the window and 0 outside; without a window it is 0; the other metrics change in it."""
+    now = 0.0
+    metrics = Metrics(Clock(now=lambda: now, wall=lambda: 1000.0 + now))
+    metrics.add(replace(SETTINGS, maintenance=(MaintenanceWindow(1010.0, 1020.0),)), readings)
+    metrics.add(replace(SETTINGS, name="uat"), readings)
+    metrics.record(PING)
+    for moment, planned, observed in (
+        (9.9, 0, 9.9),
+        (10.0, 1, 10.0),
+        (19.9, 1, 10.0),
+        (20.0, 0, 10.0),
+        (25.0, 0, 15.0),
+    ):
+        now = moment
+        assert value(text(metrics), "tigr_maintenance", environment="prod") == planned
+        assert value(text(metrics), "tigr_maintenance", environment="uat") == 0
+        seen = value(text(metrics), "tigr_observed_seconds_total", **PROD_PING)
+        assert seen == pytest.approx(observed)
+    now = 15.0
+    metrics.record(vary(PING, reason=Reason.TIMEOUT))
+    assert value(text(metrics), "tigr_up", **PROD_PING) == 0
+    metrics.remove("prod")
+    assert value(text(metrics), "tigr_maintenance", environment="prod") is None
+
+
+def test_a_reload_in_maintenance_counts_from_then_on(readings: FakeReadings) -> None:
+    """Neither the time before a removed window ends nor the time before an added one begins is counted again."""
+    now = 0.0
+    metrics = Metrics(Clock(now=lambda: now, wall=lambda: 1000.0 + now))
+    planned = replace(SETTINGS, maintenance=(MaintenanceWindow(900.0, 2000.0),))
+    metrics.add(SETTINGS, readings)
+    metrics.record(PING)
+    for moment, settings in ((10.0, planned), (20.0, SETTINGS)):
+        now = moment
+        metrics.add(settings, readings)
+    now = 25.0
+    assert value(text(metrics), "tigr_observed_seconds_total", **PROD_PING) == pytest.approx(15.0)
+
+
 def test_a_login_is_counted_by_its_cause(metrics: Metrics) -> None:
     """A failed login counts too."""
     metrics.record(vary(PING, endpoint=Endpoint.TOKEN, cause=LoginCause.EXPIRY, reason=Reason.TIMEOUT))
@@ -293,6 +348,28 @@ def test_a_gauge_that_cannot_be_computed_is_missing(metrics: Metrics, caplog: py
     assert "secret words" not in caplog.text
 
 
+def test_a_gauge_that_can_be_computed_again_is_logged_once(
+    readings: FakeReadings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A later failure begins a new period."""
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(failure_period, "MIN_QUIET", 0.0)
+    metrics = Metrics()
+    metrics.add(SETTINGS, readings)
+
+    def fail() -> float | None:
+        raise RuntimeError("secret words")
+
+    for _ in range(2):
+        with monkeypatch.context() as patch:
+            patch.setattr(readings, "headroom", fail)
+            text(metrics)
+            text(metrics)
+        text(metrics)
+        text(metrics)
+    assert caplog.messages == ["cannot compute a metric", "the metric can be computed again"] * 2
+
+
 def test_a_removed_environment_has_no_series(metrics: Metrics, readings: FakeReadings) -> None:
     """A late Result does not add it again."""
     metrics.record(PING)
@@ -307,14 +384,15 @@ def test_a_removed_environment_has_no_series(metrics: Metrics, readings: FakeRea
 
 
 def test_new_settings_keep_the_counters(metrics: Metrics, readings: FakeReadings) -> None:
-    """Hosts and intervals change."""
+    """Hosts, intervals and the severity change; the series of the old hosts and severity ends."""
     metrics.record(PING)
-    metrics.add(replace(SETTINGS, api_url="https://other.example/ClientAPI", ping_interval=10.0), readings)
+    changes = {"api_url": "https://other.example/ClientAPI", "ping_interval": 10.0, "severity": Severity.CRITICAL}
+    metrics.add(replace(SETTINGS, **changes), readings)  # type: ignore[arg-type]
     seen = text(metrics)
     assert value(seen, "tigr_requests_total", outcome="success", **PROD_PING) == 1
     assert value(seen, "tigr_interval_seconds", **PROD_PING) == 10
     assert list(series(seen, "^tigr_environment_info")) == [
-        'tigr_environment_info{api_host="other.example",environment="prod",token_host="login.example"}'
+        'tigr_environment_info{api_host="other.example",environment="prod",severity="critical",token_host="login.example"}'
     ]
 
 

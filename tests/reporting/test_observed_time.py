@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor.clock import Clock
+from monitor.config.maintenance import MaintenanceWindow
 from monitor.model import Endpoint, Reason, Result, Role
+from monitor.reporting.maintenance import PlannedTime
 from monitor.reporting.observed_time import GRACE, ObservedTime
 from tests.support.results import make_result
 
@@ -146,3 +152,102 @@ def test_the_sums_never_decrease_and_never_exceed_the_elapsed_time(events: list[
         assert before[0] <= observed <= now + 1e-6
         assert before[1] <= down <= observed + 1e-6
         before = observed, down
+
+
+def planned(*windows: tuple[float, float]) -> Callable[[float, float], float]:
+    """Return a function for the seconds of these windows between two times, all on one clock."""
+    made = tuple(MaintenanceWindow(begin, end) for begin, end in windows)
+    return PlannedTime(made, Clock(now=lambda: 0.0, wall=lambda: 0.0)).seconds_between
+
+
+@pytest.mark.parametrize("result, down", [(UP, 0.0), (DOWN, 20.0)])
+@pytest.mark.parametrize("scrapes", [[], [9.0, 10.0, 11.0, 13.0, 19.9, 20.0, 20.1]])
+def test_both_sums_stand_still_in_maintenance(result: Result, down: float, scrapes: list[float]) -> None:
+    """They stop and continue at its begin and its end, whatever the times of the scrapes are."""
+    times = ObservedTime(INTERVAL, TIMEOUT)
+    times.plan(planned((10.0, 20.0)), 0.0)
+    probed((0.0, 0.0, result), times=times)
+    for scrape in scrapes:
+        assert times.totals(scrape)[0] == pytest.approx(min(scrape, 10.0) + max(0.0, scrape - 20.0))
+    assert times.totals(30.0) == pytest.approx((20.0, down))
+
+
+def test_an_outage_that_outlasts_the_maintenance_is_down_time_from_its_end_on() -> None:
+    """The state goes on: the first probe after the window need not end before."""
+    times = ObservedTime(INTERVAL, TIMEOUT)
+    times.plan(planned((25.0, 55.0)), 0.0)
+    probed((0.0, 0.0, UP), (30.0, 30.0, DOWN), times=times)
+    assert times.totals(55.0) == (25.0, 0.0)
+    assert times.totals(60.0) == (30.0, 5.0)
+
+
+@pytest.mark.parametrize(
+    "window, seconds", [((0.0, 5.0), 3.0), ((3.0, 100.0), 3.0), ((4.0, 6.0), 6.0), ((0.0, 100.0), 0.0)]
+)
+def test_only_the_part_of_a_probe_outside_the_maintenance_counts(window: tuple[float, float], seconds: float) -> None:
+    """A probe may begin before the window and end after it."""
+    times = ObservedTime(INTERVAL, TIMEOUT)
+    times.plan(planned(window), 0.0)
+    times.probe_started(0.0)
+    times.probe_ended(DOWN, 8.0)
+    assert times.totals(8.0) == (seconds, seconds)
+
+
+def test_a_probe_longer_than_its_timeout_counts_from_its_start() -> None:
+    """Of its first ten seconds, five are in the window; the process was stopped in the others."""
+    times = ObservedTime(INTERVAL, TIMEOUT)
+    times.plan(planned((0.0, 5.0)), 0.0)
+    times.probe_started(0.0)
+    times.probe_ended(DOWN, 500.0)
+    assert times.totals(500.0) == (5.0, 5.0)
+
+
+def test_a_changed_plan_leaves_earlier_sums_as_they_are() -> None:
+    """A reload during the window ends or begins it at that moment."""
+    times = probed((0.0, 0.0, UP))
+    times.plan(planned((5.0, 100.0)), 10.0)
+    assert times.totals(20.0) == (10.0, 0.0)
+    times.plan(planned(), 20.0)
+    assert times.totals(30.0) == (20.0, 0.0)
+
+
+END = 2000.0  # seconds: the end of every course
+COURSE = st.lists(
+    st.tuples(st.floats(0.0, 80.0), st.floats(0.0, 15.0), st.sampled_from([UP, DOWN, INTERNAL, NO_TOKEN])), max_size=20
+)
+MOMENTS = st.lists(st.floats(0.0, END), max_size=30)
+
+
+@given(COURSE, st.sets(st.floats(0.0, END), max_size=8), MOMENTS, MOMENTS)
+def test_windows_split_the_sums_whatever_the_times_of_the_scrapes_are(
+    course: list[tuple[float, float, Result]], borders: set[float], scrapes: list[float], others: list[float]
+) -> None:
+    """With the windows, and with the gaps between them as windows, the sums add up to those without maintenance."""
+    limits = [0.0, *sorted(borders), END]
+    pieces = list(itertools.pairwise(limits))
+    whole = played(course, scrapes)
+    inside, outside = played(course, others, *pieces[::2]), played(course, scrapes, *pieces[1::2])
+    assert (inside[0] + outside[0], inside[1] + outside[1]) == pytest.approx(whole, abs=1e-6)
+    assert played(course, others, *pieces) == pytest.approx((0.0, 0.0), abs=1e-6)
+
+
+def played(
+    course: list[tuple[float, float, Result]], scrapes: list[float], *windows: tuple[float, float]
+) -> tuple[float, float]:
+    """Return the sums after probes, each with its pause before it, its duration and its Result."""
+    times, now = ObservedTime(INTERVAL, TIMEOUT), 0.0
+    times.plan(planned(*windows), 0.0)
+    waiting = sorted(scrapes)
+    for pause, duration, result in course:
+        for moment, step in ((now + pause, "start"), (now + pause + duration, "end")):
+            while waiting and waiting[0] <= moment:
+                times.totals(waiting.pop(0))
+            if step == "start":
+                times.run_started(moment)
+                times.probe_started(moment)
+            else:
+                times.probe_ended(result, moment)
+            now = moment
+    for moment in waiting:
+        times.totals(moment)
+    return times.totals(END)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from monitor.clock import Clock
+from monitor.config.maintenance import MaintenanceWindow
 from monitor.model import Endpoint, Reason, Role
 from monitor.reporting.status_line import MAX_ENVIRONMENTS, StatusLine
 from tests.support.results import make_result, vary
@@ -85,6 +86,25 @@ def test_rejected_credentials_show_the_time_of_the_next_login(status_line: Statu
     rejected = FakeStatus(credentials_rejected=True, left=None, wait=300.0)
     text = "LOGIN REJECTED, next try 12:05 UTC, no token"
     assert status_line.text({"prod": FakeStatus(), "uat": rejected}) == f"prod up, token 9 min; uat {text}"
+
+
+def test_planned_maintenance_is_shown_with_its_end(status_line: StatusLine) -> None:
+    """Failures are still listed."""
+    windows = {name: MaintenanceWindow(NOON, NOON + 3600) for name in ("prod", "uat")}
+    until = "planned maintenance until 2027-01-15T13:00:00Z"
+    states = {"prod": FakeStatus(), "uat": FakeStatus(left=None), "nar": FakeStatus(left=None)}
+    assert status_line.text(states, windows) == f"prod up, token 9 min, {until}; uat starting, {until}; nar starting"
+    status_line.record(vary(PING, reason=Reason.DNS))
+    shown = f"prod PING FAILING (dns), token 9 min, {until}"
+    assert status_line.text({"prod": FakeStatus()}, windows) == shown
+
+
+def test_of_many_environments_the_number_in_maintenance_is_shown(status_line: StatusLine) -> None:
+    """The line stays short."""
+    names = ["prod", *(f"e{number}" for number in range(MAX_ENVIRONMENTS))]
+    windows = {name: MaintenanceWindow(NOON, NOON + 3600) for name in names[:3]}
+    text = status_line.text({name: FakeStatus() for name in names}, windows)
+    assert text == "9 of 9 without failures; 3 in planned maintenance"
 
 
 def test_only_decisive_results_count(status_line: StatusLine) -> None:

@@ -59,4 +59,5 @@ def test_the_daemon_presents_its_certificate_and_reads_it_again_at_a_reload(tmp_
             monitor.process.send_signal(signal.SIGHUP)
             monitor.wait_for(1, RELOADED)
             wait_for(lambda: "renewed" in server.subjects, "the renewed certificate is presented")
+            wait_for(lambda: "reloaded: new settings are in force" in monitor.log(), "the change is logged")
     assert set(server.subjects) == {"first", "renewed", "uat"}

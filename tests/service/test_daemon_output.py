@@ -63,7 +63,6 @@ def test_a_stuck_reader_stops_neither_the_probes_nor_the_exit(
     """The pipe is full before the start: probes, scrapes and reloads go on, drops are counted, and signals work."""
     with pipe(full=True) as (_, writing), Monitor(environ, tmp_path, output=writing) as monitor:
         wait_for(lambda: monitor.value(DROPPED), "dropped records")
-        wait_for_progress(monitor)
         monitor.process.send_signal(signal.SIGHUP)
         monitor.process.send_signal(signal.SIGUSR1)
         wait_for_progress(monitor)
@@ -76,7 +75,6 @@ def test_dropped_records_are_reported_once_when_the_reader_resumes(environ: dict
     environ["TIGR_LOG_LEVEL"] = "info"
     with pipe(full=True) as (reading, writing), Monitor(environ, tmp_path, output=writing) as monitor:
         wait_for(lambda: monitor.value(DROPPED), "dropped records")
-        wait_for_progress(monitor)
         reader = PipeReader(reading)
         wait_for(lambda: "log records were dropped" in reader.text(), "the report")
         wait_for_progress(monitor)
@@ -119,7 +117,7 @@ def test_closed_descriptors_are_opened_on_dev_null(
         descriptors = Path(f"/proc/{monitor.process.pid}/fd")
         for number in closed:
             assert descriptors.joinpath(str(number)).readlink() == Path(os.devnull)
-        wait_for_progress(monitor)
+        wait_for(lambda: pings(monitor), "a ping")
         assert monitor.stop() == 0
         assert ("stopping" in monitor.log()) == (2 not in closed)
 
@@ -149,6 +147,17 @@ def test_a_start_that_fails_ends_although_the_reader_is_stuck(environ: dict[str,
         process = subprocess.Popen(command("run"), env=clean(second), stdout=writing, stderr=writing)
         try:
             assert process.wait(2 * PATIENCE) == 1
+        finally:
+            process.kill()
+            process.wait()
+
+
+def test_an_error_in_the_settings_ends_the_daemon_although_the_reader_is_stuck() -> None:
+    """The message waits for the reader for a limited time."""
+    with pipe(full=True) as (_, writing):
+        process = subprocess.Popen(command("run"), env=clean({"TIGR_TIMEOUT": "x"}), stdout=writing, stderr=writing)
+        try:
+            assert process.wait(PATIENCE) == 2
         finally:
             process.kill()
             process.wait()

@@ -20,9 +20,10 @@ from monitor.model import Reason
 from monitor.simulator import Simulator
 from monitor.simulator.faults import HangAfterHandshake
 from tests.support.harness import value
-from tests.support.process import Monitor, status, wait_for
+from tests.support.process import PATIENCE, Monitor, clean, command, status, wait_for
 
 FAST = {"TIGR_PING_INTERVAL": "1s", "TIGR_AUTH_INTERVAL": "5s", "TIGR_CONFIRM_INTERVAL": "1s", "TIGR_TIMEOUT": "5s"}
+RARE = {"TIGR_PING_INTERVAL": "2s", "TIGR_AUTH_INTERVAL": "60s", "TIGR_TOKEN_HOST_CHECK": "false"}  # for many hosts
 PING = {"environment": "prod", "endpoint": "ping"}
 PROCESS_METRICS = (
     "process_cpu_seconds_total",
@@ -32,7 +33,9 @@ PROCESS_METRICS = (
     "process_start_time_seconds",
     "process_virtual_memory_bytes",
 )
-SPARE = 6 * 2**20  # bytes: less than the stack of a thread, enough for the objects of a reload
+# Bytes. The C library keeps stacks of ended threads for new ones, but none of this size.
+STACK = 64 * 2**20
+SPARE = STACK // 2  # bytes: less than the stack of a thread, enough for the objects of a reload
 VENDOR = sorted(set(Reason) - {Reason.INTERNAL})
 UNPRIVILEGED = """
 import os
@@ -81,6 +84,17 @@ def own_limit(soft: int) -> Iterator[int]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (before, hard))
 
 
+@contextlib.contextmanager
+def own_stack(size: int) -> Iterator[None]:
+    """Change the size of the stacks of threads of the children of this process."""
+    before, hard = resource.getrlimit(resource.RLIMIT_STACK)
+    resource.setrlimit(resource.RLIMIT_STACK, (size if hard == resource.RLIM_INFINITY else min(size, hard), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_STACK, (before, hard))
+
+
 class KeptScrape:
     """Scrapes on one connection, so that it needs no new descriptor of the daemon."""
 
@@ -117,6 +131,24 @@ def last_successes(monitor: Monitor, names: Sequence[str]) -> list[float]:
     page = monitor.metrics()
     series = "tigr_last_success_timestamp_seconds"
     return [value(page, series, environment=name, endpoint="ping") or 0.0 for name in names]
+
+
+def test_a_start_with_too_few_descriptors_ends_with_one_line(simulator: Simulator) -> None:
+    """Every limit below the one with which the daemon and its web server run is named, and the status is 1."""
+    environ = clean(simulator.settings() | {"TIGR_LISTEN": "127.0.0.1:0"})
+    for limit in range(5, 20):
+        arguments = ["bash", "-c", f'ulimit -n {limit}; exec "$@"', "bash", *command("run")]
+        with subprocess.Popen(arguments, env=environ, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            first = process.stderr.readline()
+            if "monitors prod" in first:
+                process.terminate()
+                process.communicate()
+                break
+            assert (process.wait(PATIENCE), process.stderr.read()) == (1, "")
+            assert first.startswith("tigr-monitor: this machine has no free file descriptor for the monitor: ")
+    assert limit > 5
+    assert "monitors prod" in first
 
 
 def test_the_soft_limit_of_descriptors_is_raised(simulator: Simulator, tmp_path: Path) -> None:
@@ -175,15 +207,19 @@ def test_a_lack_of_descriptors_is_internal_until_it_ends(simulator: Simulator, t
 def test_a_lack_of_threads_ends_nothing(tmp_path: Path) -> None:
     """Runs whose threads cannot start are internal, and the daemon works again when they can."""
     names = tuple(f"env{number}" for number in range(8))
-    with Simulator(names) as simulator, Monitor(simulator.settings() | FAST, tmp_path) as monitor:
+    with (
+        Simulator(names) as simulator,
+        own_stack(STACK),
+        Monitor(simulator.settings() | FAST | RARE, tmp_path) as monitor,
+    ):
         for name in names:
             monitor.wait_for(1, "tigr_up", environment=name, endpoint="ping")
+        # No address space for another stack: there are fewer threads than pings that will hang.
+        size = int(status(monitor.process.pid)["VmSize"].split()[0]) * 1024
+        before = resource.prlimit(monitor.process.pid, resource.RLIMIT_AS, (size + SPARE, resource.RLIM_INFINITY))
         hanging = [environment.api_faults for environment in simulator.environments.values()]
         for faults in hanging:
             faults.set(HangAfterHandshake())
-        # No address space for another stack: the pool's idle threads are fewer than the pings that hang.
-        size = int(status(monitor.process.pid)["VmSize"].split()[0]) * 1024
-        before = resource.prlimit(monitor.process.pid, resource.RLIMIT_AS, (size + SPARE, resource.RLIM_INFINITY))
         wait_for(lambda: "starts no further thread" in monitor.log(), "a run without a thread")
         for number in (signal.SIGHUP, signal.SIGUSR1):
             monitor.process.send_signal(number)

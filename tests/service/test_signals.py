@@ -1,4 +1,4 @@
-"""Signals to the daemon: from the start of its own code on, and many at once."""
+"""Signals to the daemon: from the start of its own code on, to any of its threads, and many at once."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from monitor.service.signals import RequestThread, SignalRequest
+from monitor.service.signals import RequestThread, SignalRequest, SignalRequests
 from monitor.simulator import Simulator
 from tests.support.checkout import ROOT
 from tests.support.process import PATIENCE, Monitor, clean, command, free_port, get, status, wait_for
@@ -26,6 +27,27 @@ def record(number, handler):
 signal.signal = record
 sys.argv = ["tigr-monitor", *sys.argv[1:]]
 runpy.run_module("monitor", run_name="__main__")
+"""
+
+# Python imports this module at its start. The import of one module then blocks.
+BLOCKED = """
+import os, sys, threading
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name == %r:
+            os.mkdir(%r)
+            threading.Event().wait(120)
+
+sys.meta_path.insert(0, Blocked())
+"""
+
+# Python imports this module at its start. Python's finalization of the interpreter begins with `threading._shutdown`.
+FINALIZED = """
+import atexit, os, threading
+
+threading._shutdown = lambda: os.mkdir("finalized")
+atexit.register(os.mkdir, "registered")
 """
 
 SCRIPT = "import sys; from monitor.__main__ import main; sys.exit(main())"  # as the installed command does
@@ -101,6 +123,99 @@ def responds(port: int) -> bool:
         return False
 
 
+def test_the_exit_of_the_daemon_does_not_finalize_the_interpreter(tmp_path: Path) -> None:
+    """A daemon thread that returns from an extension module meanwhile could abort the process or block its exit."""
+    (tmp_path / "sitecustomize.py").write_text(FINALIZED)
+    port = free_port()
+    for arguments, created in (("--version", {"finalized", "registered"}), ("run", {"registered"})):
+        directory = tmp_path / arguments
+        directory.mkdir()
+        with Simulator(["prod"]) as simulator:
+            environ = {"PYTHONPATH": f"{tmp_path}:{ROOT}", "TIGR_LISTEN": f"127.0.0.1:{port}"}
+            process = subprocess.Popen(
+                command(arguments),
+                cwd=directory,
+                env=clean(simulator.settings() | environ),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            if arguments == "run":
+                wait_for(lambda: responds(port) and get(port, "/-/ready")[0] == 200, "a login")
+                process.terminate()
+            assert process.wait(PATIENCE) == 0
+        assert {path.name for path in directory.iterdir()} == created
+
+
+def signalled(arguments: str, module: str, number: signal.Signals, directory: Path) -> tuple[int, bytes]:
+    """Send a signal to a command while it imports `module`; return its status and its output."""
+    begun = directory / "begun"
+    (directory / "sitecustomize.py").write_text(BLOCKED % (module, str(begun)))
+    environ = clean({"PYTHONPATH": f"{directory}:{ROOT}"})
+    process = subprocess.Popen(command(arguments), env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        wait_for(begun.exists, "the import")
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=PATIENCE)
+        return process.returncode, output
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("module", ["monitor.cli", "monitor.service.supervisor"])
+def test_a_signal_during_the_start_ends_the_daemon_with_status_0(
+    module: str, number: signal.Signals, tmp_path: Path
+) -> None:
+    """It is handled, because the kernel ignores a signal without a handler in the first process of a container."""
+    assert signalled("run", module, number, tmp_path) == (0, b"")
+
+
+def test_an_interrupt_during_the_imports_of_a_command_is_silent(tmp_path: Path) -> None:
+    """Ctrl-C shows no traceback."""
+    assert signalled("check", "monitor.cli", signal.SIGINT, tmp_path) == (1, b"")
+
+
+@pytest.fixture
+def restored_handlers() -> Iterator[None]:
+    """Restore the handlers of this process after a test that replaces them."""
+    numbers = (signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    os.close(signal.set_wakeup_fd(-1))
+
+
+@pytest.mark.usefixtures("restored_handlers")
+@pytest.mark.parametrize("number,wanted", [(signal.SIGTERM, SignalRequest.STOP), (signal.SIGHUP, SignalRequest.RELOAD)])
+def test_a_signal_that_another_thread_receives_is_handled(number: signal.Signals, wanted: SignalRequest) -> None:
+    """The kernel chooses the thread. The wait of the main thread ends nevertheless."""
+    requests = SignalRequests()
+    requests.install_stop()
+    main, received = threading.main_thread().ident, threading.Event()
+    assert main is not None
+
+    def fail(*_: object) -> None:
+        raise AssertionError("the main thread waits on")
+
+    signal.signal(signal.SIGALRM, fail)
+
+    def send() -> None:
+        wait_for(lambda: sys._current_frames()[main].f_code.co_name == "get", "the main thread waits")
+        signal.pthread_kill(threading.get_ident(), number)
+        if not received.wait(15):
+            signal.pthread_kill(main, signal.SIGALRM)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        assert requests.get() is wanted
+    finally:
+        received.set()
+        sender.join()
+
+
 def test_any_number_of_requests_during_a_task_cause_one_more_task() -> None:
     """No request starts a thread, and another kind of request is handled too."""
     running, proceed, done = threading.Event(), threading.Event(), threading.Event()
@@ -162,3 +277,16 @@ def test_a_hundred_signals_are_at_most_two_reloads_per_second_and_one_thread(tmp
             wait_for(lambda: monitor.log().count("SIGUSR1: no login is delayed") == 2, "all requests are handled")
             assert 1 <= monitor.log().count("reloaded: ") <= 2 + seconds
             assert threads <= before + 1
+
+
+def test_an_exit_during_a_reload_is_a_normal_one(tmp_path: Path) -> None:
+    """The reload loads CA certificates for so long that the process ends meanwhile, and writes the end of its log."""
+    with Simulator(("prod",)) as simulator:
+        anchors = tmp_path / "anchors.pem"
+        anchors.write_bytes(simulator.ca_file.read_bytes() * 2000)
+        settings = simulator.settings() | {"TIGR_CA_FILE": str(anchors)}
+        for _ in range(2):
+            with Monitor(settings, tmp_path) as monitor:
+                monitor.process.send_signal(signal.SIGHUP)
+                assert monitor.stop() == 0
+                assert monitor.log().splitlines()[-1].endswith(" level=info msg=stopping")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,7 +34,11 @@ def free_descriptors(count: int) -> Iterator[None]:
 
 @contextmanager
 def no_threads() -> Iterator[None]:
-    """Leave too little address space for the stack of another thread (8 MiB), but enough for small objects."""
+    """Leave too little address space for the stack of another thread, but enough for small objects.
+
+    The C library keeps the stacks of ended threads, 40 MiB at most, so a thread gets a larger one here.
+    """
+    size = threading.stack_size(64 * 2**20)
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 2**21, hard))
@@ -41,3 +46,4 @@ def no_threads() -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+        threading.stack_size(size)

@@ -8,12 +8,13 @@ from collections.abc import Iterator, Mapping
 from monitor.model import Endpoint, LoginCause, Phase, Reason
 from monitor.simulator import Simulator
 from tests.support.harness import EnvironmentHarness, series
+from tests.support.results import make_result
 
 OF_TARGETS = {"instance", "job"}  # labels that Prometheus adds to each scraped series
 _OF_PROMETHEUS: Mapping[str, set[str]] = {
     "up": set(),
     "scrape_duration_seconds": set(),
-    "ALERTS": {"alertname", "alertstate", "severity", "environment"},
+    "ALERTS": {"alertname", "alertstate", "severity", "environment", "endpoint"},
 }
 _OF_RECORDED = {"environment", "endpoint", "severity"}
 CLOSED: Mapping[str, set[str]] = {
@@ -31,11 +32,12 @@ _NO_METRICS = {"and", "or", "unless", "bool", "offset"}
 
 
 def exported() -> dict[str, set[str]]:
-    """Return the names and labels of all metrics of a monitor that has logged in and pinged."""
+    """Return the names and labels of all metrics of a monitor that has logged in and pinged, and then failed."""
     with Simulator() as simulator:
         harness = EnvironmentHarness(simulator)
         assert harness.run(Endpoint.TOKEN).success
         assert harness.run(Endpoint.PING).success
+        harness.metrics.record(make_result(Endpoint.PING, reason=Reason.TIMEOUT))  # the start of an outage
         harness.metrics.run_started("prod", Endpoint.PING, 0.0)
         harness.metrics.reloaded(1.0)
         metrics: dict[str, set[str]] = {}
@@ -66,6 +68,8 @@ def labels(name: str, exported: Mapping[str, set[str]]) -> set[str]:
     """Return the labels of a metric; fail if it does not exist."""
     if name in exported:
         return exported[name] | OF_TARGETS
+    if f"{name}_bucket" in exported:  # as a native histogram, which Prometheus 3 can create
+        return exported[f"{name}_bucket"] - {"le"} | OF_TARGETS
     if name in _OF_PROMETHEUS:
         return _OF_PROMETHEUS[name] | OF_TARGETS
     assert ":" in name, f"{name} is not exported"

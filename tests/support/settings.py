@@ -12,6 +12,9 @@ from monitor.errors import ConfigError
 
 NOWHERE = Path("/nonexistent/run/secrets")
 FIELDS = ("CLIENT_ID", "CLIENT_SECRET", "USERNAME", "PASSWORD")
+OUTSIDE_ASCII = (
+    "it contains a character outside ASCII; percent-encode it, or in a host name write its ASCII form (xn--…)"
+)
 
 
 def name(environment: str, field: str) -> str:

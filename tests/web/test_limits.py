@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import ipaddress
 import select
 import socket
 import threading
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Iterator
+from pathlib import Path
 
 import bcrypt
 import pytest
@@ -20,7 +23,7 @@ from monitor.web import connections
 from monitor.web.passwords import PasswordAttempt, Passwords, PasswordVerdict
 from monitor.web.server import WebServer
 from tests.support.process import wait_for
-from tests.support.web import SESAME, FakePages
+from tests.support.web import SESAME, Authority, FakePages, WebClient, serving, write
 
 REQUEST = b"GET /-/healthy HTTP/1.1\r\nHost: a\r\n\r\n"
 LOCAL, SCRAPER, OTHER, FLOODER = "127.0.0.1", "127.0.0.3", "127.0.0.4", "127.0.0.2"
@@ -99,6 +102,26 @@ def test_clients_that_do_not_read_are_dropped_first(server: WebServer, pages: Fa
         for address in (OTHER, "127.0.0.5"):
             assert is_served(stack.enter_context(connect(server, address)))
         assert is_served(idle)
+
+
+def test_dropped_tls_connections_are_freed_at_once(
+    config: Path, pages: FakePages, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five hundred clients that send nothing leave no objects for the garbage collector: they were 0.1 MB each."""
+    monkeypatch.setattr(connections, "_MAX_CONNECTIONS", 32)
+    write(config, "tls_server_config: {cert_file: server.crt, key_file: server.key}")
+    gc.collect()
+    gc.disable()
+    try:
+        with serving(pages, config) as server, contextlib.ExitStack() as stack:
+            for _ in range(500):
+                stack.enter_context(connect(server, LOCAL))
+            assert WebClient(server, authority.file).status() == 200  # all others were accepted before
+            protocols = [each for each in gc.get_objects() if isinstance(each, SSLProtocol)]
+            assert len(protocols) <= 64
+            assert {len(vars(each)["_ssl_buffer"]) for each in protocols} == {connections._TLS_BUFFER}
+    finally:
+        gc.enable()
 
 
 def test_at_most_sixteen_connections_are_accepted_per_iteration(

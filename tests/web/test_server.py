@@ -18,6 +18,7 @@ import bcrypt
 import pytest
 
 from monitor.commands.health import health
+from monitor.output import failure_period
 from monitor.web import connections
 from monitor.web.access import AccessControl, ConnectedClient, Denial
 from monitor.web.server import WebServer
@@ -104,10 +105,44 @@ def test_a_failed_rendering_fails_one_scrape_and_is_logged_once(
     response, body = request(server, "/metrics")
     assert response.status == 500
     assert b"hush" not in body
-    message = "cannot respond to a request for /metrics: ValueError at web.py:"
-    assert [record.getMessage()[: len(message)] for record in caplog.records] == [message]
+    assert caplog.messages == ["cannot respond to a request for /metrics"]
+    assert vars(caplog.records[0])["monitor_fields"]["fault"].startswith("ValueError at web.py:")
     pages.fault = None
     assert request(server, "/metrics")[0].status == 200
+
+
+def test_a_page_that_fails_again_and_again_is_logged_at_the_start_and_at_the_end(
+    pages: FakePages, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scraper sends requests for years. A success of another page ends nothing."""
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(failure_period, "MIN_QUIET", 0.0)
+    with serving(pages) as server:
+        pages.fault = ValueError("hush")
+        for _ in range(5):
+            assert request(server, "/metrics")[0].status == 500
+            assert request(server, "/-/healthy")[0].status == 200
+        pages.fault = None
+        for _ in range(2):
+            assert request(server, "/metrics")[0].status == 200
+    assert caplog.messages == ["cannot respond to a request for /metrics", "requests for /metrics get responses again"]
+    assert vars(caplog.records[1])["monitor_fields"]["failed"] == 5
+
+
+def test_requests_for_any_number_of_unknown_pages_that_fail_are_one_line(
+    pages: FakePages, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The path of a client does not appear in the log, and a new one adds neither a line nor memory."""
+
+    async def broken(*_: object) -> Denial | None:
+        raise ValueError("hush")
+
+    monkeypatch.setattr(AccessControl, "denial", broken)
+    with serving(pages, write(tmp_path / "web.yml", "{}")) as server:
+        caplog.clear()
+        for number in range(5):
+            assert request(server, f"/unknown-{number}")[0].status == 500
+    assert caplog.messages == ["cannot respond to a request for an unknown page"]
 
 
 def test_simultaneous_scrapes_share_renderings(pages: FakePages, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -398,12 +433,23 @@ def test_a_server_can_be_stopped_twice(pages: FakePages) -> None:
 
 
 def test_the_unexpected_end_of_the_server_is_logged(pages: FakePages, caplog: pytest.LogCaptureFixture) -> None:
-    """Start and stop return, and the log has an error, if the server thread fails."""
+    """The stop returns, and the log has an error, if the server thread fails."""
+    server = WebServer("127.0.0.1", 0, pages)
+    server.start()
+    assert server._loop is not None
+    server._loop.call_soon_threadsafe(server._loop.stop)
+    wait_for(lambda: caplog.messages, "a log record")
+    server.stop()
+    assert caplog.messages[0].startswith("the web server stopped unexpectedly: RuntimeError at base_events.py:")
+
+
+def test_a_server_that_cannot_start_raises_the_cause(pages: FakePages) -> None:
+    """A daemon without pages does not start, and the stop of such a server returns."""
     server = WebServer("127.0.0.1", 0, pages)
     server._socket.close()
-    server.start()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        server.start()
     server.stop()
-    assert caplog.messages[0].startswith("the web server stopped unexpectedly: OSError at web/listening.py:")
 
 
 def test_errors_of_clients_are_not_logged_above_debug(server: WebServer, caplog: pytest.LogCaptureFixture) -> None:

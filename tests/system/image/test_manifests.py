@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from kubernetes import generate
 from monitor import __version__
 from monitor.config.settings import load
 from monitor.simulator import Simulator
@@ -15,12 +19,16 @@ from tests.support.checkout import ROOT
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SECRET: dict[str, Any] = yaml.safe_load((ROOT / "kubernetes/secret.yaml").read_text())
-DEPLOYMENT, SERVICE, POD_MONITOR = yaml.safe_load_all((ROOT / "kubernetes/tigr-monitor.yaml").read_text())
+DEPLOYMENT, SERVICE = yaml.safe_load_all((ROOT / "kubernetes/tigr-monitor.yaml").read_text())
+POD_MONITOR: dict[str, Any] = yaml.safe_load((ROOT / "kubernetes/podmonitor.yaml").read_text())
+NETWORK_POLICY: dict[str, Any] = yaml.safe_load((ROOT / "kubernetes/networkpolicy.yaml").read_text())
 POD: dict[str, Any] = DEPLOYMENT["spec"]["template"]
 (CONTAINER,) = POD["spec"]["containers"]
 NAMES = ("client_id", "client_secret", "username", "password")
 SECRETS = {f"tigr_environments__{env}__{name}" for env in ("prod", "uat") for name in NAMES}
-LABELS = {"app.kubernetes.io/name": "tigr-monitor"}
+PROGRAM = {"app.kubernetes.io/name": "tigr-monitor"}
+LABELS = PROGRAM | {"app.kubernetes.io/instance": "tigr-monitor"}
+MAX_ANNOTATIONS = 256 * 1024  # bytes: the API server refuses an object with longer annotations
 
 
 def test_compose_mounts_existing_files() -> None:
@@ -60,11 +68,79 @@ def test_the_secrets_are_complete(tmp_path: Path) -> None:
     assert {environment.name for environment in loaded.settings.environments} == {"prod", "uat"}
 
 
-@pytest.mark.parametrize("selector", [DEPLOYMENT["spec"]["selector"], POD_MONITOR["spec"]["selector"]])
-def test_selectors_match_the_pod(selector: dict[str, Any]) -> None:
-    """Every selector uses the label of the pod."""
-    assert selector == {"matchLabels": LABELS}
+def test_selectors_match_the_pod() -> None:
+    """Deployment and Service select their own pod; PodMonitor and NetworkPolicy select those of every Deployment."""
+    assert DEPLOYMENT["spec"]["selector"] == {"matchLabels": LABELS}
     assert LABELS == POD["metadata"]["labels"] == SERVICE["spec"]["selector"]
+    assert POD_MONITOR["spec"]["selector"] == NETWORK_POLICY["spec"]["podSelector"] == {"matchLabels": PROGRAM}
+
+
+def test_a_second_deployment_shares_no_selector_and_no_name() -> None:
+    """The documented command makes a Deployment, a Service and a Secret that are separate from the first ones."""
+    (expression,) = re.findall(r"sed -E '([^']+)'", (ROOT / "docs/install.md").read_text())
+    files = ("secret.yaml", "tigr-monitor.yaml")
+    edited = [
+        subprocess.run(
+            ["sed", "-E", expression, ROOT / "kubernetes" / file], capture_output=True, text=True, check=True
+        )
+        for file in files
+    ]
+    secret, deployment, service = yaml.safe_load_all("---\n".join(done.stdout for done in edited))
+    assert {manifest["metadata"]["name"] for manifest in (secret, deployment, service)} == {"tigr-second"}
+    second = PROGRAM | {"app.kubernetes.io/instance": "tigr-second"}
+    assert deployment["spec"]["template"]["metadata"]["labels"] == second
+    assert deployment["spec"]["selector"]["matchLabels"] == service["spec"]["selector"] == second
+    assert deployment["spec"]["template"]["spec"]["volumes"][0]["secret"]["secretName"] == "tigr-second"
+    assert deployment["spec"]["template"]["spec"]["containers"] == POD["spec"]["containers"]
+
+
+def test_the_network_policy_allows_the_scrape_and_the_requests() -> None:
+    """Prometheus can reach the port of the metrics; the monitor can reach DNS, and TIGR at the default ports."""
+    policy = NETWORK_POLICY["spec"]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    assert [rule["ports"] for rule in policy["ingress"]] == [[{"protocol": "TCP", "port": "metrics"}]]
+    allowed = {(port["protocol"], port["port"]) for rule in policy["egress"] for port in rule["ports"]}
+    assert allowed == {("UDP", 53), ("TCP", 53), ("TCP", 443)}
+    assert all("to" not in rule for rule in policy["egress"])
+
+
+def test_the_generated_manifests_are_current() -> None:
+    """`make manifests` generates exactly the committed files, every time."""
+    for file, generated in (
+        (generate.PROMETHEUS_RULE, generate.prometheus_rule),
+        (generate.CONFIG_MAP, generate.config_map),
+    ):
+        assert file.read_text() == generated() == generated(), f"{file.name} is old: run `make manifests`"
+
+
+def test_the_prometheus_rule_has_every_rule() -> None:
+    """The groups of the PrometheusRule are those of the rule files, in their order, without the watchdog."""
+    manifest = yaml.safe_load(generate.PROMETHEUS_RULE.read_text())
+    files = [file for file in sorted((ROOT / "prometheus/rules").glob("*.yml")) if file.name != "watchdog.yml"]
+    assert manifest["kind"] == "PrometheusRule"
+    assert manifest["spec"] == {
+        "groups": [group for file in files for group in yaml.safe_load(file.read_text())["groups"]]
+    }
+
+
+def test_a_rule_file_without_groups_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The generator reports a file without a list of groups instead of leaving its rules out."""
+    (tmp_path / "rules.yml").write_text("group: []\n")
+    monkeypatch.setattr(generate, "RULES", tmp_path)
+    with pytest.raises(ValueError, match="no line `groups:`"):
+        generate.prometheus_rule()
+
+
+def test_the_config_map_has_the_dashboard() -> None:
+    """The sidecar of Grafana finds the ConfigMap by its label, and its file is the dashboard."""
+    manifest = yaml.safe_load(generate.CONFIG_MAP.read_text())
+    assert manifest["kind"] == "ConfigMap"
+    assert manifest["metadata"]["labels"]["grafana_dashboard"] == "1"
+    (name, text) = next(iter(manifest["data"].items()))
+    assert name.endswith(".json")
+    assert json.loads(text) == json.loads((ROOT / "grafana" / name).read_text())
+    assert "\n" not in text
+    assert len(json.dumps(manifest).encode()) < MAX_ANNOTATIONS  # `kubectl apply` keeps the manifest in an annotation
 
 
 def test_ports_are_referenced_by_name() -> None:

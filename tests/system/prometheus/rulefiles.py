@@ -12,6 +12,7 @@ from tests.support.checkout import ROOT
 
 FOLDER = ROOT / "prometheus"
 RULES = sorted((FOLDER / "rules").glob("*.yml"))
+WATCHDOG = FOLDER / "watchdog.yml"
 CASES = sorted((FOLDER / "tests").glob("*.yml"))
 
 
@@ -21,11 +22,15 @@ def load(path: Path) -> dict[str, Any]:
     return contents
 
 
+def group_list() -> list[dict[str, Any]]:
+    """Return the rule groups of all files."""
+    return [group for path in RULES for group in load(path)["groups"]]
+
+
 def rules() -> Iterator[dict[str, Any]]:
     """Yield every rule of every file."""
-    for path in RULES:
-        for group in load(path)["groups"]:
-            yield from group["rules"]
+    for group in group_list():
+        yield from group["rules"]
 
 
 def alerts() -> dict[str, dict[str, Any]]:
@@ -40,7 +45,7 @@ def recorded() -> set[str]:
 
 def groups() -> list[str]:
     """Return the names of the rule groups."""
-    return [group["name"] for path in RULES for group in load(path)["groups"]]
+    return [group["name"] for group in group_list()]
 
 
 def cases() -> Iterator[dict[str, Any]]:

@@ -8,11 +8,11 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import Any, TypedDict, cast
 
 from tests.support.process import free_port, wait_for
 
@@ -63,6 +63,15 @@ class PrometheusServer:
         series = cast("list[dict[str, str]]", self._get("series", {"match[]": metric}))
         return sorted({labels[label] for labels in series})
 
+    def alerts(self) -> list[dict[str, Any]]:
+        """Return all pending and firing alerts with their texts."""
+        return cast("dict[str, list[dict[str, Any]]]", self._get("alerts", {}))["alerts"]
+
+    def targets(self) -> list[dict[str, str]]:
+        """Return the labels of every scraped target, after relabeling."""
+        targets = cast("dict[str, list[dict[str, dict[str, str]]]]", self._get("targets", {"state": "active"}))
+        return [target["labels"] for target in targets["activeTargets"]]
+
     def ready(self) -> bool:
         """Return True if Prometheus is ready for queries."""
         try:
@@ -85,7 +94,9 @@ class PrometheusServer:
 
 
 @contextmanager
-def running(directory: Path, config: str) -> Iterator[PrometheusServer]:
+def running(
+    directory: Path, config: str, *, program: str = "prometheus", arguments: Sequence[str] = ()
+) -> Iterator[PrometheusServer]:
     """Run Prometheus with this configuration until the end of the block."""
     (directory / "prometheus.yml").write_text(config)
     address = f"127.0.0.1:{free_port()}"
@@ -93,10 +104,11 @@ def running(directory: Path, config: str) -> Iterator[PrometheusServer]:
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen(
             [
-                "prometheus",
+                program,
                 f"--config.file={directory / 'prometheus.yml'}",
                 f"--storage.tsdb.path={directory / 'data'}",
                 f"--web.listen-address={address}",
+                *arguments,
             ],
             stdout=log,
             stderr=log,

@@ -6,6 +6,7 @@ import itertools
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,28 @@ MAY_FOLLOW = {
     ("TigrPingLatencyHigh", "TigrPingLatencyUnusual"): "a correct ticket: about an hour, not about minutes",
     ("TigrTokenLatencyHigh", "TigrTokenLatencyUnusual"): "a correct ticket: less slow, but still unusual",
 }
+ANNOTATIONS = {"summary", "description", "host", "do_not", "runbook_url"}
+INTERVALS = {
+    "tigr-latency": "1m",
+    "tigr-causes": "5s",
+    "tigr-token": "5s",
+    "tigr-quality": "30s",
+    "tigr-monitor": "5s",
+    "tigr-slo": "30s",
+    "tigr-slo-days": "5m",
+}
 checked_by_promtool = pytest.mark.needs("promtool")
+
+
+def _cases(name: str) -> list[dict[str, Any]]:
+    """Return the expectations of the promtool tests about an alert."""
+    expected = [case for test in rulefiles.cases() for case in test.get("alert_rule_test", [])]
+    return [case for case in expected if case["alertname"] == name]
+
+
+def _joined(expr: str) -> set[str]:
+    """Return the labels that an expression joins from other series."""
+    return {label.strip() for labels in re.findall(r"group_left \(([^)]*)\)", expr) for label in labels.split(",")}
 
 
 def _kept(name: str) -> float:
@@ -82,13 +104,7 @@ def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 @each_alert
 def test_every_alert_has_a_case_that_fires_and_one_that_does_not(name: str) -> None:
     """The promtool tests contain a case in which the alert fires and one in which it does not."""
-    expected = [
-        bool(case.get("exp_alerts"))
-        for test in rulefiles.cases()
-        for case in test.get("alert_rule_test", [])
-        if case["alertname"] == name
-    ]
-    assert {True, False} <= set(expected)
+    assert {True, False} <= {bool(case.get("exp_alerts")) for case in _cases(name)}
 
 
 def test_every_recorded_series_has_a_case() -> None:
@@ -112,7 +128,7 @@ def test_cases_evaluate_every_group_in_one_order(path: Path) -> None:
 def test_every_alert_has_annotations_and_a_runbook_section(name: str) -> None:
     """Every alert has a summary that is a sentence, a description, and an existing section of the runbook."""
     annotations = ALERTS[name]["annotations"]
-    assert annotations.keys() == {"summary", "description", "runbook_url"}
+    assert {"summary", "description", "runbook_url"} <= annotations.keys() <= ANNOTATIONS
     assert annotations["summary"].endswith((".", "?"))
     assert "{{" in annotations["summary"] or name == "TigrMonitorAbsent"
     assert annotations["runbook_url"].endswith(f"/prometheus/RUNBOOK.md#{name.lower()}")
@@ -121,7 +137,15 @@ def test_every_alert_has_annotations_and_a_runbook_section(name: str) -> None:
 
 def test_every_section_of_the_runbook_is_an_existing_alert() -> None:
     """The runbook has exactly one section for each alert."""
-    assert set(re.findall(r"^### (Tigr\w+)$", RUNBOOK, flags=re.MULTILINE)) == set(ALERTS)
+    assert set(re.findall(r"^### (Tigr\w+)$", RUNBOOK, flags=re.MULTILINE)) == {*ALERTS, "TigrWatchdog"}
+
+
+def test_the_watchdog_always_fires_and_is_no_page() -> None:
+    """The watchdog is not among the rules, and its severity is neither that of a page nor of a ticket."""
+    ((rule,),) = (group["rules"] for group in rulefiles.load(rulefiles.WATCHDOG)["groups"])
+    assert (rule["alert"], rule["expr"], rule["labels"]) == ("TigrWatchdog", "vector(1)", {"severity": "none"})
+    assert rule["annotations"]["runbook_url"].endswith("/prometheus/RUNBOOK.md#tigrwatchdog")
+    assert "TigrWatchdog" not in ALERTS
 
 
 @each_alert
@@ -130,7 +154,51 @@ def test_every_alert_has_a_severity(name: str) -> None:
     rule = ALERTS[name]
     fixed = rule.get("labels", {}).get("severity")
     assert fixed in (None, "critical", "warning")
-    assert (fixed is None) == bool(re.search(r"group_left \(severity\) \(?\s*tigr:severity\b", rule["expr"]))
+    assert (fixed is None) == ("severity" in _joined(rule["expr"]))
+
+
+@each_alert
+def test_a_joined_label_is_no_part_of_the_identity(name: str) -> None:
+    """An alert clears the reason and the hosts: a change of them would be another alert."""
+    rule = ALERTS[name]
+    cleared = {label for label, value in rule.get("labels", {}).items() if value == ""}
+    assert cleared >= _joined(rule["expr"]) - {"severity"}
+    labels = [alert["exp_labels"].keys() for case in _cases(name) for alert in case.get("exp_alerts") or []]
+    assert labels
+    assert set().union(*labels) <= {"environment", "endpoint", "instance", "job", "severity"}
+
+
+@each_alert
+def test_no_text_queries(name: str) -> None:
+    """No text runs a query: it would see another scrape than the expression, and nothing after the end of the cause."""
+    assert not re.search(r"\bquery\b", "".join(ALERTS[name]["annotations"].values()))
+
+
+@each_alert
+def test_summaries_name_the_login(name: str) -> None:
+    """A summary says "login" or "ping", not the value of the label."""
+    assert "{{ $labels.endpoint }}" not in ALERTS[name]["annotations"]["summary"]
+
+
+@pytest.mark.parametrize("group", rulefiles.group_list(), ids=lambda group: group["name"])
+def test_every_group_has_an_interval(group: dict[str, Any]) -> None:
+    """Every group has its own interval, because the default of Prometheus is a minute."""
+    assert group["interval"] == INTERVALS[group["name"]]
+
+
+@pytest.mark.parametrize("group", rulefiles.group_list(), ids=lambda group: group["name"])
+def test_maintenance_removes_every_alert_about_an_environment(group: dict[str, Any]) -> None:
+    """The expressions exclude maintenance windows, except the alerts about the monitor itself."""
+    for rule in group["rules"]:
+        excludes = bool(re.search(r"tigr_maintenance|tigr:endpoint:failures", rule["expr"]))
+        assert excludes == (group["name"] != "tigr-monitor") or "record" in rule, rule
+
+
+def test_the_windows_of_the_objective_hold_four_scrapes() -> None:
+    """No window of a counter is shorter than four scrape intervals of 60 s."""
+    windows = [w for expr in EXPRESSIONS for w in re.findall(r"_seconds_total\[(\w+)\]", expr)]
+    assert len(set(windows)) > 4
+    assert min(parse(window) for window in windows if not window.endswith("d")) >= 240
 
 
 @each_alert
@@ -178,7 +246,7 @@ def test_promtool_accepts_the_configuration() -> None:
     """The configuration and its rules pass promtool without an error or a warning."""
     done = promtool("check", "config", "--lint=all", "--lint-fatal", "prometheus.yml")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{len(rulefiles.RULES)} rule files found" in done.stdout
+    assert f"{len(rulefiles.RULES) + 1} rule files found" in done.stdout  # and the watchdog
 
 
 @pytest.mark.system

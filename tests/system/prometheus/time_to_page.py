@@ -29,9 +29,10 @@ FAULTY = ("ping refused", "ping with wrong responses", "ping hangs", "login refu
 
 def computed(settings: EnvironmentSettings) -> dict[str, float]:
     """Return the maximum time for each fault: it begins right after a run, and each step just misses the one before."""
-    prometheus = rulefiles.load(rulefiles.FOLDER / "prometheus.yml")["global"]
+    (job,) = rulefiles.load(rulefiles.FOLDER / "prometheus.yml")["scrape_configs"]
+    (causes,) = (group for group in rulefiles.group_list() if group["name"] == "tigr-causes")
     routes: list[Mapping[str, Any]] = rulefiles.load(rulefiles.FOLDER / "alertmanager.yml")["route"]["routes"]
-    waits = [prometheus["scrape_interval"], prometheus["evaluation_interval"], routes[0]["group_wait"]]
+    waits = [job["scrape_interval"], causes["interval"], routes[0]["group_wait"]]
     delivery = sum(parse(wait) for wait in waits)
     pings = settings.ping_interval + 2 * settings.confirm_interval
     checks = 2 * settings.ping_interval  # of the token host; the second failure brings the next login forward
@@ -73,8 +74,9 @@ def main() -> int:
         directory = Path(folder)
         settings = load(simulator.settings()).settings.environments[0]
         promised = bounds(settings)
-        rules, routes = faster_rules(names, 1), faster_routes(receivers.url, 1)
-        with Monitor(simulator.settings(), directory) as monitor:
+        rules, routes = faster_rules(1), faster_routes(receivers.url, 1)
+        severities = {f"TIGR_ENVIRONMENTS__{name.upper()}__SEVERITY": "critical" for name in names}
+        with Monitor(simulator.settings() | severities, directory) as monitor:
             for name in names:
                 monitor.wait_for(1, "tigr_up", environment=name, endpoint="token")
             with stack(directory, {"monitor": monitor.port}, rules, routes, scrape=5):

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from monitor.reporting.metrics import OUTCOMES
+from monitor.reporting.metric_families import OUTCOMES
 from tests.support.harness import value
 from tests.support.process import Monitor, run, wait_for
 from tests.system.servers.real import ACCOUNT, NODE_SERVERS, PYTHON_SERVERS, WRONG, OAuthServer, ReceivedRequest
