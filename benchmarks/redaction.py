@@ -32,6 +32,7 @@ DELAY = 0.020  # seconds
 _RUNS = 200
 _TOKENS = 4  # per redactor
 _SETTLED = 12.0  # seconds until each environment has had several tokens
+_DAEMON = {"TIGR_LOG_LEVEL": "debug", "MALLOC_ARENA_MAX": "1"}  # one arena, as in the unit for systemd and in the image
 _SENTENCE = "The request could not be processed because the upstream service <registry> is down & too busy. "
 
 
@@ -93,7 +94,7 @@ def _among(failing: bool, seconds: float, directory: Path) -> tuple[Spread, int]
     with serving([DELAY, DELAY], directory) as target, _neighbour_server(failing) as neighbour:
         token, ping = target.ports
         ports = [(token, ping), *[(neighbour, neighbour)] * NEIGHBOURS]
-        with monitor(target, ports, directory, QUICK | {"TIGR_LOG_LEVEL": "debug"}) as daemon:
+        with monitor(target, ports, directory, QUICK | _DAEMON) as daemon:
             threading.Event().wait(_SETTLED)
             began = time.time()
             threading.Event().wait(seconds)

@@ -7,6 +7,7 @@ from http import HTTPStatus
 
 # The vendor's authentication page and its OpenAPI description (TIGRS Registry Client API 1.0.0).
 _VENDOR = (
+    "TIGRS Registry Client API",
     "Bad Request - Invalid Login ID or Password",
     "Successfully authenticated",
     "Client API Service User Name",

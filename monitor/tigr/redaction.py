@@ -180,21 +180,21 @@ def _whole_terms(values: Iterable[str]) -> re.Pattern[str] | None:
     written = {
         re.escape(form)
         for value in undocumented
-        for variant in (
+        for term in (
             value,
             " ".join(value.split()),
             *(unicodedata.normalize(form, value) for form in _NORMAL_FORMS),
         )
         for form in (
-            variant,
-            quote(variant, safe=""),
-            quote_plus(variant),
-            html.escape(variant),
-            html.escape(variant, quote=False),
-            json.dumps(variant)[1:-1],
-            json.dumps(variant, ensure_ascii=False)[1:-1],
+            term,
+            quote(term, safe=""),
+            quote_plus(term),
+            html.escape(term),
+            html.escape(term, quote=False),
+            json.dumps(term)[1:-1],
+            json.dumps(term, ensure_ascii=False)[1:-1],
         )
-        if variant
+        if term
     }
     longest_first = "|".join(sorted(written, key=len, reverse=True))
     return re.compile(rf"{_WORD_START}(?:{longest_first})(?!\w)", re.IGNORECASE) if written else None

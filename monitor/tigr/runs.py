@@ -16,8 +16,12 @@ class Runs:
     """The runs of some secrets, each in a canonical form."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        """Take the forms of the secrets. Runs in documented sentences do not count."""
-        self._runs = {run for secret in secrets for run in _windows(secret, MIN_RUN)} - _DOCUMENTED
+        """Take the forms of the secrets. Runs in documented sentences do not count.
+
+        Nor does an ordinary word of seven letters with a blank at one end.
+        """
+        runs = {run for secret in secrets for run in _windows(secret, MIN_RUN)}
+        self._runs = {run for run in runs if run == run.strip() or " " in run.strip()} - _DOCUMENTED
         self._pieces = frozenset(piece for run in self._runs for piece in _windows(run, _PIECE))
         self._narrow = frozenset(number for piece in self._pieces for number in _narrow(piece) or ())
         self._wide = frozenset(number for piece in self._pieces for number in _wide(piece) or ())

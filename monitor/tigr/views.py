@@ -58,7 +58,7 @@ def views(text: str) -> Iterator[str | bytes]:
     for depth in range(MAX_LAYERS + 1):
         following: list[str] = []
         for view in layer:
-            next_texts = [*_misread(view)]
+            deeper = [*_misread(view)]
             for reading in _readings(folded(view)):
                 if reading in decoded:
                     continue
@@ -76,8 +76,8 @@ def views(text: str) -> Iterator[str | bytes]:
                     others = {folded(each) for each in partly} - yielded
                     yielded |= others
                     yield from others
-                    next_texts += (*unescaped, *packed.texts())
-            following += [each for each in dict.fromkeys(next_texts) if each not in seen]
+                    deeper += (*unescaped, *packed.texts())
+            following += [each for each in dict.fromkeys(deeper) if each not in seen]
             seen.update(following)
         layer = following
 

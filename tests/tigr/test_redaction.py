@@ -68,6 +68,23 @@ def test_the_undocumented_part_of_a_secret_is_recognized() -> None:
     assert redactor.clean("no user has mypassword") == DROPPED
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "please correct your entry",
+        "a horse, of course",
+        "the registry is down",
+        "Registry: batter",
+        "correct\tpassword",
+    ],
+)
+def test_words_of_a_secret_drop_no_text(text: str) -> None:
+    """A word of seven letters and a blank are not eight characters, and the name of the registry is documented."""
+    redactor = Redactor(secrets=["correct horse battery staple", "Registry-2027"])
+    assert redactor.clean(text) == " ".join(text.split())
+    assert redactor.clean("correct h") == redactor.clean("registry2") == DROPPED
+
+
 @pytest.mark.parametrize("size", range(len(CANARIES.password) + 1))
 def test_seven_characters_of_a_secret_are_shown(redactor: Redactor, size: int) -> None:
     """A run of eight characters drops the text, a shorter one does not."""
@@ -197,7 +214,7 @@ def test_the_last_four_tokens_are_masked() -> None:
 
 
 def test_tokens_cost_little() -> None:
-    """Any number of tokens of 16 kB take less than 2 MB, and learning four takes a few milliseconds (3.3)."""
+    """Any number of tokens of 16 kB take less than 2 MB, and learning four takes a few milliseconds (1.5)."""
     tokens = random_tokens(40)
     redactor = Redactor(secrets=[])
     started = time.thread_time()
