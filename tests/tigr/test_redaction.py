@@ -78,7 +78,7 @@ def test_the_undocumented_part_of_a_secret_is_recognized() -> None:
         "correct\tpassword",
     ],
 )
-def test_a_part_of_a_secret_that_is_plain_text_drops_nothing(text: str) -> None:
+def test_an_ordinary_word_of_a_secret_drops_no_text(text: str) -> None:
     """A word of seven letters and a blank are not eight characters, and the name of the registry is documented."""
     redactor = Redactor(secrets=["correct horse battery staple", "Registry-2027"])
     assert redactor.clean(text) == " ".join(text.split())
