@@ -20,10 +20,9 @@ from monitor.model import Reason
 from monitor.simulator import Simulator
 from monitor.simulator.faults import HangAfterHandshake
 from tests.support.harness import value
-from tests.support.process import PATIENCE, Monitor, clean, command, status, wait_for
+from tests.support.process import PATIENCE, Monitor, clean, command, wait_for
 
 FAST = {"TIGR_PING_INTERVAL": "1s", "TIGR_AUTH_INTERVAL": "5s", "TIGR_CONFIRM_INTERVAL": "1s", "TIGR_TIMEOUT": "5s"}
-RARE = {"TIGR_PING_INTERVAL": "2s", "TIGR_AUTH_INTERVAL": "60s", "TIGR_TOKEN_HOST_CHECK": "false"}  # for many hosts
 PING = {"environment": "prod", "endpoint": "ping"}
 PROCESS_METRICS = (
     "process_cpu_seconds_total",
@@ -33,9 +32,6 @@ PROCESS_METRICS = (
     "process_start_time_seconds",
     "process_virtual_memory_bytes",
 )
-# Bytes. The C library keeps stacks of ended threads for new ones, but none of this size.
-STACK = 64 * 2**20
-SPARE = STACK // 2  # bytes: less than the stack of a thread, enough for the objects of a reload
 VENDOR = sorted(set(Reason) - {Reason.INTERNAL})
 UNPRIVILEGED = """
 import os
@@ -51,6 +47,20 @@ if os.getuid() == 0:
 forbid_core_dumps()
 assert os.stat("/proc/self/environ").st_uid == 0, "the files of a process that is not dumpable belong to root"
 print(generate_latest(registry).decode())
+"""
+WITHOUT_THREADS = """
+import os, sys, threading
+
+start = threading.Thread.start
+
+def limited(thread):
+    if os.path.exists(os.environ["SHORTAGE"]):
+        raise RuntimeError("can't start new thread")
+    start(thread)
+
+threading.Thread.start = limited
+from monitor.__main__ import main
+sys.exit(main())
 """
 COMMAND = """
 import ctypes, os, sys
@@ -82,17 +92,6 @@ def own_limit(soft: int) -> Iterator[int]:
         yield hard
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (before, hard))
-
-
-@contextlib.contextmanager
-def own_stack(size: int) -> Iterator[None]:
-    """Change the size of the stacks of threads of the children of this process."""
-    before, hard = resource.getrlimit(resource.RLIMIT_STACK)
-    resource.setrlimit(resource.RLIMIT_STACK, (size if hard == resource.RLIM_INFINITY else min(size, hard), hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_STACK, (before, hard))
 
 
 class KeptScrape:
@@ -205,31 +204,32 @@ def test_a_lack_of_descriptors_is_internal_until_it_ends(simulator: Simulator, t
 
 
 def test_a_lack_of_threads_ends_nothing(tmp_path: Path) -> None:
-    """Runs whose threads cannot start are internal, and the daemon works again when they can."""
-    names = tuple(f"env{number}" for number in range(8))
-    with (
-        Simulator(names) as simulator,
-        own_stack(STACK),
-        Monitor(simulator.settings() | FAST | RARE, tmp_path) as monitor,
-    ):
-        for name in names:
-            monitor.wait_for(1, "tigr_up", environment=name, endpoint="ping")
-        # No address space for another stack: there are fewer threads than pings that will hang.
-        size = int(status(monitor.process.pid)["VmSize"].split()[0]) * 1024
-        before = resource.prlimit(monitor.process.pid, resource.RLIMIT_AS, (size + SPARE, resource.RLIM_INFINITY))
-        hanging = [environment.api_faults for environment in simulator.environments.values()]
-        for faults in hanging:
-            faults.set(HangAfterHandshake())
-        wait_for(lambda: "starts no further thread" in monitor.log(), "a run without a thread")
-        for number in (signal.SIGHUP, signal.SIGUSR1):
-            monitor.process.send_signal(number)
-        wait_for(lambda: "reload" in monitor.log(), "the outcome of the reload")
-        for faults in hanging:
-            faults.clear()
-        resource.prlimit(monitor.process.pid, resource.RLIMIT_AS, before)
-        restored = time.time()
-        wait_for(lambda: min(last_successes(monitor, names)) > restored, "every ping works after the shortage")
-        assert monitor.stop() == 0
+    """Runs whose threads cannot start are internal, and the daemon works again when they can.
+
+    The daemon runs with a `Thread.start` that fails while a file exists, as it fails if the system has no thread left.
+    """
+    names, shortage = tuple(f"env{number}" for number in range(8)), tmp_path / "shortage"
+    arguments = [sys.executable, "-c", WITHOUT_THREADS, "run"]
+    with Simulator(names) as simulator:
+        settings = simulator.settings() | FAST | {"SHORTAGE": str(shortage)}
+        with Monitor(settings, tmp_path, arguments=arguments) as monitor:
+            for name in names:
+                monitor.wait_for(1, "tigr_up", environment=name, endpoint="ping")
+            hosts = simulator.environments.values()
+            hanging = [faults for host in hosts for faults in (host.api_faults, host.token_faults)]
+            shortage.touch()
+            for faults in hanging:  # more runs than the daemon has threads
+                faults.set(HangAfterHandshake())
+            wait_for(lambda: "starts no further thread" in monitor.log(), "a run without a thread")
+            for number in (signal.SIGHUP, signal.SIGUSR1):
+                monitor.process.send_signal(number)
+            wait_for(lambda: "reloaded" in monitor.log(), "the outcome of the reload")
+            for faults in hanging:
+                faults.clear()
+            shortage.unlink()
+            restored = time.time()
+            wait_for(lambda: min(last_successes(monitor, names)) > restored, "every ping works after the shortage")
+            assert monitor.stop() == 0
 
 
 def test_the_process_metrics_stay_without_core_dumps(simulator: Simulator, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -81,9 +81,19 @@ class Monitor:
     """A process of `tigr-monitor run` that runs inside `with`."""
 
     def __init__(
-        self, environ: Mapping[str, str], directory: Path, *, output: int | None = None, redirection: str = ""
+        self,
+        environ: Mapping[str, str],
+        directory: Path,
+        *,
+        output: int | None = None,
+        redirection: str = "",
+        arguments: Sequence[str] = (),
     ) -> None:
-        """Write standard output and error to the descriptor `output`, or to a file; the shell adds `redirection`."""
+        """Write standard output and error to the descriptor `output`, or to a file; the shell adds `redirection`.
+
+        `arguments` are the command line instead of `command("run")`.
+        """
+        self._arguments = list(arguments) or command("run")
         self._output = output
         self._redirection = redirection
         self.port = free_port()
@@ -110,7 +120,7 @@ class Monitor:
     def start(self) -> None:
         """Start the process and wait until its web server responds."""
         with self.log_file.open("ab") as log:
-            arguments = command("run")
+            arguments = self._arguments
             if self._redirection:
                 arguments = ["sh", "-c", f'exec "$@" {self._redirection}', "sh", *arguments]
             output = log.fileno() if self._output is None else self._output
