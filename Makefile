@@ -26,8 +26,11 @@ demo: $(VENV)/.demo ## monitor a simulated TIGR on this machine, with short inci
 # Measuring the coverage takes a third of the time. Once is enough: make test PYTHON=python3.13 COVERAGE=
 COVERAGE = --cov
 
+# Most tests wait for a process, so more of them can run at once than there are processors.
+PARALLEL = -n 4 --dist loadfile
+
 test: $(VENV)/.dev ## run the tests that need neither root nor Debian packages, with coverage
-	$(PYTEST) -m "not system" $(COVERAGE)
+	$(PYTEST) $(PARALLEL) -m "not system" $(COVERAGE)
 
 # pytest exits with status 5 if no test is selected.
 test-system: $(VENV)/.dev ## run the tests that need root or Debian packages
@@ -41,7 +44,7 @@ bench: $(VENV)/.bench ## compare the monitor with blackbox_exporter (17 minutes;
 
 test-lowest: ## run the tests with the lowest allowed dependencies (they support Python 3.11)
 	$(MAKE) --no-print-directory $(VENV)-lowest/.lowest VENV=$(VENV)-lowest
-	$(VENV)-lowest/bin/python -m pytest -m "not system and not virtual_time"
+	$(VENV)-lowest/bin/python -m pytest $(PARALLEL) -m "not system and not virtual_time"
 
 lint: $(VENV)/.dev ## check style, types and imports between packages
 	$(BIN)/ruff check

@@ -20,13 +20,12 @@ def main() -> int:
             signal.signal(number, _end_start)
     try:
         from monitor.cli import main as command
+        from monitor.output.process_exit import end_process  # now: without a free descriptor, an import fails
 
         status = command()
     except KeyboardInterrupt:  # during the imports
         return 1
     if is_daemon:
-        from monitor.output.process_exit import end_process
-
         end_process(status)
     return status
 

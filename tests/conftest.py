@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Generator
 
 import hypothesis
@@ -15,6 +16,10 @@ NO_SKIP = os.environ.get("NO_SKIP") == "1"
 slowness = [hypothesis.HealthCheck.too_slow]  # compares the time that it takes to generate examples with a second
 hypothesis.settings.register_profile("unhurried", deadline=None, suppress_health_check=slowness)
 hypothesis.settings.load_profile("unhurried")
+
+# A shell ignores SIGINT in the commands that it runs in the background, and children inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:

@@ -15,6 +15,7 @@ from monitor import durations
 from monitor.config import urls
 from monitor.config.proxy import ProxySettings, parse_proxy
 from monitor.machine.files import MAX_PEM_FILE, read_regular
+from monitor.machine.limits import local_limit
 from monitor.model import FieldNames
 
 
@@ -132,7 +133,7 @@ def readable_file(value: object) -> Path:
     try:
         read_regular(file, MAX_PEM_FILE)
     except OSError as error:
-        raise ValueError(f"cannot be read: {error.strerror}") from None
+        raise ValueError(f"cannot be read: {local_limit(error) or error.strerror}") from None
     return file
 
 

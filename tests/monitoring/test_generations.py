@@ -85,7 +85,7 @@ def test_every_setting_belongs_to_the_generation_unless_it_is_listed() -> None:
         assert belong_together(settings, replace(settings, **{name: value})), name  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", [*NEW_GENERATION.keys() - {"name"}, "trust"])
+@pytest.mark.parametrize("name", [*sorted(NEW_GENERATION.keys() - {"name"}), "trust"])
 def test_a_late_429_of_earlier_settings_delays_no_ping(name: str) -> None:
     """It is not recorded, and the next ping comes at its time."""
     harness, meanwhile = reloading(**{name: NEW_GENERATION.get(name)} if name != "trust" else {})
@@ -178,7 +178,7 @@ def test_a_late_rejection_counts_for_its_own_credentials_only() -> None:
     assert harness.environment.credentials_rejected
 
 
-@pytest.mark.parametrize("name", NEW_GENERATION.keys() - {"name"})
+@pytest.mark.parametrize("name", sorted(NEW_GENERATION.keys() - {"name"}))
 def test_a_late_grant_is_not_used_but_learnt(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The client in force redacts the token, and the login is repeated with the current settings."""
     late: list[Token] = []

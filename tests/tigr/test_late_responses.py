@@ -74,7 +74,7 @@ CASES = {
     "ping 401": Case("ping", http_response(b"", status=401), "unauthorized", 401, {"rejects_token": True}),
     "login 500 that names the credentials": Case(
         "token",
-        http_response(gzip.compress(_REFUSAL), "Content-Encoding: gzip", status=500).replace(
+        http_response(gzip.compress(_REFUSAL, mtime=0), "Content-Encoding: gzip", status=500).replace(
             b"\r\n\r\n", b"\r\n\r\n|cut|"
         ),
         "server_error",
