@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,10 +12,12 @@ import pytest
 from monitor.simulator import Simulator
 from tests.grafana import dashboards
 from tests.support.process import Monitor, wait_for
+from tests.system.prometheus import rulefiles
 from tests.system.prometheus.server import PrometheusServer, running
+from tests.system.prometheus.versions import UnreachableError, programs
 
-_SOURCE = "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian testing main\n"
 _QUERIES = [query for query in dashboards.queries() if "tigr_request_duration_seconds_bucket" in query.expr]
+_RULES = [rule for rule in rulefiles.rules() if "tigr_request_duration_seconds_bucket" in rule["expr"]]
 _PATIENCE = 120.0  # seconds
 
 pytestmark = [pytest.mark.system, pytest.mark.needs("apt-get", "dpkg-deb"), pytest.mark.timeout(300)]
@@ -25,26 +26,10 @@ pytestmark = [pytest.mark.system, pytest.mark.needs("apt-get", "dpkg-deb"), pyte
 @pytest.fixture(scope="module")
 def prometheus_3(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return the path of the Prometheus of Debian testing, unpacked into a directory of this test."""
-    directory = tmp_path_factory.mktemp("apt")
-    for name in ("lists/partial", "cache/archives/partial"):
-        (directory / name).mkdir(parents=True)
-    (directory / "sources.list").write_text(_SOURCE)
-    options = {
-        "Dir::Etc::sourcelist": str(directory / "sources.list"),
-        "Dir::Etc::sourceparts": "/dev/null",
-        "Dir::State::lists": str(directory / "lists"),
-        "Dir::Cache": str(directory / "cache"),
-        "Acquire::Languages": "none",
-        "APT::Sandbox::User": "root",
-    }
-    apt = ["apt-get", *(f"--option={name}={value}" for name, value in options.items())]
-    for command in (["update", "--error-on=any"], ["download", "prometheus"]):
-        done = subprocess.run([*apt, *command], cwd=directory, capture_output=True, text=True, timeout=120, check=False)
-        if done.returncode:
-            pytest.skip(f"apt-get cannot get the Prometheus of Debian testing: {done.stderr.strip()}")
-    (package,) = directory.glob("prometheus_*.deb")
-    subprocess.run(["dpkg-deb", "--extract", package, directory / "root"], check=True)
-    return str(directory / "root/usr/bin/prometheus")
+    try:
+        return str(programs(tmp_path_factory.mktemp("apt")) / "prometheus")
+    except UnreachableError as error:
+        pytest.skip(f"apt-get cannot get the Prometheus of Debian testing: {error}")
 
 
 @pytest.fixture(scope="module")
@@ -90,3 +75,11 @@ def test_durations_are_shown_without_buckets(query: dashboards.Query, converted:
     values = [value for sample in converted.now(expr) for value in sample.values]
     assert len(values) == (1 if query.panel.endswith("durations") else 2)
     assert all(math.isfinite(value) and value > 0 for value in values)
+
+
+@pytest.mark.parametrize("rule", _RULES, ids=lambda rule: str(rule["record"]))
+def test_the_recorded_medians_exist_without_buckets(rule: dict[str, str], converted: PrometheusServer) -> None:
+    """Each environment has one, so the alerts about latency can fire."""
+    medians = {sample.labels["environment"]: sample.values for sample in converted.now(rule["expr"])}
+    assert medians.keys() == {"prod", "uat"}
+    assert all(math.isfinite(value) and value > 0 for values in medians.values() for value in values)

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 PACKAGES = ("prometheus", "promtool", "prometheus-alertmanager")  # promtool is a package of its own from Debian 13 on
-_SOURCE = "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian testing main\n"
+_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 _TIMEOUT = 300  # seconds
 
 
@@ -23,7 +23,10 @@ class UnreachableError(Exception):
 
 
 def programs(folder: Path) -> Path:
-    """Get the packages into this folder and return the directory of their programs. Raises `UnreachableError`."""
+    """Get the packages into this folder and return the directory of their programs. Raises `UnreachableError`.
+
+    The mirror is the one from which this machine installs packages.
+    """
     options = _options(folder)
     for command in (["update"], ["download", *PACKAGES]):
         # Strict: without it, apt reports success if the index could not be reached.
@@ -41,7 +44,7 @@ def _options(folder: Path) -> list[str]:
     for name in ("lists/partial", "cache/archives/partial"):
         (folder / name).mkdir(parents=True)
     (folder / "status").touch()
-    (folder / "sources.list").write_text(_SOURCE)
+    (folder / "sources.list").write_text(f"deb [signed-by={_KEYRING}] {_mirror()} testing main\n")
     settings = {
         "Dir::Etc::sourcelist": folder / "sources.list",
         "Dir::Etc::sourceparts": "/dev/null",
@@ -52,6 +55,18 @@ def _options(folder: Path) -> list[str]:
         "APT::Sandbox::User": "root",
     }
     return [part for name, value in settings.items() for part in ("-o", f"{name}={value}")]
+
+
+def _mirror() -> str:
+    """Return the URI of a mirror of Debian; security updates are on another one."""
+    targets = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE)"]
+    for line in subprocess.run(
+        targets, capture_output=True, text=True, check=True, timeout=_TIMEOUT
+    ).stdout.splitlines():
+        uri, _, release = line.partition(" ")
+        if "security" not in release and uri.rstrip("/").endswith("/debian"):
+            return uri
+    raise UnreachableError("apt knows no mirror of Debian")
 
 
 def main() -> int:
