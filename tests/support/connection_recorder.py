@@ -6,11 +6,10 @@ import contextlib
 import queue
 import socket
 import ssl
-import threading
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import TracebackType
-from typing import Self
+
+from tests.support.local_server import LocalServer
 
 _TIMEOUT = 30.0  # seconds
 _CLOSE_WAIT = 8  # tcpi_state of a connection that its peer has ended with FIN; a reset one is in state 7, CLOSE
@@ -33,7 +32,7 @@ class Recorded:
     ends: list[End] = field(default_factory=list)
 
 
-class ConnectionRecorder:
+class ConnectionRecorder(LocalServer):
     """A server on a port of 127.0.0.1 that runs inside `with`. It ends no connection before the client does.
 
     With a `context` it expects TLS. `greeting` is sent first, before TLS; `silent` keeps it from replying to
@@ -41,29 +40,11 @@ class ConnectionRecorder:
     """
 
     def __init__(self, context: ssl.SSLContext | None = None, *, greeting: bytes = b"", silent: bool = False) -> None:
+        super().__init__()
         self._context = context
         self._greeting = greeting
         self._silent = silent
         self._recorded: queue.Queue[Recorded] = queue.Queue()
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self._thread = threading.Thread(target=self._accept, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, exception: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-        self._thread.join(5)
-
-    @property
-    def port(self) -> int:
-        """The port of the server."""
-        return int(self._socket.getsockname()[1])
 
     @property
     def url(self) -> str:
@@ -74,23 +55,19 @@ class ConnectionRecorder:
         """Wait for the end of the next connection, and return its record. Raises `queue.Empty` after 30 s."""
         return self._recorded.get(timeout=_TIMEOUT)
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._socket.accept()
-            except OSError:
-                return
-            connection.settimeout(_TIMEOUT)
-            recorded = Recorded()
-            with contextlib.suppress(OSError):
-                connection.sendall(self._greeting)
-            try:
-                self._serve(connection, recorded)
-            except (BrokenPipeError, ConnectionResetError):
-                recorded.ends.append(End.RST)
-            finally:
-                connection.close()
-            self._recorded.put(recorded)
+    def serve(self, connection: socket.socket) -> None:
+        """Record the bytes and the ends of one connection."""
+        connection.settimeout(_TIMEOUT)
+        recorded = Recorded()
+        with contextlib.suppress(OSError):
+            connection.sendall(self._greeting)
+        try:
+            self._serve(connection, recorded)
+        except (BrokenPipeError, ConnectionResetError):
+            recorded.ends.append(End.RST)
+        finally:
+            connection.close()
+        self._recorded.put(recorded)
 
     def _serve(self, connection: socket.socket, recorded: Recorded) -> None:
         if self._context is None:

@@ -6,19 +6,18 @@ import contextlib
 import socket
 import ssl
 import struct
-import threading
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from tests.support.local_server import LocalServer
 from tests.support.odd_certificates import Pair, issue, names
 
 TIMEOUT = 20.0  # seconds
 ADDRESS = "127.0.0.1"
 
 
-class DemandingServer:
+class DemandingServer(LocalServer):
     """A TLS server inside `with` that requires a client certificate of `root`.
 
     It resets a connection whose handshake failed, right after its alert, if `reset` is true. `subjects` has the common
@@ -34,6 +33,7 @@ class DemandingServer:
         reset: bool = False,
         hosts: tuple[str, ...] = (ADDRESS,),
     ) -> None:
+        super().__init__()
         leaf = issue("server", root, names(*hosts))
         (directory / "server.pem").write_bytes(leaf.key_pem() + leaf.pem)
         self.ca_file = directory / "ca.pem"
@@ -48,37 +48,18 @@ class DemandingServer:
         self.after_handshake = False  # ask for the certificate after the handshake (RFC 8446 section 4.6.2)
         self.partial_response = b"HTTP/1.1 103 Early Hints\r\n\r\n"  # before it is asked for
         self._reset = reset
-        self._socket = socket.create_server((ADDRESS, 0))
-        self.port = int(self._socket.getsockname()[1])
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, exception: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-        self._thread.join(TIMEOUT)
 
     @property
     def url(self) -> str:
         """The URL of the server."""
         return f"https://{ADDRESS}:{self.port}/"
 
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self._socket.accept()
-            except OSError:
-                return
-            connection.settimeout(TIMEOUT)
-            secured = self.context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
-            with secured, contextlib.suppress(OSError):
-                self._respond(secured)
+    def serve(self, connection: socket.socket) -> None:
+        """Handshake and respond on one connection."""
+        connection.settimeout(TIMEOUT)
+        secured = self.context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        with secured, contextlib.suppress(OSError):
+            self._respond(secured)
 
     def _respond(self, secured: ssl.SSLSocket) -> None:
         try:

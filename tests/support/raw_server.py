@@ -7,52 +7,35 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from types import TracebackType
-from typing import Self
+
+from tests.support.local_server import LocalServer
 
 Responder = Callable[[bytes], bytes]  # returns the response to a request
 
 
-class RawServer:
+class RawServer(LocalServer):
     """A server on a port of 127.0.0.1 that runs inside `with` and stores the requests."""
 
     def __init__(self, http_response: bytes | Responder) -> None:
+        super().__init__()
         self.requests: list[bytes] = []
         self._respond: Responder = (lambda _: http_response) if isinstance(http_response, bytes) else http_response
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self._thread = threading.Thread(target=self._accept, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, exception: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-        self._thread.join(5)
 
     @property
     def url(self) -> str:
         """The URL of the server."""
-        return f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        return f"http://127.0.0.1:{self.port}"
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._socket.accept()
-            except OSError:
-                return
-            connection.settimeout(30)
-            with connection, contextlib.suppress(OSError):
-                request = self._request(connection)
-                self.requests.append(request)
-                connection.sendall(self._respond(request))
-                connection.shutdown(socket.SHUT_WR)
-                while connection.recv(65536):  # to close with unread bytes would reset the connection
-                    pass
+    def serve(self, connection: socket.socket) -> None:
+        """Store the request, respond, and wait for the end of the client's side."""
+        connection.settimeout(5)
+        with connection, contextlib.suppress(OSError):
+            request = self._request(connection)
+            self.requests.append(request)
+            connection.sendall(self._respond(request))
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(65536):  # to close with unread bytes would reset the connection
+                pass
 
     @staticmethod
     def _request(connection: socket.socket) -> bytes:
