@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,13 +31,19 @@ def small_queue(monkeypatch: pytest.MonkeyPatch) -> int:
     return 20
 
 
+def is_writing(writer: QueuedWriter) -> bool:
+    """Return whether the thread writes: it adds no further entry to that write."""
+    frames = sys._current_frames().values()
+    return any(frame.f_code is QueuedWriter._write.__code__ and frame.f_locals["self"] is writer for frame in frames)
+
+
 @contextlib.contextmanager
 def stuck() -> Iterator[tuple[QueuedWriter, PipeReader]]:
     """Yield a writer to a full pipe, with a first entry that the thread is writing, and a reader of the pipe."""
     with pipe(full=True) as (reading, writing):
         writer = QueuedWriter(writing, report)
         writer.put(b"first\n")
-        wait_for(writer._queue.empty, "the thread writes")
+        wait_for(lambda: is_writing(writer), "the thread writes")
         yield writer, PipeReader(reading)
 
 
@@ -72,7 +80,7 @@ def test_each_period_of_drops_has_a_report_of_its_own(small_queue: int) -> None:
         for count in (3, 5):
             fill(writing)
             writer.put(b"first\n")
-            wait_for(writer._queue.empty, "the thread writes")
+            wait_for(functools.partial(is_writing, writer), "the thread writes")
             for _ in range(small_queue + count):
                 writer.put(b"x\n")
             wait_for(lambda count=count: f"dropped {count}\n" in reader.text(), "the report")  # type: ignore[misc]
@@ -169,10 +177,11 @@ def test_only_the_entries_of_a_failed_write_that_are_incomplete_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Entries that wait together are written together; those before the point of a failure are not lost."""
-    write, released, full = os.write, threading.Event(), threading.Event()
+    write, begun, released, full = os.write, threading.Event(), threading.Event(), threading.Event()
 
     def limited(descriptor: int, data: bytes) -> int:
         if bytes(data[:4]) == b"hold":
+            begun.set()
             assert released.wait(PATIENCE)
         if full.is_set():
             raise OSError(28, "No space left on device")
@@ -186,7 +195,7 @@ def test_only_the_entries_of_a_failed_write_that_are_incomplete_count(
     with path.open("wb") as file:
         writer = QueuedWriter(file.fileno(), report)
         writer.put(b"hold\n")
-        wait_for(writer._queue.empty, "the first write")
+        assert begun.wait(PATIENCE)
         for entry in (b"one\n", b"two\n", b"three\n"):
             writer.put(entry)
         released.set()

@@ -202,8 +202,8 @@ def test_a_lack_of_descriptors_is_internal_until_it_ends(simulator: Simulator, t
         resource.prlimit(monitor.process.pid, resource.RLIMIT_NOFILE, before)
         wait_for(lambda: scrape.value("tigr_up", **PING) == 1, "the ping works again")
         assert scrape.outcomes(*VENDOR) == 0
-        assert "could not be measured: internal" in monitor.log()
-        assert "this machine has no free file descriptor for the monitor" in monitor.log()
+        monitor.wait_for_log("could not be measured: internal")
+        monitor.wait_for_log("this machine has no free file descriptor for the monitor")
         assert monitor.stop() == 0
 
 

@@ -60,7 +60,7 @@ def test_a_configuration_that_is_no_regular_file_is_refused(simulator: Simulator
                 refused = functools.partial(refusals_are, monitor, number)
                 wait_for(refused, f"the refusal of a {file_type}")
             assert monitor.value(SUCCESSFUL) == 0
-            assert f"TIGR_CONFIG_FILE: cannot read {config}: {reason}" in monitor.log()
+            monitor.wait_for_log(f"TIGR_CONFIG_FILE: cannot read {config}: {reason}")
             if config.is_dir():
                 config.rmdir()
             else:
@@ -105,7 +105,7 @@ def test_missing_trust_anchors_of_the_system_leave_the_old_ones_in_force(
         if emptied:
             anchors.touch()
         reload(monitor, 0)
-        assert "the CA certificates of the system are gone" in monitor.log()
+        monitor.wait_for_log("the CA certificates of the system are gone")
         before = pinged(monitor)
         wait_for(lambda: pinged(monitor) >= before + 2, "two pings")
         assert monitor.value("tigr_up", **PROD_PING) == 1
