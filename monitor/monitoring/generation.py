@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from monitor.config.settings import EnvironmentSettings
 
-# Settings whose change begins no generation: they do not affect to whom a request is sent, or as whom.
+# Settings whose change begins no generation: they affect neither the receiver of a request nor its credentials.
 _OF_ALL_GENERATIONS = (
     "form_fields",
     "ping_interval",

@@ -1,4 +1,4 @@
-"""Content negotiation of the metrics (RFC 9110 section 12.5): every request gets metrics, whatever it accepts."""
+"""Content negotiation of the metrics (RFC 9110 section 12.5): every request gets metrics, with any `Accept`."""
 
 from __future__ import annotations
 

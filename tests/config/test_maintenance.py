@@ -240,7 +240,7 @@ def test_any_tables_give_windows_or_problems(tables: list[dict[str, object]]) ->
 
 @given(st.datetimes(datetime(2000, 1, 2), datetime(9998, 12, 1)), st.integers(-1439, 1439), st.integers(1, 604_800))  # noqa: DTZ001
 def test_text_and_toml_give_the_same_window(local: datetime, minutes: int, seconds: int) -> None:
-    """The window has the times that were written, whatever the offset."""
+    """The window has the times that were written, with any offset."""
     begin = local.replace(microsecond=0, tzinfo=timezone(timedelta(minutes=minutes)))
     end = begin + timedelta(seconds=seconds)
     text = table(begin=begin.isoformat(), end=f'"{end.isoformat()}"')

@@ -53,7 +53,7 @@ def test_the_earliest_expiry_in_the_chain_is_measured(
 
 
 def test_an_exchange_has_the_expiry_too(tmp_path: Path) -> None:
-    """It is known when the handshake is complete, whatever follows."""
+    """It is known when the handshake is complete, also if the exchange fails afterwards."""
     root = issue("root", None, ca_extensions(), end=NOW + 3 * DAY)
     leaf = issue("leaf", root, names(ADDRESS))
     client = HttpClient(verifying_context(anchors(tmp_path, root)))

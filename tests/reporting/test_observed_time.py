@@ -163,7 +163,7 @@ def planned(*windows: tuple[float, float]) -> Callable[[float, float], float]:
 @pytest.mark.parametrize("result, down", [(UP, 0.0), (DOWN, 20.0)])
 @pytest.mark.parametrize("scrapes", [[], [9.0, 10.0, 11.0, 13.0, 19.9, 20.0, 20.1]])
 def test_both_sums_stand_still_in_maintenance(result: Result, down: float, scrapes: list[float]) -> None:
-    """They stop and continue at its begin and its end, whatever the times of the scrapes are."""
+    """They stop at its begin and continue at its end, at any times of the scrapes."""
     times = ObservedTime(INTERVAL, TIMEOUT)
     times.plan(planned((10.0, 20.0)), 0.0)
     probed((0.0, 0.0, result), times=times)
