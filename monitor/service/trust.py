@@ -46,7 +46,12 @@ def load_trust(settings: Settings, before: Trust | None = None) -> Trust:
     Raises `ConfigError` if a file cannot be used, or if trust anchors that were in force `before` are gone: while
     a package or a mount is replaced, the files are missing for a moment, and every handshake would fail.
     """
-    trust = Trust(probing_contexts(settings), has_trust_anchors(probing_context(replace(settings, ca_file=None))))
+    contexts = probing_contexts(settings)
+    # Without a CA file, the contexts have the system's anchors only: another context would read them once more.
+    system = (
+        next(iter(contexts.values())) if settings.ca_file is None else probing_context(replace(settings, ca_file=None))
+    )
+    trust = Trust(contexts, has_trust_anchors(system))
     if before is not None and before.from_system and not trust.from_system:
         raise ConfigError((_SYSTEM_ANCHORS_GONE,))
     if before is not None and before.has_anchors and not trust.has_anchors:
