@@ -63,7 +63,11 @@ def compare(reports: Sequence[Reported], captured: Sequence[WireExchange]) -> li
         errors = each.duration - wire.duration, each.processing - wire.processing
         pairs.append(Compared(each.began, *errors, wire.round_trips))
     if len(pairs) < len(reports) - _CUT_OFF:
-        raise RuntimeError(f"the capture contains only {len(pairs)} of {len(reports)} exchanges")
+        reported_at, captured_at = ([f"{each.began:.3f}" for each in of] for of in (reports, captured))
+        raise RuntimeError(
+            f"the capture contains only {len(pairs)} of {len(reports)} exchanges: reported at"
+            f" {', '.join(reported_at[:10])}, captured at {', '.join(captured_at[:10]) or 'no time'}"
+        )
     return pairs
 
 

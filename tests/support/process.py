@@ -40,15 +40,21 @@ def clean(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: os.environ[name] for name in kept if name in os.environ} | dict(environ)
 
 
+_assigned_ports: set[int] = set()
+
+
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that is free now.
+    """Return a port of 127.0.0.1 that is free now, a different one at each call.
 
     It is below the range from which Linux assigns ports, so no other process is given it before it is used.
     """
     while True:
         port = 20_000 + secrets.randbelow(12_000)  # not `random`: hypothesis seeds it equally in every process
+        if port in _assigned_ports:
+            continue
         with contextlib.suppress(OSError), socket.socket() as sock:
             sock.bind(("127.0.0.1", port))
+            _assigned_ports.add(port)
             return port
 
 
