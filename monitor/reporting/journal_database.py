@@ -24,7 +24,7 @@ from monitor.reporting.journal_content import (
     TotalsRow,
     UnusableJournalError,
 )
-from monitor.reporting.uptime_sums import DAY, HOUR, HOURS_IN_MEMORY
+from monitor.reporting.uptime_sums import CACHED_HOURS, DAY, HOUR
 
 FILE = "journal.sqlite3"
 SET_ASIDE = "journal.damaged.sqlite3"
@@ -100,7 +100,7 @@ class JournalDatabase:
             columns = "number, environment, endpoint, content"
             newest = execute(f"SELECT {columns} FROM incidents ORDER BY number DESC LIMIT ?", (most_recent,)).fetchall()  # noqa: S608
             is_open = execute(f"SELECT {columns} FROM incidents WHERE end IS NULL").fetchall()  # noqa: S608
-            oldest_hour = now // HOUR - HOURS_IN_MEMORY
+            oldest_hour = now // HOUR - CACHED_HOURS
             return LoadedJournal(
                 last_number=row[0] if row else 0,
                 incidents=tuple(_incidents({each[0]: each for each in (*newest, *is_open)}.values())),

@@ -118,8 +118,8 @@ class LiveReports:
         """Return the incidents that had not ended at `since`, newest first. Raises `JournalBusyError`."""
         journal = self._recorder.journal
         return self._recorder.writer.read(
-            lambda database: merged(database.incidents(since, environment), journal.in_memory(since, environment)),
-            lambda: journal.in_memory(since, environment),
+            lambda database: merged(database.incidents(since, environment), journal.cached(since, environment)),
+            lambda: journal.cached(since, environment),
         )
 
     def evidence(self, number: int | None = None) -> str | None:
