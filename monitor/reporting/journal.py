@@ -203,7 +203,7 @@ class Journal:
     def uptimes(self, environment: str, endpoint: Endpoint) -> tuple[Uptime, ...]:
         """Return observed and down time of the last 24 hours, 30 days and 365 days."""
         with self._mutex:
-            sums = self._sums.get((environment, endpoint), UptimeSums())
+            sums = self._sums.get((environment, endpoint)) or UptimeSums()
             return sums.uptimes(self._clock.wall())
 
     def availability(self, begin: float, end: float) -> list[Availability]:

@@ -52,12 +52,13 @@ class UptimeSums:
 
     def between(self, begin: float, end: float) -> tuple[float, float]:
         """Return observed and down seconds between two times (Unix seconds), to whole days."""
-        first, last = int(begin // DAY), int(-(-end // DAY))
-        observed = down = 0.0
-        for day in range(max(first, self._day - CACHED_DAYS + 1), min(last, self._day + 1)):
-            seconds = self._of_day(day)
-            observed, down = observed + seconds[0], down + seconds[1]
-        return observed, down
+        first = max(int(begin // DAY), self._day - CACHED_DAYS + 1)
+        last = min(int(-(-end // DAY)), self._day + 1)  # the first day that is left out
+        if last <= first:
+            return 0.0, 0.0
+        observed, down = self._today if last > self._day else (0.0, 0.0)
+        complete = min(last, self._day) - first
+        return observed + _sum(self._observed, first, complete), down + _sum(self._down, first, complete)
 
     def uptimes(self, now: float) -> tuple[Uptime, ...]:
         """Return the sums of the periods that end at `now`, in Unix seconds. They contain no incomplete first hour."""
@@ -70,11 +71,6 @@ class UptimeSums:
         today = int(now // DAY)
         return self.between((today - period // DAY + 1) * DAY, now + 1)
 
-    def _of_day(self, day: int) -> tuple[float, float]:
-        if day == self._day:
-            return self._today
-        return self._observed[day % CACHED_DAYS], self._down[day % CACHED_DAYS]
-
     def _advance(self, day: int) -> None:
         """Begin another day. The slots of the days between were those of a year ago."""
         slot = self._day % CACHED_DAYS
@@ -82,6 +78,12 @@ class UptimeSums:
         for skipped in range(max(self._day + 1, day - CACHED_DAYS + 1), day + 1):
             self._observed[skipped % CACHED_DAYS] = self._down[skipped % CACHED_DAYS] = 0.0
         self._day, self._today = day, (0.0, 0.0)
+
+
+def _sum(seconds: array[float], first: int, count: int) -> float:
+    """Return the sum of `count` days from the `first` one on, which may wrap around the end of the array."""
+    begin = first % CACHED_DAYS
+    return sum(seconds[begin : begin + count]) + sum(seconds[: max(0, begin + count - CACHED_DAYS)])
 
 
 def spread(begin: float, end: float) -> Iterator[tuple[int, float]]:

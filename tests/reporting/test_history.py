@@ -67,6 +67,16 @@ def test_failures_before_the_last_records_are_kept_longer() -> None:
     assert shown == [*range(5, MAX_EARLIER_FAILURES + 5), *range(1000, 1000 + MAX_RECORDS)]
 
 
+def test_failures_are_selected() -> None:
+    """Among the last records and before them."""
+    history = History()
+    fill(history, 3, failures=True)
+    fill(history, MAX_RECORDS - 1, failures=False, first=1000)
+    fill(history, 1, failures=True, first=5000)
+    assert starts(history.failures("e0", Endpoint.PING)) == [0, 1, 2, 5000]
+    assert len(history.failures("unknown", Endpoint.PING)) == 0
+
+
 def test_only_decisive_results_are_kept() -> None:
     """A retried exchange and an unauthenticated probe decide nothing."""
     history = History()

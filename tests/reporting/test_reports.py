@@ -26,7 +26,7 @@ from monitor.reporting.uptime_sums import DAY, HOUR
 from tests.reporting.test_metrics import SETTINGS
 from tests.support.journals import INTERVAL, START, JournalTime
 from tests.support.process import wait_for
-from tests.support.results import make_result
+from tests.support.results import make_result, vary
 
 LOGIN = make_result(Endpoint.TOKEN, status=200, certificate_expiry=START + 90 * DAY, chain_expiry=START + 60 * DAY)
 PONG = make_result(Endpoint.PING, status=200, clock_offset=0.25)
@@ -166,6 +166,8 @@ def test_a_failing_ping_is_explained(monitor: FakeMonitor) -> None:
     assert "reports an internal error" in failure.means
     assert failure.ticket is not None
     assert failure.ticket == monitor.reports.evidence()
+    monitor.record(vary(UNAVAILABLE, submission_id="sim-2"))
+    assert "sim-2" in (failure_of(monitor.prod.ping).ticket or "")  # made again after each failure
     assert [each.number for each in overview.incidents] == [1]
     monitor.record(PONG)
     assert monitor.reports.overview().is_well
