@@ -58,6 +58,29 @@ class Severity(StrEnum):
     WARNING = "warning"
 
 
+class Responsibility(StrEnum):
+    """The parties that can end a failure."""
+
+    CREDENTIALS = "credentials"  # the operator: the client id, the secret, the user name or the password
+    NETWORK = "network"  # the operator: their own network, or the vendor's IP allowlist
+    LOGIN = "login"  # the vendor: the authorization server
+    API = "api"  # the vendor: the Client API
+    MONITOR = "monitor"  # the monitor itself, or the limits of its machine
+    UNKNOWN = "unknown"
+
+    @property
+    def text(self) -> str:
+        """The party from the operator's point of view, for messages."""
+        return {
+            Responsibility.CREDENTIALS: "our credentials",
+            Responsibility.NETWORK: "our network or the allowlist",
+            Responsibility.LOGIN: "their login",
+            Responsibility.API: "their API",
+            Responsibility.MONITOR: "the monitor itself",
+            Responsibility.UNKNOWN: "unknown",
+        }[self]
+
+
 class LoginCause(StrEnum):
     """Causes of a login. A retry keeps the cause of the login that it repeats."""
 
