@@ -18,7 +18,7 @@ from monitor.reporting.overview import (
     Uptime,
 )
 
-NOW = 1_793_500_000.25  # Unix seconds: 2026-10-31T23:06:40.250Z
+NOW = 1_793_488_000.25  # Unix seconds: 2026-10-31T23:06:40.250Z
 DAY = 86_400.0  # seconds
 PHASES = {Phase.RESOLVE: 0.002, Phase.CONNECT: 0.008, Phase.TLS: 0.02, Phase.PROCESSING: 0.05, Phase.TRANSFER: 0.001}
 TICKET = "Times are in UTC. This text contains no secret.\n\nenvironment: prod\nhost: api.example.net\n"
