@@ -265,7 +265,7 @@ def test_a_streamed_response_that_fails_is_not_complete(path: Path, caplog: pyte
 
     with serving(path, lambda _: StreamedResponse("text/plain", steps())), pytest.raises(http.client.IncompleteRead):
         exchange(path)
-    assert caplog.messages == ["cannot respond to a request on the control socket"]
+    wait_for(lambda: caplog.messages == ["cannot respond to a request on the control socket"], "the log")
     assert "a secret" not in caplog.text
 
 
