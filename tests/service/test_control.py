@@ -126,7 +126,7 @@ def test_a_path_beyond_the_limit_of_the_kernel_works(tmp_path: Path) -> None:
 
 
 def test_a_stale_socket_is_replaced_and_a_live_one_is_an_error(path: Path) -> None:
-    """A killed monitor leaves a socket on which nobody listens."""
+    """A killed monitor leaves a socket on which no process listens."""
     path.parent.mkdir(mode=0o700)
     with socket.socket(socket.AF_UNIX) as killed:
         killed.bind(str(path))
