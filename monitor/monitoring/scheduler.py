@@ -113,8 +113,10 @@ class _JobSchedule:
         """Record the start of a run."""
         now = self._clock.now()
         if now >= self._slot:
-            self._slot = self._next_slot(now)
-            if skipped := self._skipping.succeeded():
+            self._slot += self.job.interval  # the slot of this run
+            if now >= self._slot:  # a busy machine has started its thread so late that further slots have passed
+                self._skip_missed(now)
+            elif skipped := self._skipping.succeeded():
                 _log.info("%s: runs start in time again", self.job.key, extra=fields(skipped=skipped))
         self._running, self._progress, self.wall_time = True, now, None
         if self.job.endpoint is not None:
@@ -127,7 +129,9 @@ class _JobSchedule:
         """
         now = self._clock.now()
         if now >= self._slot:
-            self._slot = self._next_slot(now)
+            self._slot += self.job.interval
+            if now >= self._slot:
+                self._skip_missed(now)
         self._earliest, self._progress, self.wall_time = now + START_RETRY_INTERVAL, now, None
         self.job.not_started(error)
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import math
 import queue
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from monitor.machine.limits import local_limit
 from monitor.model import Endpoint
@@ -73,6 +76,32 @@ def test_a_scheduled_run_without_a_thread_waits_for_its_next_time(monkeypatch: p
     finally:
         scheduler.stop()
     assert errors.qsize() <= 1
+
+
+SECONDS = st.floats(0.0, 40.0)
+
+
+@given(runs=st.lists(st.tuples(SECONDS, SECONDS, st.booleans()), max_size=20))
+def test_each_scheduled_time_is_run_or_counted_as_missed(runs: list[tuple[float, float, bool]]) -> None:
+    """A thread may start late by several intervals, or not at all, and a run may take several intervals."""
+    time, observer = MovableClock(), Observer()
+    job = Job("prod", "ping", Endpoint.PING, 10.0, 60.0, lambda: None, lambda: None)
+    first = time.clock.now()
+    schedule = scheduling._JobSchedule(job, first, time.clock, observer)
+    not_started = 0
+    for delay, duration, starts in runs:
+        time.advance(max(0.0, schedule.due(time.clock.now()) - time.clock.now()))
+        time.advance(delay)
+        if starts:
+            schedule.begin()
+            time.advance(duration)
+            schedule.end()
+        else:
+            schedule.not_started(RuntimeError("can't start new thread"))
+            not_started += 1
+    schedule.due(now := time.clock.now())
+    passed = math.floor((now - first) / job.interval)
+    assert observer.started + not_started + observer.missed >= passed
 
 
 def test_skipped_runs_are_logged_at_the_start_and_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
