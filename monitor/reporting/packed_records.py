@@ -154,7 +154,7 @@ def strip(buffer: bytearray, position: int, table: TextTable) -> bool:
 class UnpackedRecords(Sequence[ProbeRecord]):
     """Packed records that are unpacked when they are read. Thread-safe.
 
-    Most readers draw a few endpoints only, and unpacking takes 4 µs for each record.
+    Most readers draw a few endpoints only, and unpacking takes 7 µs for each record.
     """
 
     def __init__(self, packed: bytes, table: TextTable) -> None:
