@@ -167,3 +167,16 @@ def test_a_fault_in_each_run_is_logged_at_the_start_and_at_the_end(
     lines = [message for message in caplog.messages if start in message or end in message]
     assert lines == [f"prod ping: {start}", f"prod ping: {end}"]
     assert "a secret" not in caplog.text
+
+
+def test_the_next_run_of_a_job_is_known() -> None:
+    """It is on the monotonic clock; an unknown job has none."""
+    time = MovableClock()
+    scheduler = Scheduler(Observer(), time.clock)
+    job = Job("prod", "ping", Endpoint.PING, 3600.0, 1.0, lambda: None, lambda: None)
+    before = time.clock.now()
+    scheduler.put(job, 60.0)
+    moment = scheduler.next_run("prod", "ping")
+    assert moment is not None
+    assert before + 60.0 <= moment <= time.clock.now() + 60.0
+    assert scheduler.next_run("prod", "login") is None

@@ -231,3 +231,37 @@ def test_a_lag_of_new_tokens_is_logged_once_until_a_token_is_accepted_at_once(
     for result in (login, PING, login, lag):
         event_log.record(result)
     assert [text for text in messages(caplog) if "refused the new token" in text] == lines
+
+
+def responsible(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the responsible parties of the log records since the last call."""
+    logged = [vars(record).get("monitor_fields", {}).get("responsible") for record in caplog.records]
+    caplog.clear()
+    return [party for party in logged if party is not None]
+
+
+def test_each_failure_names_who_can_end_it(event_log: EventLog, caplog: pytest.LogCaptureFixture) -> None:
+    """A ping without a token has the party of the failed login, and a success has none."""
+    for result in (
+        vary(PING, reason=Reason.SERVER_ERROR, status=503),
+        PING,
+        vary(LOGIN, reason=Reason.DNS),
+        vary(PING, reason=Reason.NO_TOKEN),
+        vary(PING, reason=Reason.INTERNAL),
+    ):
+        event_log.record(result)
+    parties = ["their API", "our network or the allowlist", "our network or the allowlist", "the monitor itself"]
+    assert responsible(caplog) == parties
+    event_log.record(vary(PING, reason=Reason.UNAUTHORIZED, status=401, rejects_token=True, token_rejected=True))
+    assert responsible(caplog) == ["their API", "their API"]  # the rejected token, and the failed ping
+
+
+def test_a_rejection_before_the_start_explains_a_missing_token(
+    event_log: EventLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The current process has sent no login."""
+    event_log.suppressed_at_start("prod", rejected=True, pause=60.0, wall=1000.0)
+    event_log.suppressed_at_start("uat", rejected=False, pause=60.0, wall=1000.0)
+    for environment in ("prod", "uat"):
+        event_log.record(vary(PING, environment=environment, reason=Reason.NO_TOKEN))
+    assert responsible(caplog) == ["our credentials", "unknown"]

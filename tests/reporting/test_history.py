@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import tracemalloc
 from collections.abc import Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 import pytest
@@ -44,10 +45,11 @@ def starts(records: Sequence[ProbeRecord]) -> list[int]:
 def fill(history: History, count: int, *, failures: bool, environments: int = 1, first: int = 0) -> None:
     """Add probes to both endpoints of some environments."""
     reason, detail = (Reason.SERVER_ERROR, "out of order") if failures else (None, "")
+    names = [(f"e{number}", endpoint) for number in range(environments) for endpoint in Endpoint]
     for number in range(first, first + count):
-        for environment in range(environments):
-            for endpoint in Endpoint:
-                history.add(f"e{environment}", endpoint, record(number, reason, detail))
+        probe = record(number, reason, detail)
+        for host in names:
+            history.add(*host, probe if reason is None else replace(probe, submission_id=f"{host}-{number}"))
 
 
 def test_the_last_records_are_kept() -> None:
@@ -139,7 +141,7 @@ def test_a_hundred_environments_take_at_most_4_mb(*, failures: bool) -> None:
     gc.collect()
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
-    fill(history, MAX_RECORDS + 50, failures=failures, environments=100)
+    fill(history, 2 * MIN_RECORDS if failures else MAX_RECORDS + 1, failures=failures, environments=100)
     gc.collect()
     taken = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
