@@ -218,7 +218,7 @@ def is_full(path: Path) -> bool:
     return raw(path, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n") == b""
 
 
-def test_a_response_that_nobody_reads_is_dropped(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_response_that_is_not_read_is_dropped(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The thread ends after the timeout."""
     monkeypatch.setattr(control, "_SEND_TIMEOUT", 0.2)
     closed = threading.Event()
