@@ -20,6 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from monitor.web.access import AccessControl
 from monitor.web.server import WebServer
+from tests.support.overviews import FakeReports
 
 # bcrypt hashes of "open sesame": with the lowest cost, and with a cost that takes noticeable time.
 SESAME = "$2b$04$ZegiMCF2t/4TwIQEsTege.dkxwtqebRkJYERMfA4EcECaTy2HjnjG"
@@ -27,7 +28,7 @@ SLOW_SESAME = "$2b$10$is5pU4wSn348Ula4E.K2Ue2mMedsnC5o/gs195uXuQwYZI/hqITi2"
 
 
 class FakePages:
-    """FakePages whose content a test sets."""
+    """Pages whose content a test sets."""
 
     def __init__(self) -> None:
         self.renderings = 0
@@ -35,6 +36,8 @@ class FakePages:
         self.stalled_jobs: list[str] = []
         self.not_tried: list[str] = []
         self.fault: Exception | None = None
+        self.reports = FakeReports()
+        self.alertmanager_url: str | None = None
 
     def metrics(self, accept: str) -> tuple[str, bytes]:
         """Return the Accept header and the body, or raise `fault`."""
@@ -50,10 +53,6 @@ class FakePages:
     def waiting(self) -> list[str]:
         """Return the environments that have not attempted a login."""
         return self.not_tried
-
-    def index(self) -> list[str]:
-        """Return two names, one with markup."""
-        return ["prod", "<uat>"]
 
 
 class Authority:
