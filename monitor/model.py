@@ -68,6 +68,18 @@ class Responsibility(StrEnum):
     MONITOR = "monitor"  # the monitor itself, or the limits of its machine
     UNKNOWN = "unknown"
 
+    @property
+    def text(self) -> str:
+        """The party from the operator's point of view, for messages."""
+        return {
+            Responsibility.CREDENTIALS: "our credentials",
+            Responsibility.NETWORK: "our network or the allowlist",
+            Responsibility.LOGIN: "their login",
+            Responsibility.API: "their API",
+            Responsibility.MONITOR: "the monitor itself",
+            Responsibility.UNKNOWN: "unknown",
+        }[self]
+
 
 class LoginCause(StrEnum):
     """Causes of a login. A retry keeps the cause of the login that it repeats."""

@@ -72,6 +72,11 @@ class MonitoredEnvironment:
         return self.logins.credentials_rejected
 
     @property
+    def attempts_left(self) -> int:
+        """Number of further requests that may contain these credentials without an operator's request."""
+        return self.logins.attempts_left
+
+    @property
     def token(self) -> Token | None:
         """The current token, which may have expired."""
         return self.logins.token

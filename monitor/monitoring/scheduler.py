@@ -89,6 +89,11 @@ class _JobSchedule:
         self.computing = FailurePeriod(now=clock.now)  # of the next run time
         self.running = FailurePeriod(now=clock.now)  # of runs that end with an internal error
 
+    @property
+    def planned(self) -> float:
+        """Time of the next run, scheduled or additional; of the current one while the job is running."""
+        return self._planned
+
     def due(self, now: float) -> float:
         """Return the time of the next run on the monotonic clock, after counting missed runs."""
         checked = self._checked
@@ -286,6 +291,14 @@ class Scheduler:
         if self._schedules.pop(key, None) is not None:
             with contextlib.suppress(JobLookupError):  # the scheduler has stopped
                 self._scheduler.remove_job(key)
+
+    def next_run(self, environment: str, name: str) -> float | None:
+        """Return the time of the next run of a job on the monotonic clock; None if there is no such job.
+
+        It is in the past while the job is running.
+        """
+        schedule = self._schedules.get(f"{environment} {name}")
+        return None if schedule is None else schedule.planned
 
     def wake(self) -> None:
         """Check the jobs now, because an additional run may be due."""

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from monitor import durations
 from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.log import fields, timestamp
-from monitor.model import Endpoint, FieldNames, HostCheck, LoginCause, Reason, Result, Role
+from monitor.model import Endpoint, FieldNames, HostCheck, LoginCause, Reason, Responsibility, Result, Role
 from monitor.tigr.remedies import explain, next_login
+from monitor.tigr.responsibility import responsible
 
 _log = logging.getLogger(__name__)
 _JOB = {Endpoint.TOKEN: "login", Endpoint.PING: "ping"}
@@ -28,6 +29,7 @@ class _LoggedEndpoint:
     unmeasured: bool = False  # the last run had an internal failure: the state is still `reason`, as far as known
     failing_since: float = 0.0  # seconds on the monotonic clock
     warnings: tuple[str, ...] = ()
+    responsible: Responsibility = Responsibility.UNKNOWN  # for the last failure
 
 
 @dataclass(slots=True)
@@ -58,6 +60,10 @@ class EventLog:
 
     def suppressed_at_start(self, name: str, *, rejected: bool, pause: float, wall: float) -> None:
         """Log that logins were suppressed before this start; `pause` is in seconds, `wall` in Unix seconds."""
+        if rejected:  # explains pings without a token
+            with self._mutex:
+                login = self._logged.setdefault(name, _LoggedEnvironment()).endpoints[Endpoint.TOKEN]
+                login.responsible = Responsibility.CREDENTIALS
         cause = "these credentials were rejected" if rejected else "earlier logins got no response"
         end = "logins have stopped" if math.isinf(pause) else f"logins are suppressed until {timestamp(wall + pause)}"
         _log.warning(
@@ -86,9 +92,16 @@ class EventLog:
             if result.run.role is Role.RETRIED:
                 return
             _log_lag(result, logged)
+            _set_responsible(result, logged)
             _log_state(result, logged.endpoints[result.endpoint], self._clock.now())
             _log_renewal(result, logged)
             _log_login(result, logged.endpoints[result.endpoint])
+
+
+def _set_responsible(result: Result, logged: _LoggedEnvironment) -> None:
+    login = logged.endpoints[Endpoint.TOKEN].responsible
+    party = Responsibility.UNKNOWN if result.success else responsible(result, login)
+    logged.endpoints[result.endpoint].responsible = party
 
 
 def _log_exchange(result: Result) -> None:
@@ -133,7 +146,7 @@ def _log_rejection(result: Result, logged: _LoggedEnvironment) -> None:
         _log.warning(
             "%s: the token was rejected before it had expired",
             result.environment,
-            extra=_fields(result, next=explain(result).next_step),
+            extra=_fields(result, responsible=responsible(result).text, next=explain(result).next_step),
         )
     logged.run_rejected |= result.run.token_rejected
     logged.token_rejected |= result.run.token_rejected
@@ -192,7 +205,12 @@ def _log_state(result: Result, endpoint: _LoggedEndpoint, now: float) -> None:
             job,
             reason,
             _pause(result),
-            extra=_fields(result, means=explanation.means, next=explanation.next_step),
+            extra=_fields(
+                result,
+                responsible=endpoint.responsible.text,
+                means=explanation.means,
+                next=explanation.next_step,
+            ),
         )
     endpoint.known, endpoint.reason = True, reason
 
@@ -207,7 +225,9 @@ def _log_unmeasured(result: Result, endpoint: _LoggedEndpoint) -> None:
         "%s: %s could not be measured: internal",
         result.environment,
         _JOB[result.endpoint],
-        extra=_fields(result, means=explanation.means, next=explanation.next_step),
+        extra=_fields(
+            result, responsible=endpoint.responsible.text, means=explanation.means, next=explanation.next_step
+        ),
     )
 
 

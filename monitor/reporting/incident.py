@@ -50,6 +50,7 @@ class Incident:
     episodes: int
     down: float  # seconds; the time between two episodes and the time that was not observed are left out
     decisions: tuple[str, ...]  # decisions of the monitor, for example that logins were suppressed, oldest first
+    url: str = ""  # of the request: the settings may name another one later
 
     @property
     def is_open(self) -> bool:

@@ -12,7 +12,6 @@ from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.config.maintenance import MaintenanceWindow
 from monitor.model import Endpoint, HostCheck, LoginCause, Phase, Reason, Result, Role
 from monitor.reporting.computed_metrics import EnvironmentReadings, register_computed
-from monitor.reporting.incidents import Incidents
 from monitor.reporting.maintenance import PlannedTime
 from monitor.reporting.metric_families import OUTCOMES, MetricFamilies
 from monitor.reporting.observed_time import ObservedTime
@@ -35,7 +34,6 @@ class Metrics:
         self._failing: dict[tuple[str, Endpoint], Reason] = {}
         self._down: set[tuple[str, Endpoint]] = set()
         self._observed: dict[tuple[str, Endpoint], ObservedTime] = {}
-        self._incidents: dict[tuple[str, Endpoint], Incidents] = {}
         self._maintenance: dict[str, tuple[MaintenanceWindow, ...]] = {}
         self._tls_version: dict[tuple[str, Endpoint], str] = {}
         self._origins: dict[tuple[str, Endpoint], tuple[str, str]] = {}  # scheme and host
@@ -58,7 +56,6 @@ class Metrics:
                     self._remove_host(name, endpoint)
             intervals = {Endpoint.TOKEN: settings.auth_interval, Endpoint.PING: settings.ping_interval}
             for endpoint, interval in intervals.items():
-                self._incidents.setdefault((name, endpoint), Incidents(endpoint))
                 observed = self._observed.setdefault((name, endpoint), ObservedTime(interval, settings.timeout))
                 observed.use(interval, settings.timeout)
                 observed.plan(planned, self._clock.now())
@@ -109,7 +106,6 @@ class Metrics:
                 for known in (self._run_began, self._failing, self._tls_version, self._origins):
                     known.pop(host, None)
                 self._observed.pop(host, None)
-                self._incidents.pop(host, None)
                 self._down.discard(host)
 
     def record(self, result: Result) -> None:
@@ -126,8 +122,6 @@ class Metrics:
                 self._families.open.labels(result.environment).set(result.success)
             return
         self._count(result)
-        if (opened := self._incidents[result.environment, result.endpoint].record(result)) is not None:
-            self._families.incidents.labels(result.environment, result.endpoint, opened).inc()
         began = self._record_last(result)
         if result.run.role is not Role.RETRIED:
             self._record_decisive(result, began)
@@ -219,6 +213,24 @@ class Metrics:
         if host not in self._down and result.verdict.reason is not Reason.INTERNAL:
             self._down.add(host)
             self._families.down_since.labels(*host).set(began)
+
+    def incident_opened(self, environment: str, endpoint: Endpoint, reason: Reason) -> None:
+        """Count an incident that the journal has opened, by the reason of its first failure."""
+        with self._mutex:
+            if environment in self._readings:
+                self._families.incidents.labels(environment, endpoint, reason).inc()
+
+    def observed_of(self, environment: str, endpoint: Endpoint) -> tuple[float, float]:
+        """Return observed and down time of an endpoint since the start of the process, in seconds."""
+        with self._mutex:
+            times = self._observed.get((environment, endpoint))
+            return (0.0, 0.0) if times is None else times.totals(self._clock.now())
+
+    def observed_totals(self) -> dict[tuple[str, Endpoint], tuple[float, float]]:
+        """Return observed and down time of all endpoints since the start of the process, in seconds."""
+        with self._mutex:
+            now = self._clock.now()
+            return {host: times.totals(now) for host, times in self._observed.items()}
 
     def token_host_checked(self, check: HostCheck) -> None:
         """Export the outcome of a check of a token host. After an internal error its state is unknown."""

@@ -66,6 +66,7 @@ class Daemon:
             state = _state(settings)
             resources.callback(state.close)
             supervisor = Supervisor(settings, self._trust.contexts, state)
+            resources.callback(supervisor.close)
             access = self._access = _access(settings, supervisor)
             server = _server(settings, supervisor, access)
             resources.callback(server.stop)

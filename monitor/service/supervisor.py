@@ -1,4 +1,4 @@
-"""The supervisor: creates the environments, and passes Results to metrics, event log and status line."""
+"""The supervisor: creates the environments, and passes Results to metrics, event log, status line and journal."""
 
 from __future__ import annotations
 
@@ -21,8 +21,11 @@ from monitor.monitoring.state import State
 from monitor.reporting.event_log import EventLog
 from monitor.reporting.maintenance import MaintenanceLog
 from monitor.reporting.metrics import Metrics
+from monitor.reporting.overview import Reports
+from monitor.reporting.recorder import Recorder
+from monitor.reporting.reports import LiveEnvironment, LiveReports
 from monitor.reporting.status_line import StatusLine
-from monitor.service.jobs import EnvironmentJobs
+from monitor.service.jobs import LOGIN, PING, EnvironmentJobs
 from monitor.service.trust import trust_anchors
 from monitor.tigr.client import TigrClient
 
@@ -56,6 +59,8 @@ class Supervisor:
         self._event_log = EventLog(clock)
         self._status_line = StatusLine(clock)
         self._maintenance_log = MaintenanceLog(clock)
+        self._recorder = Recorder(self._metrics, settings.state_dir, clock)
+        self._reports = LiveReports(self._recorder, self, clock)
         self._state = state
         self._clock = clock
         self._resolver = Resolver()
@@ -77,18 +82,25 @@ class Supervisor:
             if (pause := logins.suppressed_for) > 0:
                 rejected, wall = logins.refused, self._clock.wall()
                 self._event_log.suppressed_at_start(name, rejected=rejected, pause=pause, wall=wall)
+                if rejected:
+                    self._recorder.latest.credentials_were_rejected(name)
 
     def suppressed(self) -> list[str]:
         """Return the environments whose logins are suppressed."""
         return [name for name, entry in list(self._entries.items()) if entry.environment.logins.suppressed_for > 0]
 
     def start(self) -> None:
-        """Start the scheduler."""
+        """Load the journal, and start the scheduler."""
+        self._recorder.start()
         self._scheduler.start()
 
     def stop(self) -> None:
         """Start no further run. Runs in progress are not waited for."""
         self._scheduler.stop()
+
+    def close(self) -> None:
+        """Save the journal for the last time, within two seconds."""
+        self._recorder.close()
 
     # Reload.
 
@@ -147,6 +159,7 @@ class Supervisor:
                 if old is not None:
                     environment.use(new, client, new_trust=self._trust[new.name] != old_trust.get(new.name))
                 self._metrics.add(new, environment)
+                self._recorder.use(new, old.settings if old else None)
             self._maintenance_log.use(new.name, new.maintenance)
             entries[new.name] = _Entry(new, environment)
         self._entries = entries  # before the jobs: the Result of an environment without an entry is dropped
@@ -167,24 +180,28 @@ class Supervisor:
         self._event_log.remove(name)
         self._maintenance_log.remove(name)
         self._status_line.remove(name)
+        self._recorder.remove(name)
 
     # Results.
 
     def record(self, result: Result) -> None:
-        """Pass a Result to metrics, event log and status line, unless its environment was removed."""
+        """Pass a Result to metrics, event log, status line and journal, unless its environment was removed."""
         if result.environment in self._entries:
             self._metrics.record(result)
             self._event_log.record(result)
             self._status_line.record(result)
+            self._recorder.record(result)
 
     def token_host_checked(self, check: HostCheck) -> None:
-        """Pass the outcome of a check of a token host to metrics and event log."""
+        """Pass the outcome of a check of a token host to metrics, reports and event log."""
         self._metrics.token_host_checked(check)
+        self._recorder.token_host_checked(check)
         self._event_log.token_host_checked(check)
 
     def certificate_seen(self, environment: str, endpoint: Endpoint, expiry: float) -> None:
-        """Pass the expiry (Unix seconds) of a certificate that failed verification to the metrics."""
+        """Pass the expiry (Unix seconds) of a certificate that failed verification to metrics and reports."""
         self._metrics.certificate_seen(environment, endpoint, expiry)
+        self._recorder.certificate_seen(environment, endpoint, expiry)
 
     # Read by the web server and by systemd.
 
@@ -203,6 +220,32 @@ class Supervisor:
             for name, entry in self._entries.items()
             if not entry.environment.attempted
         ]
+
+    @property
+    def reports(self) -> Reports:
+        """The state of all environments and the journal, for pages and commands."""
+        return self._reports
+
+    def live(self) -> Mapping[str, tuple[EnvironmentSettings, LiveEnvironment]]:
+        """Return the settings and the state of each environment."""
+        return {name: (entry.settings, entry.environment) for name, entry in self._entries.items()}
+
+    def next_run(self, environment: str, endpoint: Endpoint) -> float | None:
+        """Return the time of the next login or ping on the monotonic clock; None if none is scheduled."""
+        entry = self._entries.get(environment)
+        if entry is None:
+            return None
+        if endpoint is Endpoint.TOKEN and (moment := entry.environment.next_login()) is not None:
+            return moment
+        return self._scheduler.next_run(environment, LOGIN if endpoint is Endpoint.TOKEN else PING)
+
+    def problems(self) -> list[str]:
+        """Return one text per problem of the monitor itself: failed reloads and jobs without progress."""
+        failed = {
+            "the reload failed, so the old settings are in force": self._reload_failed,
+            "the web configuration was not reloaded, so the previous one is in force": self._web_configuration_failed,
+        }
+        return [*(text for text, has_failed in failed.items() if has_failed), *self.stalled()]
 
     def status(self) -> str:
         """Return the status line: the failed reloads, and the stalled jobs or else the state of every environment."""
