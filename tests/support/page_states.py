@@ -57,7 +57,7 @@ def login_rejected(attempts_left: int = 2) -> Overview:
         ),
     )
     prod = make_environment(
-        sentence="logins rejected since 02:16 UTC; pings work for 6 min 40 s more",
+        sentence="logins rejected since 22:56 UTC; pings work for 6 min 40 s more",
         is_well=False,
         login=login,
         credentials_rejected=True,
@@ -70,7 +70,7 @@ def login_rejected(attempts_left: int = 2) -> Overview:
         reasons=((Reason.UNAUTHORIZED, 1),),
         first=rejected,
         last=rejected,
-        decisions=("02:16:40 UTC: no login before 02:46:40 UTC",),
+        decisions=("22:56:40 UTC: no login before 23:26:40 UTC",),
     )
     return make_overview(prod, make_environment("uat"), incidents=(incident,))
 
@@ -82,14 +82,14 @@ def stopped() -> Overview:
         last=make_probe(reason=Reason.NO_TOKEN, status=None, duration=0.0, phases={}),
         failure=make_failure(reason=Reason.NO_TOKEN, phase=None, submission_id=None, ticket=None),
     )
-    sentence = "logins have stopped since 02:16 UTC, and there is no token to ping with"
+    sentence = "logins have stopped since 22:56 UTC, and there is no token to ping with"
     return make_overview(replace(before, sentence=sentence, ping=ping, token_expiry=NOW - 10.0))
 
 
 def api_down() -> Overview:
     """Return an environment whose pings fail, which has an open and an ended incident, next to a well one."""
     ended = make_incident(16, environment="uat", begin=NOW - DAY, end=NOW - DAY + 60.0, down=60.0)
-    sentence = "pings fail since 02:16 UTC (server_error); logins succeed"
+    sentence = "pings fail since 22:56 UTC (server_error); logins succeed"
     prod = make_failed_environment(sentence=sentence)
     return make_overview(make_environment("uat"), prod, incidents=(make_incident(), ended))
 
@@ -99,7 +99,7 @@ def both_down() -> Overview:
     down = [
         make_failed_environment(
             name,
-            sentence="login and ping fail since 02:16 UTC (timeout in connect)",
+            sentence="login and ping fail since 22:56 UTC (timeout in connect)",
             login=make_failed_endpoint(Endpoint.TOKEN),
         )
         for name in ("prod", "uat")

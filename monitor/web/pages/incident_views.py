@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from monitor.reporting.incident import Incident, ProbeRecord
 from monitor.web.pages.history import failure_text
 from monitor.web.pages.texts import Moment, duration, moment, span, visible
-from monitor.web.pages.views import NAMES, RESPONSIBLE, phases
+from monitor.web.pages.views import NAMES, phases
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,7 @@ class IncidentView:
     episodes: int
     reasons: str
     responsible: str
+    url: str
     submission_ids: tuple[str, ...]
     decisions: tuple[str, ...]
     responses: tuple[ResponseView, ResponseView]
@@ -60,7 +61,8 @@ def incident(of: Incident) -> IncidentView:
         down=span(of.down, smallest="min") if of.is_open else span(of.down),
         episodes=of.episodes,
         reasons=", ".join(f"{reason} ({count})" for reason, count in of.reasons),
-        responsible=RESPONSIBLE[of.responsibility],
+        responsible=of.responsibility.text,
+        url=visible(of.url),
         submission_ids=tuple(visible(each) for each in of.submission_ids),
         decisions=tuple(visible(each) for each in of.decisions),
         responses=(_response("First failure", of.first), _response("Last failure", of.last)),

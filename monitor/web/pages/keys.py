@@ -61,6 +61,7 @@ def incident_key(of: Incident) -> Key:
         _record_key(of.last),
         of.submission_ids,
         of.decisions,
+        of.url,
     )
 
 

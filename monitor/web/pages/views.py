@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from monitor.model import Endpoint, Responsibility
+from monitor.model import Endpoint
 from monitor.reporting.incident import ProbeRecord
 from monitor.reporting.overview import (
     EndpointOverview,
@@ -24,14 +24,6 @@ from monitor.web.pages.texts import Moment, days_left, duration, moment, percent
 NAMES = {Endpoint.TOKEN: "Login", Endpoint.PING: "Ping"}
 _PERIODS = {86_400: "24 h", 30 * 86_400: "30 d", 365 * 86_400: "1 y"}
 _SOON = 14  # days before an expiry from which on it is marked
-RESPONSIBLE = {
-    Responsibility.CREDENTIALS: "our credentials",
-    Responsibility.NETWORK: "our network or the allowlist",
-    Responsibility.LOGIN: "their login",
-    Responsibility.API: "their API",
-    Responsibility.MONITOR: "the monitor itself",
-    Responsibility.UNKNOWN: "unknown",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +290,7 @@ def _failure(failure: Failure) -> FailureView:
     step = failure.reason.value if failure.phase is None else f"{failure.reason.value}, in the phase {failure.phase}"
     facts: Sequence[tuple[str, str | None]] = (
         ("Reason", step),
-        ("Likely responsible", RESPONSIBLE[failure.responsibility]),
+        ("Likely responsible", failure.responsibility.text),
         ("Sent", failure.sent),
         ("Expected", failure.expected),
         ("Received", failure.received),

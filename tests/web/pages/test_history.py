@@ -45,8 +45,8 @@ def test_the_table_has_the_newest_probe_first() -> None:
     table = str(rows(HISTORY))
     assert table.count("<tr>") == 60
     assert table.startswith(
-        '<tr><td>2026-11-01 02:26:40</td><td><span class="bad">server_error in processing, status 503: '
-        "&lt;b&gt;sorry&lt;/b&gt;</span></td><td>81 ms</td></tr><tr><td>2026-11-01 02:26:10</td><td>success</td>"
+        '<tr><td>2026-10-31 23:06:40</td><td><span class="bad">server_error in processing, status 503: '
+        "&lt;b&gt;sorry&lt;/b&gt;</span></td><td>81 ms</td></tr><tr><td>2026-10-31 23:06:10</td><td>success</td>"
     )
 
 
@@ -54,4 +54,4 @@ def test_the_date_follows_midnight() -> None:
     """Two probes around midnight (UTC) have different dates."""
     midnight = NOW // 86_400 * 86_400
     dates = re.findall(r"<tr><td>(\S+) ", rows([make_probe(started_at=midnight - 1), make_probe(started_at=midnight)]))
-    assert dates == ["2026-11-01", "2026-10-31"]
+    assert dates == ["2026-10-31", "2026-10-30"]

@@ -87,6 +87,7 @@ OF_INCIDENT: dict[str, Any] = {
     "episodes": 2,
     "down": 700.0,
     "decisions": ("other",),
+    "url": "https://other.example/",
 }
 
 

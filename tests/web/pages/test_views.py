@@ -59,7 +59,7 @@ def test_every_party_has_a_name(responsibility: Responsibility) -> None:
     failed = make_failed_endpoint(failure=make_failure(responsibility=responsibility))
     failure = views.environment(make_failed_environment(ping=failed), NOW).endpoints[1].failure
     assert failure is not None
-    assert ("Likely responsible", views.RESPONSIBLE[responsibility]) in failure.facts
+    assert ("Likely responsible", responsibility.text) in failure.facts
 
 
 def test_the_failing_step_is_in_the_order_of_a_reader() -> None:
