@@ -90,7 +90,14 @@ def api_down() -> Overview:
     """Return an environment whose pings fail, which has an open and an ended incident, next to a well one."""
     ended = make_incident(16, environment="uat", begin=NOW - DAY, end=NOW - DAY + 60.0, down=60.0)
     sentence = "pings fail since 22:56 UTC (server_error); logins succeed"
-    prod = make_failed_environment(sentence=sentence)
+    history = [
+        make_failed_probe(started_at=NOW - 30.0 * age, duration=0.2)
+        if age < 20
+        else make_probe(started_at=NOW - 30.0 * age, duration=0.05 + age * 7 % 13 / 200)
+        for age in reversed(range(60))
+    ]
+    ping = make_failed_endpoint(history=history)
+    prod = make_failed_environment(sentence=sentence, ping=ping)
     return make_overview(make_environment("uat"), prod, incidents=(make_incident(), ended))
 
 

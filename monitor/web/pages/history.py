@@ -41,7 +41,7 @@ def image(records: Sequence[ProbeRecord], noun: str) -> Markup:
     )
     view_box, label = f"0 0 {_BARS * _STEP} {_HEIGHT}", escape(summary(shown, noun))
     return Markup(  # noqa: S704 - numbers, and a text that is escaped
-        f'<svg class="history" viewBox="{view_box}" role="img" aria-label="{label}">{paths}</svg>'
+        f'<svg class="history" viewBox="{view_box}" preserveAspectRatio="none" role="img" aria-label="{label}">{paths}</svg>'
     )
 
 

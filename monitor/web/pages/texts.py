@@ -7,7 +7,7 @@ import re
 import time
 from dataclasses import dataclass
 
-MAX_SHOWN = 2048  # characters of a server's text; the monitor keeps at most 1,024 of a response
+MAX_SHOWN = 1200  # characters of a server's text; the monitor keeps at most 1,024 of a response
 _DAY = 86_400  # seconds
 _UNITS = (("d", _DAY), ("h", 3600), ("min", 60), ("s", 1))
 _MAX_TIME = 253_402_300_799  # Unix seconds: the end of the year 9999

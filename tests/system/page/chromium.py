@@ -109,10 +109,8 @@ class Tab:
 
     def __init__(self, browser: Chromium) -> None:
         self._browser = browser
-        context = browser.call("Target.createBrowserContext")["browserContextId"]
-        target = browser.call("Target.createTarget", url="about:blank", browserContextId=context)["targetId"]
-        self._session = browser.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        self._context = context
+        self._target = browser.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = browser.call("Target.attachToTarget", targetId=self._target, flatten=True)["sessionId"]
         self.requested: list[str] = []
         self.errors: list[str] = []
         for domain in ("Page", "Network", "Runtime", "Log"):
@@ -172,8 +170,8 @@ class Tab:
             self._note(event)
 
     def close(self) -> None:
-        """Close the tab and forget its cookies and storage."""
-        self._browser.call("Target.disposeBrowserContext", browserContextId=self._context)
+        """Close the tab."""
+        self._browser.call("Target.closeTarget", targetId=self._target)
 
     def _is_loaded(self, event: dict[str, Any]) -> bool:
         self._note(event)

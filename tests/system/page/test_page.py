@@ -26,8 +26,9 @@ pytestmark = [pytest.mark.system, pytest.mark.needs(PROGRAM, "npm"), pytest.mark
 
 SCREENSHOTS = ROOT / "build" / "screenshots"
 DESKTOP, PHONE = (1200, 900), (360, 740)
+# The rows of a table are alike, and checking the 3,600 of thirty environments takes a minute.
 AXE = """
-axe.run(document, {resultTypes: ["violations"]}).then((found) => JSON.stringify(
+axe.run({exclude: [["tbody tr:nth-child(n+4)"]]}, {resultTypes: ["violations"]}).then((found) => JSON.stringify(
   found.violations.map((each) => [each.id, each.nodes.map((node) => node.html.slice(0, 200))])))
 """
 
@@ -56,8 +57,7 @@ def test_each_state_is_accessible_and_fits_a_phone(
     tab.open(server.url)
     tab.wait_until('document.querySelector(".age").textContent !== ""')
     tab.screenshot(SCREENSHOTS / f"{name}.png")
-    if name != "thirty-environments":  # whose 3,600 rows are like the others
-        open_everything(tab)
+    open_everything(tab)
     assert violations(tab, axe) == []
     tab.prefer("dark")
     tab.resize(*PHONE)

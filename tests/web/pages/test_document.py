@@ -165,7 +165,7 @@ def test_a_well_environment_is_folded_and_a_failing_one_is_not() -> None:
     html = document.render(make_overview(make_failed_environment("prod"), make_environment("uat")), None).html
     assert '<details id="environment-uat-details"' in html
     assert "environment-prod-details" not in html
-    assert html.index("The failing step") < html.index("environment-uat")
+    assert html.index("Ping: the failing step") < html.index("environment-uat")
     assert "This text contains no secret." in html
 
 
