@@ -1,6 +1,6 @@
 """Routes of the status page: the page, its updates, its stylesheet and its script.
 
-Jinja2 and the templates are loaded at the first request: a monitor whose page nobody opens does not pay for them.
+Jinja2 and the templates are loaded at the first request, so that they cost no memory while the page is not used.
 """
 
 from __future__ import annotations

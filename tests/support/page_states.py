@@ -160,7 +160,7 @@ def hostile() -> Overview:
 
 
 def restarted() -> Overview:
-    """Return a monitor that has started again in the middle of an outage, of which another one has ended unobserved."""
+    """Return a monitor that has started again in the middle of an outage; another outage has ended unobserved."""
     ended = make_incident(16, environment="uat", begin=NOW - 7200.0, end=NOW - 30.0, last_observed=NOW - 3600.0)
     overview = make_overview(make_failed_environment(), make_environment("uat"), incidents=(make_incident(), ended))
     return replace(overview, started_at=NOW - 60.0)

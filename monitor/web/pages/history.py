@@ -40,8 +40,9 @@ def image(records: Sequence[ProbeRecord], noun: str) -> Markup:
         if parts
     )
     view_box, label = f"0 0 {_BARS * _STEP} {_HEIGHT}", escape(summary(shown, noun))
+    size = f'viewBox="{view_box}" preserveAspectRatio="none"'
     return Markup(  # noqa: S704 - numbers, and a text that is escaped
-        f'<svg class="history" viewBox="{view_box}" preserveAspectRatio="none" role="img" aria-label="{label}">{paths}</svg>'
+        f'<svg class="history" {size} role="img" aria-label="{label}">{paths}</svg>'
     )
 
 

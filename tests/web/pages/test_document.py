@@ -91,7 +91,7 @@ def test_each_state_is_well_formed_and_has_no_inline_style_or_script(name: str) 
 @settings(max_examples=50)
 @given(st.text(), st.text())
 def test_a_text_of_a_server_is_never_markup(text: str, other: str) -> None:
-    """Whatever a server sends, the page has the same elements."""
+    """The page has the same elements for every text of a server."""
     values = {"detail": text, "submission_id": other, "error_code": text, "address": other}
 
     def elements(**changes: str) -> list[str]:
