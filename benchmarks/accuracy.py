@@ -53,20 +53,21 @@ def compare(reports: Sequence[Reported], captured: Sequence[WireExchange]) -> li
 
     Raises RuntimeError if more exchanges lack a pair than the end of the capture can cut off.
     """
-    pairs, waiting = [], deque(captured)
+    pairs, unpaired, waiting = [], [], deque(captured)
     for each in reports:
         while waiting and waiting[0].began < each.began - _ROUNDED:
             waiting.popleft()
         if not waiting or waiting[0].began > each.began + _NEAR:
+            unpaired.append(each)
             continue
         wire = waiting.popleft()
         errors = each.duration - wire.duration, each.processing - wire.processing
         pairs.append(Compared(each.began, *errors, wire.round_trips))
-    if len(pairs) < len(reports) - _CUT_OFF:
-        reported_at, captured_at = ([f"{each.began:.3f}" for each in of] for of in (reports, captured))
+    if len(unpaired) > _CUT_OFF:
+        times = [", ".join(f"{each.began:.3f}" for each in of) for of in (unpaired[:10], captured[:10], captured[-10:])]
         raise RuntimeError(
-            f"the capture contains only {len(pairs)} of {len(reports)} exchanges: reported at"
-            f" {', '.join(reported_at[:10])}, captured at {', '.join(captured_at[:10]) or 'no time'}"
+            f"the capture lacks {len(unpaired)} of {len(reports)} exchanges, which began at {times[0]}; "
+            f"it contains {len(captured)}, which began at {times[1]} ... {times[2]}"
         )
     return pairs
 

@@ -33,6 +33,7 @@ class Packet:
     source: int  # port
     destination: int  # port
     flags: int
+    sequence: int  # of the first byte of the payload (RFC 9293), modulo 2**32
     payload: bytes = field(repr=False)
 
 
@@ -126,7 +127,8 @@ def _packets(file: Path) -> Iterator[Packet]:
         tcp = ip[(ip[0] & 0x0F) * 4 : int.from_bytes(ip[2:4], "big")]
         source, destination = struct.unpack_from("!HH", tcp)
         payload = bytes(tcp[(tcp[12] >> 4) * 4 :])
-        yield Packet(seconds + nanoseconds / 1e9, source, destination, tcp[13], payload)
+        sequence = int.from_bytes(tcp[4:8], "big")
+        yield Packet(seconds + nanoseconds / 1e9, source, destination, tcp[13], sequence, payload)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,17 +142,32 @@ class _Record:
 
 
 def _records(packets: Iterable[Packet]) -> Iterator[_Record]:
-    """Yield the records of one direction; loopback neither loses nor reorders packets."""
+    """Yield the records of one direction."""
     waiting = bytearray()
     begun = 0.0
-    for packet in packets:
+    for time, payload in _first_transmissions(packets):
         if not waiting:
-            begun = packet.time
-        waiting += packet.payload
+            begun = time
+        waiting += payload
         while len(waiting) >= 5 and len(waiting) >= 5 + (length := int.from_bytes(waiting[3:5], "big")):
-            yield _Record(waiting[0], length, begun, packet.time)
+            yield _Record(waiting[0], length, begun, time)
             del waiting[: 5 + length]
-            begun = packet.time
+            begun = time
+
+
+def _first_transmissions(packets: Iterable[Packet]) -> Iterator[tuple[float, bytes]]:
+    """Yield the time and the payload of each packet of one direction, without bytes that an earlier packet contained.
+
+    Loopback neither loses nor reorders packets, but the kernel sends the last one again if a busy machine acknowledges
+    it late (RFC 8985).
+    """
+    expected: int | None = None
+    for packet in packets:
+        if packet.payload:
+            repeated = 0 if expected is None else (expected - packet.sequence) % 2**32
+            if repeated < len(packet.payload):
+                expected = (packet.sequence + len(packet.payload)) % 2**32
+                yield packet.time, packet.payload[repeated:]
 
 
 def _exchange(packets: list[Packet], port: int) -> WireExchange | None:

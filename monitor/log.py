@@ -78,6 +78,8 @@ def configure(level: str, layout: str, *, journald: bool) -> None:
     root.setLevel(logging.WARNING)  # debug and info records of libraries are not useful to operators
     logging.getLogger("monitor").setLevel(level.upper())
     logging.getLogger("apscheduler").setLevel(logging.ERROR)  # the monitor itself counts and logs late and missed runs
+    # It warns of each write to a connection that a client has closed, without the client and without a remedy.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
 
 
 def is_journal(environ: Mapping[str, str]) -> bool:

@@ -9,6 +9,7 @@ import pytest
 from monitor import __version__
 from release.__main__ import NAMING
 from tests.support import documents
+from tests.support.checkout import ROOT, tracked
 from tests.support.documents import DOCUMENTS
 
 WITH_CONTENTS = [
@@ -54,6 +55,27 @@ def test_a_contents_list_has_every_section(name: str) -> None:
 def test_no_line_or_sentence_is_repeated(name: str) -> None:
     """No line and no sentence follows an identical one."""
     assert documents.repetitions(documents.text(name)) == []
+
+
+INSTALL_BY_NAME = re.compile(
+    r"\b(?:pip[3x]?|uv) (?:\w+ )*?(?:install|run) [^\n]*?(?<![/\w.-])tigr-monitor(?:\[\w+\])?(?![/\w.-])"
+)
+
+
+def test_no_text_installs_the_package_by_its_name() -> None:
+    """The package is on no index, so anybody may register the name there."""
+    names = [*tracked("monitor", "release", "systemd", "kubernetes", "Dockerfile", "Makefile"), *DOCUMENTS]
+    assert len(names) > 100
+    assert [name for name in names if INSTALL_BY_NAME.search((ROOT / name).read_text("utf-8"))] == []
+
+
+@pytest.mark.parametrize(
+    "command", ["pip install tigr-monitor", "pip3 install -U 'tigr-monitor[demo]'", "uv tool install tigr-monitor"]
+)
+def test_an_installation_by_name_is_found(command: str) -> None:
+    """The command is found in code and in prose; a path is no name."""
+    assert INSTALL_BY_NAME.search(f"run `{command}` first")
+    assert not INSTALL_BY_NAME.search("pip install /opt/tigr-monitor/wheels/x.whl ./tigr-monitor")
 
 
 @pytest.mark.parametrize(

@@ -174,6 +174,26 @@ def test_output_of_one_place_is_reported_once() -> None:
     assert len(ended.stderr.splitlines()) == 1
 
 
+def test_writes_to_a_connection_that_a_client_closed_are_not_logged() -> None:
+    """The library asyncio warns of each write after the fifth; its errors are still logged."""
+    ended = run(
+        """
+        import asyncio
+
+        async def write():
+            server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+            _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            writer.transport.abort()
+            for _ in range(50):
+                writer.write(b"x")
+
+        asyncio.run(write())
+        logging.getLogger("asyncio").error("shown")
+        """
+    )
+    assert [line.rpartition("msg=")[2] for line in ended.stderr.splitlines()] == ["shown"]
+
+
 def test_records_before_and_after_the_writer_are_printed() -> None:
     """Records before the start of the writer, and records of functions that run at the exit, are not lost."""
     ended = run(

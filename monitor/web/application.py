@@ -13,6 +13,8 @@ from monitor.log import fields
 from monitor.output.failure_period import FailurePeriod
 from monitor.reporting.overview import Overview, Reports
 from monitor.web.access import AccessControl
+from monitor.web.api import PREFIX
+from monitor.web.api_threads import ThreadedApi
 from monitor.web.exchange import Headers, Message, Route, Send, WebRequest, deliver
 from monitor.web.negotiation import metrics_format
 from monitor.web.rendering import SingleFlight
@@ -30,7 +32,10 @@ class Pages(Protocol):
 
     @property
     def reports(self) -> Reports:
-        """Return the reports; of them, the status page uses only `overview`, which never waits."""
+        """Return the content of the status page and of the JSON interface, whose methods run in other threads.
+
+        The status page uses only `overview`, which never waits.
+        """
 
     @property
     def alertmanager_url(self) -> str | None:
@@ -52,6 +57,7 @@ class Application:
     def __init__(self, pages: Pages, access: AccessControl | None) -> None:
         self._pages = pages
         self._access = access
+        self._api = ThreadedApi(pages.reports)
         self._rendering = SingleFlight(pages.metrics)
         self._failures: defaultdict[str, FailurePeriod] = defaultdict(FailurePeriod)  # by page
         self._routes: Mapping[str, Route] = {
@@ -84,10 +90,9 @@ class Application:
         if size > _MAX_HEADER_SECTION:
             return text_response(431, "The header section of the request is too large.")
         path = _path(scope)
-        name = self._route_name(path)
-        page = name or "an unknown page"
+        page = path if path in self._routes else PREFIX if path.startswith(PREFIX) else "an unknown page"
         try:
-            response = await self._page(scope, headers, path, None if name is None else self._routes[name])
+            response = await self._page(scope, headers, path)
         except Exception as error:  # noqa: BLE001 # a page that fails must not stop the server
             if self._failures[page].failed(fault := describe_exception(error)):
                 _log.error("cannot respond to a request for %s", page, extra=fields(fault=fault))
@@ -96,22 +101,20 @@ class Application:
             _log.info("requests for %s get responses again", page, extra=fields(failed=failed))
         return response
 
-    def _route_name(self, path: str) -> str | None:
-        """Return the name of the route of a path: the path itself, or `/first/*` for each path below `/first/`."""
-        below = f"/{path[1:].partition('/')[0]}/*"
-        return next((name for name in (path, below) if name in self._routes), None)
-
-    async def _page(self, scope: Message, headers: Headers, path: str, route: Route | None) -> WebResponse:
+    async def _page(self, scope: Message, headers: Headers, path: str) -> WebResponse:
         if self._access is not None:
             authorization = headers.get(b"authorization", b"").decode("latin-1")
-            denial = await self._access.denial(scope["state"]["client"], path, authorization)
+            denial = await self._access.denial(scope["state"]["client"], authorization)
             if denial is not None:
                 return text_response(denial.status, denial.text, denial.headers)
+        if path.startswith(PREFIX):
+            return await self._api.respond(scope["method"], path, scope["query_string"].decode("latin-1"))
+        route = self._routes.get(path)
         if route is None:
             return text_response(404, "Not found")
         if scope["method"] not in ("GET", "HEAD"):
             return text_response(405, "Method not allowed", ((b"allow", b"GET, HEAD"),))
-        return await route(WebRequest(scope["method"], path, scope["query_string"].decode("latin-1"), headers))
+        return await route(WebRequest(path, headers))
 
     def _overview(self) -> Overview:
         return self._pages.reports.overview()

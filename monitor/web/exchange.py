@@ -30,11 +30,9 @@ Headers = dict[bytes, bytes]
 
 @dataclass(frozen=True, slots=True)
 class WebRequest:
-    """One HTTP request that access control has allowed."""
+    """One GET or HEAD request that access control has allowed."""
 
-    method: str  # GET or HEAD
-    path: str  # decoded
-    query: str  # as it was sent
+    path: str  # decoded, without a query
     headers: Headers  # by name, in lower case
 
     def header(self, name: bytes) -> str:

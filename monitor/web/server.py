@@ -1,4 +1,4 @@
-"""Web server for people and for Prometheus: the status page, /metrics, /-/healthy and /-/ready."""
+"""Web server: the status page, the JSON interface, /metrics, /-/healthy and /-/ready."""
 
 from __future__ import annotations
 

@@ -270,6 +270,18 @@ def test_the_state_directory_defaults_to_systemds_first(tmp_path: Path) -> None:
     assert loaded({"STATE_DIRECTORY": ""}).settings.state_dir is None
 
 
+def test_the_control_socket_is_in_the_runtime_or_the_state_directory() -> None:
+    """The setting comes first, then systemd's runtime directory, then the state directory; else there is none."""
+    state: dict[str, str | None] = {"TIGR_STATE_DIR": "/var/lib/a"}
+    systemd = state | {"RUNTIME_DIRECTORY": "/run/a:/run/b"}
+    name = "TIGR_CONTROL_SOCKET"
+    assert loaded({}).settings.control_socket is None
+    assert origin(state, name) == ("/var/lib/a/control.sock", "default")
+    assert origin(systemd, name) == ("/run/a/control.sock", "$RUNTIME_DIRECTORY")
+    assert origin(systemd | {name: "/srv/c.sock"}, name) == ("/srv/c.sock", "environment")
+    assert loaded(systemd).settings.control_socket == Path("/run/a/control.sock")
+
+
 # Unknown names
 
 

@@ -38,7 +38,7 @@ def main(listen: str = "127.0.0.1:9844", seconds: float | None = None) -> int:
     except ValueError as error:
         return _fail(f"--listen {listen}: {error}", status=2)
     if any(importlib.util.find_spec(module) is None for module in _MODULES_OF_THE_EXTRA):
-        return _fail("The demo needs more packages; install them: pip install 'tigr-monitor[demo]'")
+        return _fail("The demo needs more packages. In the folder of the source code, run: make demo")
     if reason := _unavailable(host, port):
         return _fail(
             f"cannot listen on {listen}: {reason}; choose another address: tigr-monitor demo --listen 127.0.0.1:9855"

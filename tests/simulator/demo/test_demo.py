@@ -122,14 +122,14 @@ def test_the_error_for_an_invalid_address_contains_it(
 
 
 @pytest.mark.parametrize("missing", ["cryptography", "jwt", "trustme"])
-def test_the_error_for_a_missing_package_names_the_extra(
+def test_the_error_for_a_missing_package_names_the_command_that_installs_it(
     missing: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The demo exits with status 1 before it starts the simulator."""
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else find_spec(name))
     assert run.main("127.0.0.1:0") == 1  # without the check, the port is an error too
-    assert "pip install 'tigr-monitor[demo]'" in capsys.readouterr().err
+    assert "In the folder of the source code, run: make demo" in capsys.readouterr().err
 
 
 def test_the_command_needs_no_package_of_the_extra_before_it_reports_a_missing_one() -> None:
