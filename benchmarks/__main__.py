@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import accuracy, cost, growth, redaction
+from benchmarks import accuracy, cost, growth, page, redaction
 from benchmarks.accuracy import Accuracy, Compared
 from benchmarks.cost import Running, ScrapeCosts
 from benchmarks.figures import Figure, Spread, at_most, at_most_times, machine, table
@@ -81,6 +81,8 @@ def _measure(seconds: float, directory: Path) -> tuple[list[Figure], list[Point]
     figures += _cost(firsts, starts, running, scraped)
     _log_step("redaction, and failing neighbours")
     figures += redaction_figures(redaction.cleaning(), redaction.disturbance(seconds, directory))
+    _log_step("the status page")
+    figures += page_figures(page.renderings(), page.errors(seconds, directory / "page"))
     points = []
     for number in growth.NUMBERS:
         _log_step(f"{number} environments on one core")
@@ -200,6 +202,25 @@ def redaction_figures(spreads: dict[str, Spread], disturbance: redaction.Disturb
         ),
         Figure(f"{name}: median of a ping, moved", "ms", moved, None, samples, "less than 0.5 ms", moved < 0.5),
         Figure(f"{name}: resident memory, grown", "MB", grown, None, 1, "less than 5 MB", grown < 5),
+    ]
+
+
+def page_figures(rendered: page.Renderings, errors: page.Errors) -> list[Figure]:
+    """Return the time of a rendering, and the error of the probes while readers have the page open."""
+    name = f"reported minus wire with {page.READERS} readers of the status page"
+    count = len(errors.read)
+    moved = (page.quantile(errors.read, 0.99) - page.quantile(errors.alone, 0.99)) * _MS
+    rows = [
+        Figure(f"{name}: {text}", "ms", page.quantile(errors.read, share) * _MS, None, count)
+        for text, share in (("median", 0.5), ("p95", 0.95), ("p99", 0.99))
+    ]
+    rendering = "rendering of 30 environments"
+    return [
+        *rows,
+        Figure(f"{name}: p99, moved", "ms", moved, None, count, "less than 1 ms", moved < 1),
+        at_most(f"{rendering}, median", "ms", rendered.later.median * _MS, 5, samples=rendered.later.samples),
+        Figure(f"{rendering}: all sections", "ms", rendered.new * _MS),
+        Figure(f"{rendering}: the first of a process", "ms", rendered.first * _MS),
     ]
 
 

@@ -36,7 +36,7 @@ first steps:
   tigr-monitor demo      monitor a simulated TIGR on this machine
   tigr-monitor config    print the effective settings and the source of each
   tigr-monitor check     log in and ping once
-  tigr-monitor run       monitor continuously, and serve http://127.0.0.1:9844/metrics
+  tigr-monitor run       monitor continuously, and serve http://127.0.0.1:9844/
   tigr-monitor status    print the state of all environments, while the monitor runs
 
 exit status: 0 success, 1 failure, 2 invalid settings or arguments, 3 no monitor runs on this machine
@@ -100,7 +100,12 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(command=command)
         return added
 
-    add("run", _run, "monitor, and serve the metrics, until SIGTERM or SIGINT", "SIGHUP reloads the settings.")
+    add(
+        "run",
+        _run,
+        "monitor, and serve the status page and the metrics, until SIGTERM or SIGINT",
+        "SIGHUP reloads the settings.",
+    )
     check = add(
         "check",
         _check,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import redaction
+from benchmarks import page, redaction
 from benchmarks.accuracy import compare
 from benchmarks.capture import Packet, WireExchange, _exchange, capturing, exchanges
 from benchmarks.figures import Figure, Spread, at_most, at_most_times, table
@@ -72,6 +72,31 @@ def test_the_cost_of_redaction_is_measured() -> None:
     fine = redaction.Disturbance(Spread.of([0.0220]), Spread.of([0.0224]), 4_900_000)
     assert "missed" not in table(command.redaction_figures({"a": Spread.of([0.0009])}, fine))
     assert set(redaction.cleaning()) == set(redaction.texts())
+
+
+def test_the_cost_of_the_status_page_is_measured() -> None:
+    """Median, p95 and p99 of the error, the shift of the p99, and the renderings."""
+    alone = (0.0001,) * 97 + (0.0002,) * 3
+    slow = page.Errors(alone, (0.0001,) * 97 + (0.0013,) * 3)
+    rows = table(command.page_figures(page.Renderings(0.05, 0.01, Spread.of([0.0051])), slow))
+    assert "p99 | 1.3 ms |" in rows
+    assert "p99, moved | 1.1 ms |" in rows
+    assert rows.count("(missed)") == 2
+    fine = page.Errors(alone, (0.0001,) * 97 + (0.0011,) * 3)
+    assert "missed" not in table(command.page_figures(page.Renderings(0.05, 0.01, Spread.of([0.0049])), fine))
+    assert page.renderings().later.samples > 100
+
+
+@pytest.mark.system
+@pytest.mark.needs("nginx", "tcpdump")
+def test_the_readers_of_the_page_are_served_during_the_measurement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Probes with and without readers are in the capture."""
+    monkeypatch.setattr(page, "_SETTLED", 2.0)
+    errors = page.errors(3.0, tmp_path / "page")
+    assert len(errors.alone) > 3
+    assert len(errors.read) > 3
 
 
 def test_a_spread_is_of_all_samples() -> None:

@@ -24,7 +24,13 @@ CONTROL_SOCKET = "control.sock"  # the name of the socket in the runtime directo
 _SOURCES = "sources"  # the argument of the constructor that carries the sources, which is no setting
 CREDENTIALS = ("client_id", "client_secret", "username", "password")
 SECRETS = (*CREDENTIALS, "client_key_password")  # displayed as `set`
-NEVER_QUOTED = (*SECRETS, "token_url", "api_url", "proxy")  # secrets, and URLs into which operators write them
+NEVER_QUOTED = (
+    *SECRETS,
+    "token_url",
+    "api_url",
+    "proxy",
+    "alertmanager_url",
+)  # secrets, and URLs into which operators write them
 
 # The two environments that exist by default, with their own defaults. The URLs are from the vendor's authentication
 # page; the URL of UAT's Client API is from the vendor's page of environment URLs.
@@ -90,6 +96,7 @@ class Schema(BaseSettings):
     unauthenticated_interval: Annotated[float | None, BeforeValidator(values.interval_or_off)] = 3600.0  # None: off
     listen: Annotated[tuple[str, int], BeforeValidator(values.listen)] = ("127.0.0.1", 9844)
     web_config_file: Annotated[Path | None, BeforeValidator(values.readable_file)] = None
+    alertmanager_url: Annotated[str | None, BeforeValidator(values.link)] = None
     ca_file: Annotated[Path | None, BeforeValidator(values.certificates)] = None
     proxy: Annotated[ProxySettings | None, BeforeValidator(values.proxy)] = None
     state_dir: Annotated[Path | None, BeforeValidator(values.path)] = None

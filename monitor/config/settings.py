@@ -84,6 +84,7 @@ class Settings:
     log_level: str
     log_format: str
     web_config_file: Path | None
+    alertmanager_url: str | None = None  # of a link on the status page
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +169,7 @@ def _settings(schema: Schema, windows: maintenance_tables.Windows, route: _Route
         log_level=schema.log_level,
         log_format=schema.log_format,
         web_config_file=schema.web_config_file,
+        alertmanager_url=schema.alertmanager_url,
     )
 
 

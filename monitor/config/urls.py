@@ -36,6 +36,20 @@ def base_url(text: str) -> str:
     return url(text).rstrip("/")
 
 
+def link(text: str) -> str:
+    """Return `text` if it is an http or https URL without a user name and a password, for a link on a page.
+
+    Raises `ValueError` with a message that contains no part of `text`.
+    """
+    parts = split(text)
+    if "@" in parts.netloc:
+        raise ValueError("must not contain a user name or a password: the page shows it to every reader")
+    if parts.scheme not in ("http", "https"):
+        raise ValueError("must begin with https:// or http://")
+    authority(parts.netloc, 443)
+    return parts.geturl()
+
+
 def listen(text: str) -> tuple[str, int]:
     """Return host and port of `host:port`, `[::1]:port` or `:port`; without a host it is '', every address.
 

@@ -73,6 +73,11 @@ def base_url(value: object) -> str:
     return urls.base_url(_text(value))
 
 
+def link(value: object) -> str:
+    """Return the URL of a link on a page."""
+    return urls.link(_text(value))
+
+
 def listen(value: object) -> tuple[str, int]:
     """Return the host and the port on which the daemon listens."""
     return urls.listen(_text(value))

@@ -70,6 +70,7 @@ class Supervisor:
         self._trust: dict[str, object] = {}  # the trust anchors, by environment
         self._reload_failed = False
         self._web_configuration_failed = False
+        self._alertmanager_url = settings.alertmanager_url
         self._jobs = EnvironmentJobs(self._scheduler, self._maintenance_log, settings, clock, uniform)
         self._apply(settings, contexts)
         self._metrics.reloaded(clock.wall())
@@ -110,6 +111,7 @@ class Supervisor:
         """
         with self._changing:
             self._apply(settings, contexts)
+            self._alertmanager_url = settings.alertmanager_url
             self._metrics.reloaded(self._clock.wall())
             self._reload_failed = False
         self._scheduler.wake()
@@ -263,6 +265,11 @@ class Supervisor:
             {name: entry.environment for name, entry in entries},
             {name: window for name, window in windows.items() if window is not None},
         )
+
+    @property
+    def alertmanager_url(self) -> str | None:
+        """Return the URL of the Alertmanager to which the status page links; None for no link."""
+        return self._alertmanager_url
 
     def index(self) -> list[str]:
         """Return the names of the environments."""

@@ -262,6 +262,38 @@ def test_a_ca_file_with_certificates_is_accepted(authority: Path) -> None:
     assert loaded({"TIGR_CA_FILE": str(authority)}).settings.ca_file == authority
 
 
+LINK = "TIGR_ALERTMANAGER_URL"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://127.0.0.1:9093", "https://alerts.example/am/#/alerts?silenced=false", "http://[::1]:9093/", "HTTPS://a"],
+)
+def test_a_link_may_be_any_http_url(url: str) -> None:
+    """Plain http is fine for a link: nothing is sent there by the monitor."""
+    assert loaded({LINK: url}).settings.alertmanager_url == url.replace("HTTPS", "https")
+    assert loaded({}).settings.alertmanager_url is None
+
+
+@pytest.mark.parametrize(
+    "url,why",
+    [
+        ("javascript:alert(1)", "must begin with https:// or http://"),
+        ("//alerts.example", "must begin with https:// or http://"),
+        ("alerts.example:9093", "must begin with https:// or http://"),
+        ("https://", "has no valid host name"),
+        ("https://a:0", "has no valid port: it must be a number from 1 to 65535"),
+        ("https://u:hunter2@a/", "must not contain a user name or a password: the page shows it to every reader"),
+        ("https://a/ b", "is not a URL: it contains a character that must be percent-encoded"),
+        ("https://ä/", f"is not a URL: {OUTSIDE_ASCII}"),
+        ("", "is empty; give it a value, or remove it"),
+    ],
+)
+def test_an_invalid_link_is_refused_without_quoting_it(url: str, why: str) -> None:
+    """The message has no part of the value, into which operators write passwords."""
+    assert only_problem({LINK: url}) == f"{LINK}: {why}"
+
+
 @pytest.fixture
 def authority(tmp_path: Path) -> Path:
     """Return a file with the certificate of a test authority."""

@@ -102,7 +102,7 @@ def test_no_secret_is_exposed(simulator: Simulator, tmp_path: Path) -> None:
     with Monitor(simulator.settings() | FAST | verbose, tmp_path) as monitor:
         monitor.wait_for(1, "tigr_up", **PROD_PING)
         process = Path(f"/proc/{monitor.process.pid}")
-        seen = [monitor.get(path)[1] for path in ("/metrics", "/", "/-/ready", "/nothing")]
+        seen = [monitor.get(path)[1] for path in ("/metrics", "/", "/fragment", "/-/ready", "/nothing")]
         seen += [process.joinpath("cmdline").read_text(), monitor.log()]
         seen += [path.read_text(errors="replace") for path in state.iterdir()]
     secrets = (*values(CANARIES), f"{CANARIES.client_id}:{CANARIES.client_secret}")

@@ -29,7 +29,7 @@ SLOW_SESAME = "$2b$10$is5pU4wSn348Ula4E.K2Ue2mMedsnC5o/gs195uXuQwYZI/hqITi2"
 
 
 class FakePages:
-    """FakePages whose content a test sets."""
+    """Pages whose content a test sets."""
 
     def __init__(self) -> None:
         self.renderings = 0
@@ -38,6 +38,7 @@ class FakePages:
         self.not_tried: list[str] = []
         self.fault: Exception | None = None
         self.reports = FakeReports()
+        self.alertmanager_url: str | None = None
 
     def metrics(self, accept: str) -> tuple[str, bytes]:
         """Return the Accept header and the body, or raise `fault`."""
@@ -53,10 +54,6 @@ class FakePages:
     def waiting(self) -> list[str]:
         """Return the environments that have not attempted a login."""
         return self.not_tried
-
-    def index(self) -> list[str]:
-        """Return two names, one with markup."""
-        return ["prod", "<uat>"]
 
 
 class Authority:

@@ -78,12 +78,14 @@ def test_ready_names_each_probe_that_has_not_run(server: WebServer, pages: FakeP
     assert request(server, "/-/ready")[0].status == 200
 
 
-def test_the_index_links_to_the_pages_and_escapes_names(server: WebServer) -> None:
-    """The index shows the names of the environments as text, not as markup, and loads no other resource."""
+def test_every_response_has_the_security_headers(server: WebServer) -> None:
+    """The policy allows the page's own stylesheet and script only, and no inline one."""
     response, body = request(server, "/")
-    assert b"<li>prod</li><li>&lt;uat&gt;</li>" in body
     assert b'href="metrics"' in body
-    assert response.headers["content-security-policy"].startswith("default-src 'none'")
+    assert response.headers["content-security-policy"] == (
+        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
     assert response.headers["x-content-type-options"] == "nosniff"
     assert response.headers["cache-control"] == "no-store"
     assert response.headers["referrer-policy"] == "no-referrer"

@@ -65,7 +65,8 @@ def _run(host: str, port: int, seconds: float | None, stopped: threading.Event) 
         resources.callback(harness.close)
         output = _Output(stopped)
         output.print(
-            f"tigr-monitor monitors a simulated TIGR on this machine. Open\n\n    http://{listen.reachable}/metrics\n"
+            f"tigr-monitor monitors a simulated TIGR on this machine. Open\n\n    http://{listen.reachable}/\n\n"
+            f"for the status page, and http://{listen.reachable}/metrics for the metrics.\n"
         )
         if not harness.start():
             return _end(harness, output, "The monitor does not respond.")

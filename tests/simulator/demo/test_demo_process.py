@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -28,7 +29,8 @@ def test_the_demo_shows_the_monitor_and_the_first_incident(tmp_path: Path) -> No
     finally:
         process.kill()
         process.wait()
-    assert "/metrics" in output.read_text()
+    first, second = re.findall(r"http://\S+", output.read_text())[:2]
+    assert second == f"{first}metrics"  # the address of the status page comes first
     assert "prod: the ping gets status 500." in output.read_text()
     assert output.read_text().endswith("The demo has stopped.\n")
     assert "stopping" in log.read_text()

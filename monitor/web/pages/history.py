@@ -1,0 +1,87 @@
+"""The last probes of an endpoint: one image with a bar for each, and a table with the same content."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from statistics import median
+
+from markupsafe import Markup, escape
+
+from monitor.reporting.incident import ProbeRecord
+from monitor.web.pages.texts import duration, visible
+
+_BARS = 60
+_STEP = 4  # units of the image per bar
+_HEIGHT = 32  # units of the image
+_MIN_HEIGHT = 3  # units: the bar of the fastest probe
+_MAX_DETAIL = 200  # characters of a server's text in the table
+
+
+def image(records: Sequence[ProbeRecord], noun: str) -> Markup:
+    """Return the bars of the last probes, whose height is the duration. A failure has the full height and a dot.
+
+    The text alternative has the numbers and durations. `noun` is the plural of the probe.
+    """
+    shown = records[-_BARS:]
+    slowest = max((each.duration for each in shown if each.reason is None), default=0.0) or 1.0
+    first = (_BARS - len(shown)) * _STEP + _STEP // 2
+    bars, failures, dots = list[str](), list[str](), list[str]()
+    for x, each in zip(range(first, _BARS * _STEP, _STEP), shown, strict=True):
+        if each.reason is None:
+            height = _MIN_HEIGHT + (_HEIGHT - _MIN_HEIGHT) * min(1.0, each.duration / slowest)
+            bars.append(f"M{x} {_HEIGHT}v-{height:.1f}")
+        else:
+            failures.append(f"M{x} {_HEIGHT}V8")
+            dots.append(f"M{x} 3v1")
+    paths = "".join(
+        f'<path class="{name}" d="{"".join(parts)}"/>'
+        for name, parts in (("bar", bars), ("bar failed", failures), ("dot", dots))
+        if parts
+    )
+    view_box, label = f"0 0 {_BARS * _STEP} {_HEIGHT}", escape(summary(shown, noun))
+    size = f'viewBox="{view_box}" preserveAspectRatio="none"'
+    return Markup(  # noqa: S704 - numbers, and a text that is escaped
+        f'<svg class="history" {size} role="img" aria-label="{label}">{paths}</svg>'
+    )
+
+
+def summary(records: Sequence[ProbeRecord], noun: str) -> str:
+    """Return the content of the image in one sentence."""
+    if not records:
+        return f"No {noun} yet."
+    durations = [each.duration for each in records if each.reason is None]
+    failed = len(records) - len(durations)
+    counts = f"Last {len(records)} {noun}: {len(durations)} succeeded, {failed} failed"
+    if not durations:
+        return f"{counts}."
+    return f"{counts}; median {duration(median(durations))}, slowest {duration(max(durations))}."
+
+
+def rows(records: Sequence[ProbeRecord]) -> Markup:
+    """Return the rows of the table, newest first: time, result, duration.
+
+    Plain string formatting: a template takes ten times as long for the 3,600 rows of 30 environments.
+    """
+    day, parts = -1, list[str]()
+    date = ""
+    for each in reversed(records):
+        whole = int(each.started_at)
+        if whole // 86_400 != day:
+            day = whole // 86_400
+            date = time.strftime("%Y-%m-%d", time.gmtime(whole))
+        minutes, seconds = divmod(whole % 86_400, 60)
+        result = "success" if each.reason is None else f'<span class="bad">{escape(failure_text(each))}</span>'
+        parts.append(
+            f"<tr><td>{date} {minutes // 60:02}:{minutes % 60:02}:{seconds:02}</td><td>{result}</td>"
+            f"<td>{duration(each.duration)}</td></tr>"
+        )
+    return Markup("".join(parts))  # noqa: S704 - numbers, and texts that are escaped
+
+
+def failure_text(record: ProbeRecord) -> str:
+    """Return the result of a failed probe: reason, phase, status and the server's message."""
+    phase = f" in {record.failed_phase}" if record.failed_phase else ""
+    status = f", status {record.status}" if record.status else ""
+    detail = f": {visible(record.detail, _MAX_DETAIL)}" if record.detail else ""
+    return f"{record.reason}{phase}{status}{detail}"
