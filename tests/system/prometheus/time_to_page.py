@@ -96,7 +96,7 @@ def _title(fault: TimedFault, receivers: Receivers) -> str:
 def row(fault: TimedFault, began: float, received: Sequence[Receivers], waits: Mapping[Wait, float]) -> Row:
     """Return the results of a fault from the messages at each scrape interval."""
     firsts = [_first(fault, receivers) for receivers in received]
-    measured = [first.received - began if first else None for first in firsts]
+    measured = [first.received - began - fault.counted_from if first else None for first in firsts]
     titles = (title for receivers in received if (title := _title(fault, receivers)))
     return Row(fault, sum(waits[wait] for wait in fault.waits) or None, measured, next(titles, ""))
 

@@ -37,7 +37,6 @@ class Wait(Enum):
 
 
 CONFIRMED_PING = (Wait.PING, Wait.CONFIRM, Wait.PAGE)
-FAILED_LOGIN = (Wait.LOGIN, Wait.RETRY, Wait.PAGE)
 Step = Callable[[Running], object]
 
 
@@ -50,6 +49,7 @@ class TimedFault:
     expected: Mapping[str, Alerts]  # by subject, an environment or an instance; the row is about the first one
     waits: Sequence[Wait] = ()  # add up to the maximum time; none: it is not bounded
     watched: float = 600.0  # seconds for which every message is recorded
+    counted_from: float = 0.0  # seconds after the beginning
     alone: Sequence[str] = ()  # environments of a monitor of its own, whose instance is `of_` and the first of them
 
 
@@ -104,7 +104,10 @@ FAULTS: Sequence[TimedFault] = (
         Wait.LOGIN, Wait.PAGE,
     ),
     _permanent("login: status 403", "login_403", on_login(Status(403)), pages("TigrForbidden"), Wait.LOGIN, Wait.PAGE),
-    _permanent("login: status 429", "login_429", on_login(Status(429)), pages("TigrLoginFailing")),
+    _permanent(
+        "login: status 429", "login_429", on_login(Status(429)), tickets("TigrRateLimited") | pages("TigrLoginFailing"),
+        Wait.LOGIN, Wait.TICKET,
+    ),
     _permanent(
         "login: connection refused", "login_refused", on_login(Refuse()), pages("TigrLoginFailing"),
         Wait.TOKEN_HOST, Wait.RETRY, Wait.PAGE,
@@ -142,8 +145,8 @@ FAULTS: Sequence[TimedFault] = (
         {"flapping": pages("TigrErrorBudgetBurnFast")}, watched=1000,
     ),
     TimedFault(
-        "tokens revoked twice", [(0, _revoke("revoked")), (90, _revoke("revoked"))],
-        {"revoked": tickets("TigrTokenRejected")},
+        "tokens revoked again after 400 s", [(0, _revoke("revoked")), (400, _revoke("revoked"))],
+        {"revoked": tickets("TigrTokenRejected")}, counted_from=400,
     ),
     TimedFault(
         "both hosts of both environments refuse",
