@@ -45,8 +45,8 @@ def _typescript(manifests: list[Manifest]) -> str:
     """Return the manifests as TypeScript, each as a constant of its type, so that an unknown key is an error."""
     lines = []
     for number, manifest in enumerate(manifests):
-        module, kind = _MODULES[manifest["apiVersion"]], manifest["kind"]
-        lines.append(f"import type {{ I{kind} as Type{number} }} from '{module}/{kind}';")
+        module, name = _MODULES[manifest["apiVersion"]], manifest["kind"]
+        lines.append(f"import type {{ I{name} as Type{number} }} from '{module}/{name}';")
         lines.append(f"export const manifest{number}: Type{number} = {json.dumps(manifest)};")
     return "\n".join(lines)
 
@@ -91,8 +91,8 @@ _WRONG: dict[str, tuple[str, Callable[[Manifest], object]]] = {
 def wrong_lines(checker: TypeChecker) -> dict[int, str]:
     """Return the compiler's errors by number: first the shipped manifests, then those with a wrong key or value."""
     manifests = list(MANIFESTS.values())
-    for kind, change in _WRONG.values():
-        manifests.append(copy.deepcopy(MANIFESTS[kind]))
+    for name, change in _WRONG.values():
+        manifests.append(copy.deepcopy(MANIFESTS[name]))
         change(manifests[-1])
     errors = (re.match(r"manifests\.ts\((\d+),", line) for line in checker.errors(_typescript(manifests)))
     return {int(error[1]) // 2 - 1: error.string for error in errors if error}
@@ -106,4 +106,4 @@ def test_the_manifests_conform_to_the_types(wrong_lines: dict[int, str]) -> None
 def test_the_types_reject_wrong_keys_and_values(wrong_lines: dict[int, str]) -> None:
     """The compiler reports each single wrong key or value, in every kind of manifest."""
     assert [name for number, name in enumerate(_WRONG, len(MANIFESTS)) if number not in wrong_lines] == []
-    assert {kind for kind, _ in _WRONG.values()} == MANIFESTS.keys()
+    assert {name for name, _ in _WRONG.values()} == MANIFESTS.keys()
