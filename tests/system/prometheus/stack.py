@@ -204,6 +204,8 @@ def stack(
     ):
         # Increases count only after the first scrape.
         wait_for(
-            lambda: len(prometheus.now("up == 1")) == len(targets), "every monitor is scraped", _PATIENCE + 2 * scrape
+            lambda: len(prometheus.now("up == 1")) == len(targets),
+            "every monitor is scraped",
+            4 * _PATIENCE + 2 * scrape,
         )
         yield prometheus

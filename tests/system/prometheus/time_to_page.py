@@ -56,6 +56,7 @@ def seconds(settings: EnvironmentSettings) -> dict[Wait, float]:
         Wait.RETRY: settings.ping_interval,
         Wait.DOWN: parse(rulefiles.alerts()["TigrMonitorDown"]["for"]) + parse(causes["interval"]),
         Wait.SCRAPE_TIMEOUT: parse(job["scrape_timeout"]),
+        Wait.GROUP: parse(route["routes"][0]["group_interval"]),
         Wait.PAGE: seen + parse(route["routes"][0]["group_wait"]),
         Wait.TICKET: seen + parse(route["group_wait"]),
     }

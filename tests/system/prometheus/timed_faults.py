@@ -32,6 +32,7 @@ class Wait(Enum):
     RETRY = "retry"  # the second login
     DOWN = "down"  # `for` of TigrMonitorDown
     SCRAPE_TIMEOUT = "scrape timeout"
+    GROUP = "group"  # `group_interval` of the pager: another alert without an environment was sent before
     PAGE = "page"  # scrape, evaluation, and `group_wait` of the pager
     TICKET = "ticket"  # scrape, evaluation, and `group_wait` of the chat
 
@@ -167,9 +168,9 @@ FAULTS: Sequence[TimedFault] = (
         (Wait.DOWN, Wait.PAGE), alone=("killed",),
     ),
     TimedFault(
-        "monitor stopped for 240 s (SIGSTOP)",
+        "monitor stopped for 240 s (SIGSTOP) while another is down",
         [(0, _signal("of_frozen", signal.SIGSTOP)), (240, _signal("of_frozen", signal.SIGCONT))],
         {"of_frozen": pages("TigrMonitorDown"), "frozen": tickets("TigrRunsMissed")},
-        (Wait.DOWN, Wait.SCRAPE_TIMEOUT, Wait.PAGE), alone=("frozen",),
+        (Wait.DOWN, Wait.SCRAPE_TIMEOUT, Wait.GROUP, Wait.PAGE), alone=("frozen",),
     ),
 )  # fmt: skip
