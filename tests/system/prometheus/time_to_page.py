@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -91,7 +92,8 @@ def _title(fault: TimedFault, receivers: Receivers) -> str:
     first = _first(fault, receivers)
     titles = (body["attachments"][0]["title"] for body in list(receivers.bodies) if "attachments" in body)
     part = first.summary.removesuffix(".") if first else ""
-    return next((title for title in titles if first and part in title), "")
+    title = next((title for title in titles if first and part in title), "")
+    return re.sub(r"\blocalhost:\d+", "localhost", title)  # the ports of the simulator mean nothing
 
 
 def row(fault: TimedFault, began: float, received: Sequence[Receivers], waits: Mapping[Wait, float]) -> Row:
