@@ -12,9 +12,9 @@ import pytest
 from monitor.simulator import Simulator
 from tests.grafana import dashboards
 from tests.support.process import Monitor, wait_for
+from tests.system.conftest import Programs
 from tests.system.prometheus import rulefiles
 from tests.system.prometheus.server import PrometheusServer, running
-from tests.system.prometheus.versions import UnreachableError, programs
 
 _QUERIES = [query for query in dashboards.queries() if "tigr_request_duration_seconds_bucket" in query.expr]
 _RULES = [rule for rule in rulefiles.rules() if "tigr_request_duration_seconds_bucket" in rule["expr"]]
@@ -24,16 +24,7 @@ pytestmark = [pytest.mark.system, pytest.mark.needs("apt-get", "dpkg-deb"), pyte
 
 
 @pytest.fixture(scope="module")
-def prometheus_3(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Return the path of the Prometheus of Debian testing, unpacked into a directory of this test."""
-    try:
-        return str(programs(tmp_path_factory.mktemp("apt")) / "prometheus")
-    except UnreachableError as error:
-        pytest.skip(f"apt-get cannot get the Prometheus of Debian testing: {error}")
-
-
-@pytest.fixture(scope="module")
-def converted(prometheus_3: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServer]:
+def converted(programs_of_testing: Programs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServer]:
     """Yield a Prometheus that has converted the histograms of a monitor, after some logins and pings."""
     directory: Path = tmp_path_factory.mktemp("native")
     with ExitStack() as resources:
@@ -50,7 +41,12 @@ scrape_configs:
       - targets: ["127.0.0.1:{monitor.port}"]
 """
         prometheus = resources.enter_context(
-            running(directory, config, program=prometheus_3, arguments=["--enable-feature=native-histograms"])
+            running(
+                directory,
+                config,
+                program=programs_of_testing.path("prometheus"),
+                arguments=["--enable-feature=native-histograms"],
+            )
         )
         pinged = 'increase(tigr_requests_total{outcome="success",endpoint="token"}[1m]) > 1'
         wait_for(lambda: len(prometheus.now(pinged)) == 2, "logins of both environments", _PATIENCE)

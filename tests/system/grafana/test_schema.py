@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.grafana import dashboards
+from tests.system.typescript import TypeChecker, install
 
 _SCHEMA = Path(__file__).with_name("schema")
 
@@ -20,36 +19,15 @@ pytestmark = pytest.mark.system
 
 
 @pytest.fixture(scope="session")
-def compiler_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the directory with the compiler and the types, in the versions of the lock file."""
-    for program in ("node", "npm"):
-        if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed")
-    directory = tmp_path_factory.mktemp("schema")
-    for file in _SCHEMA.iterdir():
-        shutil.copy(file, directory)
-    command = ["npm", "ci", "--ignore-scripts", "--omit=peer", "--no-audit", "--no-fund", "--loglevel=error"]
-    installed = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=50, check=False)
-    if installed.returncode:
-        pytest.skip(f"npm cannot install Grafana's types: {installed.stderr.strip()}")
-    return directory
+def checker(tmp_path_factory: pytest.TempPathFactory) -> TypeChecker:
+    """Return the compiler with Grafana's types."""
+    return install(_SCHEMA, tmp_path_factory.mktemp("schema"), "dashboard.ts")
 
 
 @pytest.fixture
-def type_errors(compiler_directory: Path) -> Callable[[dict[str, Any]], list[str]]:
+def type_errors(checker: TypeChecker) -> Callable[[dict[str, Any]], list[str]]:
     """Return a function that returns the errors of the compiler for a dashboard."""
-
-    def compile_dashboard(dashboard: dict[str, Any]) -> list[str]:
-        (compiler_directory / "dashboard.ts").write_text(_typescript(dashboard))
-        command = ["node", "node_modules/typescript/bin/tsc", "--project", "."]
-        compiled = subprocess.run(
-            command, cwd=compiler_directory, capture_output=True, text=True, timeout=50, check=False
-        )
-        assert compiled.returncode in (0, 2), compiled.stdout + compiled.stderr
-        assert (compiled.returncode == 0) == (compiled.stdout == ""), compiled.stdout
-        return compiled.stdout.splitlines()
-
-    return compile_dashboard
+    return lambda dashboard: checker.errors(_typescript(dashboard))
 
 
 def _typescript(dashboard: dict[str, Any]) -> str:

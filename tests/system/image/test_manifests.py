@@ -16,6 +16,7 @@ from monitor import __version__
 from monitor.config.settings import load
 from monitor.simulator import Simulator
 from tests.support.checkout import ROOT
+from tests.system.prometheus.versions import TRIED
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SECRET: dict[str, Any] = yaml.safe_load((ROOT / "kubernetes/secret.yaml").read_text())
@@ -44,6 +45,25 @@ def test_compose_opens_ports_to_this_machine_only() -> None:
     ports = [port for service in COMPOSE["services"].values() for port in service.get("ports", [])]
     assert {port.split(":")[2] for port in ports} == {"3000", "9090", "9093", "9844"}
     assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def _tag(service: str) -> str:
+    """Return the tag of an image of compose.yaml, without its `v`."""
+    image: str = COMPOSE["services"][service]["image"]
+    return image.partition(":")[2].removeprefix("v")
+
+
+@pytest.mark.parametrize("service,program", [("prometheus", "prometheus"), ("alertmanager", "prometheus-alertmanager")])
+def test_compose_uses_versions_with_which_the_rules_are_tested(service: str, program: str) -> None:
+    """The tag is a whole version, and CI runs the rules and the routes with its minor version."""
+    major, minor, _ = (int(part) for part in _tag(service).split("."))
+    assert (major, minor) in TRIED[program].values()
+
+
+def test_compose_uses_the_grafana_whose_types_the_dashboard_has() -> None:
+    """The dashboard is checked against the types of this version."""
+    schema = json.loads((ROOT / "tests/system/grafana/schema/package.json").read_text())
+    assert _tag("grafana") == schema["devDependencies"]["@grafana/schema"]
 
 
 def test_compose_uses_a_build_target_for_each_profile() -> None:

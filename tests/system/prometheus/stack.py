@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ class Message:
     status: str  # "firing" or "resolved"
     labels: Mapping[str, str]
     summary: str
+    received: float  # monotonic
 
     @property
     def name(self) -> str:
@@ -77,14 +79,23 @@ class Receivers:
         self._server.server_close()
 
     def _record(self, body: Mapping[str, Any]) -> None:
+        now = time.monotonic()
         self.bodies.append(body)
         for alert in body.get("alerts", ()):  # Slack has its own format
             summary = alert["annotations"]["summary"]
-            self.messages.append(Message(body["receiver"], alert["status"], alert["labels"], summary))
+            self.messages.append(Message(body["receiver"], alert["status"], alert["labels"], summary, now))
 
     def about(self, subject: str, status: str = "firing") -> set[tuple[str, str]]:
         """Return receiver and name of the alerts that were sent about a subject."""
         return {(m.receiver, m.name) for m in list(self.messages) if (m.subject, m.status) == (subject, status)}
+
+    def resolved_only(self) -> set[tuple[str, str, str]]:
+        """Return receiver, subject and name of the alerts whose end was sent, but not their beginning."""
+        fired, resolved = (
+            {(m.receiver, m.subject, m.name) for m in list(self.messages) if m.status == status}
+            for status in ("firing", "resolved")
+        )
+        return resolved - fired
 
     def unresolved(self) -> set[tuple[str, str, str]]:
         """Return receiver, subject and name of the alerts that fired and were not resolved."""
@@ -133,10 +144,10 @@ def faster_routes(receivers: str, factor: float) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def alertmanager(directory: Path, port: int) -> Iterator[None]:
+def alertmanager(directory: Path, port: int, program: str = "prometheus-alertmanager") -> Iterator[None]:
     """Run Alertmanager with the alertmanager.yml of this directory."""
     command = [
-        "prometheus-alertmanager",
+        program,
         f"--config.file={directory / 'alertmanager.yml'}",
         f"--storage.path={directory / 'alertmanager'}",
         f"--web.listen-address=127.0.0.1:{port}",
@@ -176,12 +187,13 @@ def stack(
     """
     port = free_port()
     config = rulefiles.load(rulefiles.FOLDER / "prometheus.yml")
+    (job,) = config["scrape_configs"]
     interval = text(scrape)
     config["global"] = {"evaluation_interval": interval}
-    config["scrape_configs"][0] |= {"scrape_interval": interval, "scrape_timeout": interval}
+    job |= {"scrape_interval": interval, "scrape_timeout": text(min(scrape, parse(job["scrape_timeout"])))}
     config["rule_files"] = ["rules.yml"]
     config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] = [f"127.0.0.1:{port}"]
-    config["scrape_configs"][0]["static_configs"] = [
+    job["static_configs"] = [
         {"targets": [f"127.0.0.1:{port}"], "labels": {"instance": instance}} for instance, port in targets.items()
     ]
     for name, contents in {"rules": rules, "alertmanager": routes}.items():
@@ -191,5 +203,9 @@ def stack(
         running(directory, yaml.safe_dump(config, sort_keys=False)) as prometheus,
     ):
         # Increases count only after the first scrape.
-        wait_for(lambda: len(prometheus.now("up == 1")) == len(targets), "every monitor is scraped", _PATIENCE)
+        wait_for(
+            lambda: len(prometheus.now("up == 1")) == len(targets),
+            "every monitor is scraped",
+            4 * _PATIENCE + 2 * scrape,
+        )
         yield prometheus

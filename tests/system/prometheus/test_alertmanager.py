@@ -8,22 +8,24 @@ import subprocess
 import pytest
 
 from monitor.durations import parse
+from tests.system.conftest import Programs
 from tests.system.prometheus import rulefiles
 
 pytestmark = [pytest.mark.system, pytest.mark.needs("amtool")]
 FILE = str(rulefiles.FOLDER / "alertmanager.yml")
 
 
-def amtool(*arguments: str) -> str:
+def amtool(programs: Programs, *arguments: str) -> str:
     """Run amtool and return its output."""
-    done = subprocess.run(["amtool", *arguments], capture_output=True, text=True, timeout=30, check=False)
+    command = [programs.path("amtool"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
-def test_the_configuration_is_valid() -> None:
+def test_the_configuration_is_valid(programs_of_debian: Programs) -> None:
     """The configuration passes amtool; only this test covers the time interval of uat."""
-    output = amtool("check-config", FILE)
+    output = amtool(programs_of_debian, "check-config", FILE)
     assert "SUCCESS" in output
     assert "3 receivers" in output
 
@@ -40,11 +42,10 @@ def test_the_configuration_is_valid() -> None:
         ("dead-mans-switch", {"alertname": "TigrWatchdog", "severity": "none"}),
     ],
 )
-def test_an_alert_goes_to_its_receiver(receiver: str, labels: dict[str, str]) -> None:
+def test_an_alert_goes_to_its_receiver(receiver: str, labels: dict[str, str], programs_of_debian: Programs) -> None:
     """Critical alerts go to the pager, all others to the chat, and the watchdog to its own receiver."""
-    output = amtool(
-        "config", "routes", "test", f"--config.file={FILE}", *(f"{name}={value}" for name, value in labels.items())
-    )
+    matched = [f"{name}={value}" for name, value in labels.items()]
+    output = amtool(programs_of_debian, "config", "routes", "test", f"--config.file={FILE}", *matched)
     assert output.split() == [receiver]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -14,15 +15,17 @@ import pytest
 import yaml
 
 from tests.support.process import free_port, wait_for
+from tests.system.conftest import Programs
 from tests.system.prometheus import rulefiles
 from tests.system.prometheus.mail_server import MailServer
-from tests.system.prometheus.stack import Receivers, alertmanager
+from tests.system.prometheus.stack import Receivers, alertmanager, faster_routes
 
 pytestmark = [pytest.mark.system, pytest.mark.needs("prometheus-alertmanager"), pytest.mark.timeout(120)]
 
 PING = "prod: ping has failed since 02:14:05 UTC, reason: server_error (api.example)"
 REJECTED = "prod: TIGR rejected our credentials (login.example); next attempt at 2026-01-02 03:04:05 UTC"
 RATE = "nar: ping got status 429, too many requests (api.nar.example); the monitor delays the next attempt"
+WATCHDOG_FACTOR = 30.0
 FOLDER_URL = "https://git.example.net/tigr-monitor/blob/main/prometheus/RUNBOOK.md#"
 
 
@@ -37,7 +40,8 @@ class Messages:
     def send(self, name: str, environment: str, severity: str, summary: str, *, over: bool = False) -> None:
         """Send an alert with the annotations of the shipped rule, as Prometheus does."""
         now = datetime.now(UTC)
-        annotations = rulefiles.alerts()[name]["annotations"] | {"summary": f"{summary}.", "host": "api.example"}
+        shipped = rulefiles.alerts().get(name, {}).get("annotations", {})
+        annotations = shipped | {"summary": f"{summary}.", "host": "api.example"}
         alert = {
             "labels": {
                 "alertname": name,
@@ -90,12 +94,13 @@ def _config(slack: str, mail: int) -> dict[str, Any]:
 
 
 @pytest.fixture
-def messages(tmp_path: Path) -> Iterator[Messages]:
+def messages(programs_of_debian: Programs, tmp_path: Path) -> Iterator[Messages]:
     """Yield a running Alertmanager with both servers."""
+    program = programs_of_debian.path("prometheus-alertmanager")
     port = free_port()
     with Receivers() as slack, MailServer() as mail:
         (tmp_path / "alertmanager.yml").write_text(yaml.safe_dump(_config(slack.url, mail.port)))
-        with alertmanager(tmp_path, port):
+        with alertmanager(tmp_path, port, program):
             yield Messages(f"http://127.0.0.1:{port}", slack, mail)
 
 
@@ -148,3 +153,18 @@ def test_a_ticket_in_slack_and_its_end(messages: Messages) -> None:
     last = messages.next_slack(2)
     assert last["title"] == f"[over] no longer firing, it was: {RATE}"
     assert last["color"] == "good"
+
+
+def test_the_watchdog_is_sent_at_every_interval(programs_of_testing: Programs, tmp_path: Path) -> None:
+    """With a thirtieth of the shipped intervals, no message is left out: with equal intervals, every second one is."""
+    program, port = programs_of_testing.path("prometheus-alertmanager"), free_port()
+    with Receivers() as receivers, MailServer() as mail:
+        config = faster_routes(receivers.url, WATCHDOG_FACTOR)
+        (tmp_path / "alertmanager.yml").write_text(yaml.safe_dump(config))
+        with alertmanager(tmp_path, port, program):
+            messages = Messages(f"http://127.0.0.1:{port}", receivers, mail)
+            messages.send("TigrWatchdog", "", "none", "It always fires")
+            wait_for(lambda: len(receivers.messages) > 4, "five messages")
+    times = [message.received for message in receivers.messages]
+    shortest = min(later - earlier for earlier, later in itertools.pairwise(times))
+    assert shortest < 1.5 * 60 / WATCHDOG_FACTOR

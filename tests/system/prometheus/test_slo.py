@@ -85,7 +85,10 @@ def _burns(prometheus: PrometheusServer, window: str, environment: str) -> dict[
     return {sample.labels["instance"]: sample.values[0] for sample in prometheus.now(expr)}
 
 
-@pytest.mark.parametrize("window,environment", [("1h", "flapping"), *(("6h", environment) for environment in PATTERNS)])
+@pytest.mark.parametrize(
+    "window,environment",
+    [("1h", "flapping"), *((window, environment) for window in ("6h", "3d") for environment in PATTERNS)],
+)
 def test_the_burn_rate_does_not_depend_on_the_scrape_interval(
     prometheus: PrometheusServer, window: str, environment: str
 ) -> None:

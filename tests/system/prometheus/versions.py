@@ -1,34 +1,46 @@
-"""Run tests with the Prometheus and the Alertmanager of Debian testing, which are not installed.
+"""Run tests with a Prometheus and an Alertmanager that are not installed.
 
-`python -m tests.system.prometheus.versions PATH…` gets the packages into a temporary folder, with apt's settings and
-lists in that folder too, and runs pytest on the paths with the programs first in `PATH`. The exit status is that of
-pytest.
+`python -m tests.system.prometheus.versions RELEASE PATH…` gets the packages of `trixie` (Debian 13) or `testing` into a
+temporary folder, with apt's settings and lists in that folder too, and runs pytest on the paths with the programs first
+in `PATH`. The exit status is that of pytest. With `newest`, it builds the newest releases with Go instead.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-PACKAGES = ("prometheus", "promtool", "prometheus-alertmanager")  # promtool is a package of its own from Debian 13 on
+RELEASES = ("trixie", "testing")
+NEWEST = "newest"
+INSTALLED = "installed"  # the programs of Debian 12, which CI installs
+# The versions with which the rules, the routes and their tests pass, by release. Testing moves on to newer ones.
+TRIED = {
+    "prometheus": {INSTALLED: (2, 42), "trixie": (2, 53), "testing": (3, 5)},
+    "prometheus-alertmanager": {INSTALLED: (0, 25), "trixie": (0, 28), "testing": (0, 33)},
+}
+_PACKAGES = ("prometheus", "promtool", "prometheus-alertmanager")  # promtool is a package of its own from Debian 13 on
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+_GO_PROGRAMS = {"prometheus": ("prometheus", "promtool"), "alertmanager": ("alertmanager", "amtool")}
 _TIMEOUT = 300  # seconds
+_BUILD_TIMEOUT = 3600  # seconds
 
 
 class UnreachableError(Exception):
-    """The package index cannot be reached; the text is apt's message."""
+    """The packages cannot be downloaded or built; the text is the message of apt or Go."""
 
 
-def programs(folder: Path) -> Path:
+def programs(folder: Path, release: str) -> Path:
     """Get the packages into this folder and return the directory of their programs. Raises `UnreachableError`.
 
     The mirror is the one from which this machine installs packages.
     """
-    options = _options(folder)
-    for command in (["update"], ["download", *PACKAGES]):
+    options = _options(folder, release)
+    for command in (["update"], ["download", *_PACKAGES]):
         # Strict: without it, apt reports success if the index could not be reached.
         arguments = ["apt-get", *options, "-o", "APT::Update::Error-Mode=any", *command]
         done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, timeout=_TIMEOUT, check=False)
@@ -39,12 +51,27 @@ def programs(folder: Path) -> Path:
     return folder / "root" / "usr" / "bin"
 
 
-def _options(folder: Path) -> list[str]:
+def build(folder: Path) -> Path:
+    """Build the newest releases into this folder and return the directory. Raises `UnreachableError`."""
+    if not shutil.which("go"):
+        raise UnreachableError("Go is not installed")
+    environ = os.environ | {"GOBIN": str(folder), "GOFLAGS": ""}
+    for module, names in _GO_PROGRAMS.items():
+        packages = [f"github.com/prometheus/{module}/cmd/{name}@latest" for name in names]
+        command = ["go", "install", *packages]
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=_BUILD_TIMEOUT, check=False)
+        if done.returncode:
+            raise UnreachableError(done.stderr.strip())
+    (folder / "alertmanager").rename(folder / "prometheus-alertmanager")  # the name that Debian gives it
+    return folder
+
+
+def _options(folder: Path, release: str) -> list[str]:
     """Write the settings of apt and return its options; nothing outside the folder is read or changed."""
     for name in ("lists/partial", "cache/archives/partial"):
         (folder / name).mkdir(parents=True)
     (folder / "status").touch()
-    (folder / "sources.list").write_text(f"deb [signed-by={_KEYRING}] {_mirror()} testing main\n")
+    (folder / "sources.list").write_text(f"deb [signed-by={_KEYRING}] {_mirror()} {release} main\n")
     settings = {
         "Dir::Etc::sourcelist": folder / "sources.list",
         "Dir::Etc::sourceparts": "/dev/null",
@@ -52,6 +79,7 @@ def _options(folder: Path) -> list[str]:
         "Dir::State::lists": folder / "lists",
         "Dir::State::status": folder / "status",
         "Dir::Cache": folder / "cache",
+        "Acquire::Languages": "none",
         "APT::Sandbox::User": "root",
     }
     return [part for name, value in settings.items() for part in ("-o", f"{name}={value}")]
@@ -71,14 +99,19 @@ def _mirror() -> str:
 
 def main() -> int:
     """Run pytest on the paths of the command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.system.prometheus.versions")
+    parser.add_argument("release", choices=[*RELEASES, NEWEST])
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="argument of pytest")
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         try:
-            directory = programs(Path(name))
+            folder, release = Path(name), arguments.release
+            directory = build(folder) if release == NEWEST else programs(folder, release)
         except UnreachableError as error:
-            print(f"cannot get the packages of Debian testing: {error}; check the connection", file=sys.stderr)
+            print(f"cannot get the {arguments.release} packages: {error}; check the connection", file=sys.stderr)
             return 2
         environ = os.environ | {"PATH": f"{directory}{os.pathsep}{os.environ['PATH']}"}
-        command = [sys.executable, "-m", "pytest", *sys.argv[1:]]
+        command = [sys.executable, "-m", "pytest", *arguments.paths]
         return subprocess.run(command, env=environ, check=False).returncode
 
 
