@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -20,17 +20,15 @@ from monitor.reporting.incidents import Change, EndpointIncidents
 from monitor.reporting.journal_content import LoadedJournal
 from monitor.reporting.overview import Availability, Uptime
 from monitor.reporting.records import end_of
+from monitor.reporting.unsaved import Unsaved
 from monitor.reporting.uptime_sums import UptimeSums, spread
 from monitor.tigr.responsibility import responsible
 
 MAX_CACHED = 150  # incidents that ended; about 3 kB each
-MAX_UNSAVED = 1000  # incidents that wait for the disk
-MAX_UNSAVED_TOTALS = 10_000  # hours of endpoints that wait for the disk
 MAX_EARLY_RESULTS = 10_000  # Results that wait for the journal to be loaded
 _MAX_UNUSED_SUMS = 32  # endpoints without an environment whose sums are kept
 
 Host = tuple[str, Endpoint]
-Totals = dict[tuple[str, Endpoint, int], tuple[float, float]]  # observed and down seconds per endpoint and hour
 
 
 class TimeSource(Protocol):
@@ -39,17 +37,6 @@ class TimeSource(Protocol):
     def observed_totals(self) -> Mapping[Host, tuple[float, float]]: ...
     def observed_of(self, environment: str, endpoint: Endpoint) -> tuple[float, float]: ...
     def incident_opened(self, environment: str, endpoint: Endpoint, reason: Reason) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Unsaved:
-    """Changes that are not on disk."""
-
-    incidents: dict[int, Incident]
-    totals: Totals
-
-    def __bool__(self) -> bool:
-        return bool(self.incidents or self.totals)
 
 
 class Journal:
@@ -67,7 +54,7 @@ class Journal:
         self._incidents: dict[int, Incident] = {}  # the open ones, and the most recent others
         self._sums: dict[Host, UptimeSums] = {}
         self._settled: dict[Host, tuple[float, float, float]] = {}  # totals that are part of the sums, and their time
-        self._unsaved = Unsaved({}, {})
+        self._unsaved = Unsaved()
         self.on_change: Callable[[], None] = lambda: None  # called after an incident has opened, reopened or ended
 
     # Changes.
@@ -156,17 +143,13 @@ class Journal:
     def take_unsaved(self) -> Unsaved:
         """Return the changes that are not on disk. The caller saves them, or puts them back."""
         with self._mutex:
-            unsaved, self._unsaved = self._unsaved, Unsaved({}, {})
+            unsaved, self._unsaved = self._unsaved, Unsaved()
             return unsaved
 
     def put_back(self, unsaved: Unsaved) -> None:
         """Keep changes that could not be saved, the newest ones if they are too many."""
         with self._mutex:
-            newer = self._unsaved
-            self._unsaved = Unsaved({**unsaved.incidents, **newer.incidents}, unsaved.totals)
-            for key, seconds in newer.totals.items():
-                _add(unsaved.totals, key, *seconds)
-            self._limit_unsaved()
+            self._unsaved.add_older(unsaved)
 
     def save_all_again(self) -> None:
         """Mark all incidents in memory as not saved, because the database was set aside."""
@@ -263,9 +246,9 @@ class Journal:
             self._keep(incidents.incident)
 
     def _keep(self, incident: Incident) -> None:
-        self._incidents[incident.number] = self._unsaved.incidents[incident.number] = incident
+        self._incidents[incident.number] = incident
+        self._unsaved.keep(incident)
         self._limit_cached()
-        self._limit_unsaved()
 
     def _limit_cached(self) -> None:
         excess = len(self._incidents) - MAX_CACHED
@@ -273,14 +256,6 @@ class Journal:
             ended = sorted(number for number, incident in self._incidents.items() if not incident.is_open)
             for number in ended[:excess]:
                 del self._incidents[number]
-
-    def _limit_unsaved(self) -> None:
-        incidents, totals = self._unsaved.incidents, self._unsaved.totals
-        for number in sorted(incidents)[: max(0, len(incidents) - MAX_UNSAVED)]:
-            del incidents[number]
-        if len(totals) > MAX_UNSAVED_TOTALS:
-            for key in sorted(totals, key=lambda each: each[2])[: len(totals) - MAX_UNSAVED_TOTALS]:
-                del totals[key]
 
     def _settle(self, host: Host, observed: float, down: float) -> None:
         """Add the time since the last call. `observed` and `down` are the totals of this process, in seconds."""
@@ -294,7 +269,7 @@ class Journal:
             return
         for hour, share in spread(begin, now):
             self._sums[host].add(hour, more * share, more_down * share)
-            _add(self._unsaved.totals, (*host, hour), more * share, more_down * share)
+            self._unsaved.add((*host, hour), more * share, more_down * share)
 
     def _next_number(self) -> int:
         self._last_number += 1
@@ -309,8 +284,3 @@ def newest_first(incidents: Iterable[Incident]) -> list[Incident]:
 def merged(stored: Sequence[Incident], cached: Sequence[Incident]) -> list[Incident]:
     """Return the incidents of both lists, newest first; those in memory are more recent."""
     return newest_first(({each.number: each for each in (*stored, *cached)}).values())
-
-
-def _add(totals: Totals, key: tuple[str, Endpoint, int], observed: float, down: float) -> None:
-    before = totals.get(key, (0.0, 0.0))
-    totals[key] = before[0] + observed, before[1] + down

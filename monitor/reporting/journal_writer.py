@@ -174,6 +174,8 @@ class JournalWriter:
     def _save(self) -> None:
         self._is_urgent = False
         self._save_at = self._clock.now() + SAVE_INTERVAL
+        if self._directory is None:
+            self._journal.take_unsaved()  # nothing will save it
         if self._database is None:
             return
         unsaved = self._journal.take_unsaved()

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from monitor.model import Endpoint, Reason, Responsibility, Token
 from monitor.reporting.incident import Incident
-from monitor.reporting.journal import MAX_CACHED, MAX_EARLY_RESULTS, MAX_UNSAVED, Journal, merged
+from monitor.reporting.journal import MAX_CACHED, MAX_EARLY_RESULTS, Journal, merged
 from monitor.reporting.journal_content import LoadedJournal
+from monitor.reporting.unsaved import MAX_UNSAVED, MAX_UNSAVED_TOTALS, Unsaved
 from monitor.reporting.uptime_sums import DAY, HOUR, UptimeSums, spread
 from tests.support.journals import INTERVAL, START, URLS, JournalTime, journal_of, run
 from tests.support.results import make_result
@@ -201,6 +202,18 @@ def test_the_number_of_cached_incidents_is_limited() -> None:
     assert len(incidents) == MAX_CACHED
     assert incidents[-1].number == 1
     assert len(journal.take_unsaved().incidents) == MAX_UNSAVED
+
+
+def test_the_number_of_unsaved_hours_is_limited() -> None:
+    """While the disk fails, the oldest hours are lost, whether a save has been tried or not."""
+    unsaved = Unsaved()
+    for hour in range(MAX_UNSAVED_TOTALS + 500):
+        unsaved.add(("prod", Endpoint.PING, hour), 3600.0, 0.0)
+    assert len(unsaved.totals) <= MAX_UNSAVED_TOTALS
+    older = Unsaved(totals={("prod", Endpoint.PING, hour - 5000): (3600.0, 0.0) for hour in range(5000)})
+    unsaved.add_older(older)
+    assert len(unsaved.totals) <= MAX_UNSAVED_TOTALS
+    assert max(hour for *_, hour in unsaved.totals) == MAX_UNSAVED_TOTALS + 499
 
 
 def test_merged_lists_prefer_the_cached_incidents() -> None:

@@ -344,6 +344,18 @@ def test_a_journal_without_a_directory_needs_no_sqlite() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
+def test_a_journal_without_a_directory_collects_nothing_to_save() -> None:
+    """The memory would grow with each hour."""
+    time = JournalTime("prod")
+    journal = journal_of(time, "prod")
+    writer = JournalWriter(journal, None, time.clock)
+    writer.start()
+    run(journal, time, "+sss")
+    wait_for(lambda: not journal._unsaved, "the changes are discarded")
+    assert len(journal.recent(5)) == 1
+    writer.close()
+
+
 # Limits, and the totals on disk.
 
 
