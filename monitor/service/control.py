@@ -70,14 +70,14 @@ Respond = Callable[[ControlRequest], ControlResponse]
 class ControlServer:
     """Serves the control socket from `start` to `stop`; it listens from the creation on.
 
-    `respond` runs in the thread of its connection and may wait. Raises `SocketInUseError` if another process listens
-    there, and `OSError` if the socket cannot be made.
+    `respond` runs in the thread of its connection and may wait. A missing directory is created if `may_create` is set.
+    Raises `SocketInUseError` if another process listens there, and `OSError` if the socket cannot be made.
     """
 
-    def __init__(self, path: Path, respond: Respond) -> None:
+    def __init__(self, path: Path, respond: Respond, *, may_create: bool = True) -> None:
         self._path = path
         self._respond = respond
-        self._listener, self._inode = _listen(path)
+        self._listener, self._inode = _listen(path, may_create=may_create)
         self._slots = threading.Semaphore(_MAX_CONNECTIONS)
         self._workers = Workers()
         self._failures = FailurePeriod()
@@ -162,9 +162,10 @@ class _RequestError(Exception):
         self.status = status
 
 
-def _listen(path: Path) -> tuple[socket.socket, int]:
+def _listen(path: Path, *, may_create: bool) -> tuple[socket.socket, int]:
     """Return a listening socket at `path`, and its inode."""
-    path.parent.mkdir(mode=0o700, exist_ok=True)
+    if may_create:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
     if why := why_unsafe(path.parent):
         raise OSError(errno.EPERM, why)
     with contextlib.ExitStack() as resources:

@@ -8,7 +8,6 @@ import logging
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
-from pathlib import Path
 
 from monitor import __version__, log
 from monitor.config.settings import EnvironmentSettings, LoadedSettings, Settings, load
@@ -77,7 +76,7 @@ class Daemon:
             self._signals.install_stop()  # before the server responds: a SIGTERM after that is a normal stop
             server.start()
             requests = self._request_thread(supervisor)
-            control = _control(settings.control_socket, ControlRoutes(supervisor, supervisor.reports, requests))
+            control = _control(settings, ControlRoutes(supervisor, supervisor.reports, requests))
             if control is not None:
                 resources.callback(control.stop)
             names = ", ".join(supervisor.index())
@@ -239,12 +238,14 @@ def _server(settings: Settings, supervisor: Supervisor, access: AccessControl | 
         ) from None
 
 
-def _control(path: Path | None, routes: ControlRoutes) -> ControlServer | None:
+def _control(settings: Settings, routes: ControlRoutes) -> ControlServer | None:
     """Return the control socket; None if no path is set, or if it cannot be made, which is logged."""
+    path = settings.control_socket
     if path is None:
         return None
     try:
-        return ControlServer(path, routes.respond)
+        # A missing state directory was reported; from now on it must not exist without the lock of this monitor.
+        return ControlServer(path, routes.respond, may_create=path.parent != settings.state_dir)
     except SocketInUseError:
         raise CannotStartError(
             f"another tigr-monitor uses the control socket {path}: "

@@ -139,6 +139,15 @@ def test_a_socket_that_cannot_be_made_is_a_warning(simulator: Simulator, tmp_pat
         assert "No such file or directory; the commands status, reload and health need it" in monitor.log()
 
 
+def test_a_missing_state_directory_is_not_created(simulator: Simulator, tmp_path: Path) -> None:
+    """It would have no lock, so another monitor could use it."""
+    state = tmp_path / "missing"
+    with Monitor(simulator.settings() | FAST | {"TIGR_STATE_DIR": str(state)}, tmp_path) as monitor:
+        monitor.wait_for(1, "tigr_up", **PROD_PING)
+        assert f"cannot make the control socket {state}/control.sock: No such file or directory" in monitor.log()
+        assert not state.exists()
+
+
 def test_clients_that_hang_do_not_delay_the_stop(simulator: Simulator, tmp_path: Path, path: Path) -> None:
     """The exit waits for no request."""
     environ = simulator.settings() | FAST | {"TIGR_CONTROL_SOCKET": str(path)}
