@@ -37,6 +37,7 @@ VOLUME /var/lib/tigr-monitor
 # A number, because Kubernetes cannot verify that a user name is not root.
 USER 65532:65532
 EXPOSE 9844
+# It uses the control socket in the state directory, so it needs no password.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=5s CMD ["tigr-monitor", "health"]
 ENTRYPOINT ["tigr-monitor"]
 

@@ -72,6 +72,7 @@ lock: $(VENV)/.dev ## pin the dependencies of CI and images, with hashes (needs 
 	$(LOCK) -c requirements/dev.txt --extra bench -o requirements/bench.txt pyproject.toml
 	$(LOCK) -c requirements/dev.txt -o requirements/runtime.txt pyproject.toml
 	$(LOCK) -c requirements/dev.txt -o requirements/servers.txt requirements/servers.in
+	$(LOCK) -c requirements/dev.txt -o requirements/interface.txt requirements/interface.in
 	$(LOCK) -c requirements/dev.txt --build-deps-for wheel --build-deps-for editable --only-build-deps \
 		-o requirements/build.txt pyproject.toml
 	$(BIN)/python requirements/lowest.py > $(VENV)/lowest.in

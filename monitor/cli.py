@@ -7,8 +7,8 @@ import os
 from collections.abc import Callable, Sequence
 
 from monitor import __version__, log
-from monitor.config.settings import describe, load
-from monitor.errors import ConfigError, describe_exception
+from monitor.commands.parsers import add_daemon_commands
+from monitor.errors import ConfigError, DaemonError, describe_exception
 from monitor.machine.limits import local_limit
 from monitor.output.standard_streams import (
     OutputError,
@@ -36,8 +36,9 @@ first steps:
   tigr-monitor config    print the effective settings and the source of each
   tigr-monitor check     log in and ping once
   tigr-monitor run       monitor continuously, and serve http://127.0.0.1:9844/metrics
+  tigr-monitor status    print the state of all environments, while the monitor runs
 
-exit status: 0 success, 1 failure, 2 invalid settings or arguments
+exit status: 0 success, 1 failure, 2 invalid settings or arguments, 3 no monitor runs on this machine
 """
 
 
@@ -58,6 +59,9 @@ def _reported(arguments: Sequence[str] | None) -> int:
     except ConfigError as error:
         _print_error(*_error_lines(error))
         return EXIT_USAGE
+    except DaemonError as error:
+        _print_error(*(line.strip() for line in str(error).splitlines()))
+        return error.exit_status
     except OutputError as error:
         _print_error(f"cannot write to standard output: {error}; the output is incomplete")
         return EXIT_FAILED
@@ -84,7 +88,7 @@ def _execute(arguments: Sequence[str] | None) -> int:
 def _parser() -> argparse.ArgumentParser:
     layout = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("tigr-monitor", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=layout)
-    parser.add_argument("--version", action="version", version=f"tigr-monitor {__version__}")
+    parser.add_argument("-V", "--version", action="version", version=f"tigr-monitor {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(
@@ -119,11 +123,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("--seconds", type=float, metavar="N", help="stop after N seconds (default: run until Ctrl-C)")
     add("config", _config, "validate the settings, and print the effective values and the source of each")
-    add("health", _health, "request the health of the local monitor, for the health check of a container")
+    add_daemon_commands(add)
     return parser
 
 
 def _run(_options: argparse.Namespace) -> int:
+    from monitor.config.settings import load
     from monitor.service.daemon import CannotStartError, Daemon
     from monitor.service.process_limits import forbid_core_dumps
     from monitor.service.signals import SignalRequests
@@ -164,25 +169,13 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _config(_options: argparse.Namespace) -> int:
+    from monitor.config.settings import describe, load
     from monitor.service.process_limits import forbid_core_dumps
 
     forbid_core_dumps()
     for line in describe(load(os.environ)):
         print_line(line)
     return EXIT_OK
-
-
-def _health(_options: argparse.Namespace) -> int:
-    from monitor.commands.health import health
-    from monitor.web.access import local_access
-
-    settings = load(os.environ).settings
-    access = local_access(settings.web_config_file)
-    healthy, text = health(
-        settings.listen_host, settings.listen_port, tls=access.tls, authorization=access.authorization
-    )
-    print_line(text)
-    return EXIT_OK if healthy else EXIT_FAILED
 
 
 def _error_lines(error: ConfigError) -> list[str]:

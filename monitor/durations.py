@@ -11,8 +11,8 @@ _PLAIN = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
 _COMPOUND = re.compile("".join(rf"(?:(?P<{unit}>[0-9]{{1,12}}){unit})?" for unit in (*_UNITS, "ms")))
 
 
-def parse(value: object, minimum: float = 0.0) -> float:
-    """Return `value` in seconds, from `minimum` up to a day.
+def parse(value: object, minimum: float = 0.0, maximum: float = MAX_DURATION) -> float:
+    """Return `value` in seconds, from `minimum` up to `maximum`.
 
     Units go from the largest to the smallest, each at most once, in whole numbers, as in the configuration of
     Prometheus (y, w, d, h, m, s, ms). Raises `ValueError` with a message that does not quote `value`.
@@ -20,8 +20,8 @@ def parse(value: object, minimum: float = 0.0) -> float:
     seconds = _seconds(value)
     if seconds is None:
         raise ValueError("must be a duration such as 90s, 5m or 1h30m, or a number of seconds")
-    if not minimum <= seconds <= MAX_DURATION:
-        raise ValueError(f"must be between {text(minimum)} and {text(MAX_DURATION)}")
+    if not minimum <= seconds <= maximum:
+        raise ValueError(f"must be between {text(minimum)} and {text(maximum)}")
     return float(seconds)
 
 

@@ -18,6 +18,14 @@ class ConfigError(Exception):
         self.problems = problems
 
 
+class DaemonError(Exception):
+    """A command cannot use the daemon on this machine. The message is for the operator, without secrets."""
+
+    def __init__(self, message: str, exit_status: int = 3) -> None:
+        super().__init__(message)
+        self.exit_status = exit_status
+
+
 def describe_exception(error: BaseException) -> str:
     """Return the type of `error` and the source line that raised it, without its text, which may contain a secret.
 

@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from monitor import cli
-from monitor.commands import health
+from monitor.config import settings
 from monitor.simulator import Simulator
 from tests.support.canaries import CANARIES, leaks
 from tests.support.process import run
 
-COMMANDS = ("run", "check", "demo", "config", "health")
+COMMANDS = (
+    "run", "check", "demo", "config", "status", "incidents", "evidence", "report", "reload", "health"
+)  # fmt: skip
 
 
 def test_help_contains_the_first_steps() -> None:
@@ -52,7 +54,7 @@ def test_config_prints_the_effective_settings(tmp_path: Path) -> None:
     assert ["TIGR_ENVIRONMENTS__UAT__ENABLED", "false", "environment"] in rows
 
 
-@pytest.mark.parametrize("name", ["run", "check", "config", "health"])
+@pytest.mark.parametrize("name", ["run", "check", "config"])
 def test_invalid_settings_are_reported_in_one_message(name: str) -> None:
     """The message has the full name of each setting, no traceback and no secret; the exit status is 2."""
     ended = run([name], {"TIGR_ENVIRONMENTS__PROD__CLIENT_ID": CANARIES.client_id + ":", "TIGR_TIMEOUT": "0"})
@@ -72,7 +74,7 @@ def test_an_internal_error_is_reported_without_its_text(
     def broken(*_: object, **__: object) -> object:
         raise RuntimeError(CANARIES.password)
 
-    monkeypatch.setattr(cli, "load", broken)
+    monkeypatch.setattr(settings, "load", broken)
     assert cli.main(["config"]) == 1
     output = capsys.readouterr()
     assert "RuntimeError at test_cli.py:" in output.err
@@ -85,13 +87,6 @@ def test_an_interrupt_prints_nothing(monkeypatch: pytest.MonkeyPatch, capsys: py
     def interrupted(*_: object, **__: object) -> object:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "load", interrupted)
+    monkeypatch.setattr(settings, "load", interrupted)
     assert cli.main(["config"]) == 1
     assert capsys.readouterr().err == ""
-
-
-def test_health_without_a_daemon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a daemon, `health` reports that there is no response."""
-    healthy, text = health.health("127.0.0.1", 1, tls=False)
-    assert not healthy
-    assert "no response from 127.0.0.1 port 1" in text

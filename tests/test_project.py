@@ -47,7 +47,16 @@ def wanted(*extras: str) -> list[Requirement]:
 
 def test_there_is_a_set_for_every_purpose() -> None:
     """The requirements files are exactly those that the Makefile and the images install."""
-    assert [path.stem for path in SETS] == ["bench", "build", "demo", "dev", "lowest", "runtime", "servers"]
+    assert [path.stem for path in SETS] == [
+        "bench",
+        "build",
+        "demo",
+        "dev",
+        "interface",
+        "lowest",
+        "runtime",
+        "servers",
+    ]
 
 
 @each_set

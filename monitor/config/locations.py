@@ -9,7 +9,7 @@ from pathlib import Path
 
 from monitor.config.effective import Origin
 from monitor.config.maintenance_tables import MAINTENANCE
-from monitor.config.schema import CONFIG_FILE, KNOWN_ENVIRONMENTS, SECRETS_DIR, Schema
+from monitor.config.schema import CONFIG_FILE, CONTROL_SOCKET, KNOWN_ENVIRONMENTS, SECRETS_DIR, Schema
 from monitor.config.sources import (
     EnvironmentSource,
     Key,
@@ -36,7 +36,7 @@ class SettingsSources:
 
 
 def read(environ: Mapping[str, str], run_secrets: Path) -> SettingsSources:
-    """Read the defaults, systemd's state directory, the TOML file, the secret files and the environment."""
+    """Read the defaults, systemd's directories, the TOML file, the secret files and the environment."""
     environment = EnvironmentSource(Schema, environ)
     config = _pop_path(environment, CONFIG_FILE)
     directory = _pop_path(environment, SECRETS_DIR) or _default_secrets_dir(environ, run_secrets)
@@ -91,11 +91,14 @@ def _defaults() -> Source:
 
 
 def _from_systemd(environ: Mapping[str, str]) -> Source:
-    """Return the first of systemd's state directories as the default of `state_dir`."""
+    """Return the first of systemd's state and runtime directories as the defaults of `state_dir`, `control_socket`."""
     source = Source(Schema, "$STATE_DIRECTORY", variable)
     directory = environ.get("STATE_DIRECTORY", "").split(":")[0]
     if directory:
         source.add(("state_dir",), "STATE_DIRECTORY", directory)
+    runtime = environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
+    if runtime:
+        source.add(("control_socket",), "RUNTIME_DIRECTORY", f"{runtime}/{CONTROL_SOCKET}", "$RUNTIME_DIRECTORY")
     return source
 
 

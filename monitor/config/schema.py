@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from monitor.config import values
@@ -20,6 +20,7 @@ logging.getLogger("pydantic_settings").disabled = True  # at DEBUG it logs every
 
 CONFIG_FILE = ("config_file",)  # these two locate the other settings, so only the environment can set them
 SECRETS_DIR = ("secrets_dir",)
+CONTROL_SOCKET = "control.sock"  # the name of the socket in the runtime directory or the state directory
 _SOURCES = "sources"  # the argument of the constructor that carries the sources, which is no setting
 CREDENTIALS = ("client_id", "client_secret", "username", "password")
 SECRETS = (*CREDENTIALS, "client_key_password")  # displayed as `set`
@@ -92,9 +93,16 @@ class Schema(BaseSettings):
     ca_file: Annotated[Path | None, BeforeValidator(values.certificates)] = None
     proxy: Annotated[ProxySettings | None, BeforeValidator(values.proxy)] = None
     state_dir: Annotated[Path | None, BeforeValidator(values.path)] = None
+    control_socket: Annotated[Path | None, BeforeValidator(values.path)] = None  # None: in the state directory
     log_level: Annotated[str, BeforeValidator(values.one_of("debug", "info", "warning", "error"))] = "info"
     log_format: Annotated[Literal["logfmt", "json"], BeforeValidator(values.one_of("logfmt", "json"))] = "logfmt"
     environments: dict[str, EnvironmentSchema]
+
+    @model_validator(mode="after")
+    def _put_control_socket_into_state_directory(self) -> Self:
+        if self.control_socket is None and self.state_dir is not None:
+            self.control_socket = self.state_dir / CONTROL_SOCKET
+        return self
 
     @classmethod
     def from_sources(cls, sources: Sequence[Source]) -> Self:

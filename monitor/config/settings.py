@@ -80,6 +80,7 @@ class Settings:
     listen_port: int  # 0: any free port
     ca_file: Path | None
     state_dir: Path | None
+    control_socket: Path | None
     log_level: str
     log_format: str
     web_config_file: Path | None
@@ -163,6 +164,7 @@ def _settings(schema: Schema, windows: maintenance_tables.Windows, route: _Route
         listen_port=port,
         ca_file=schema.ca_file,
         state_dir=schema.state_dir,
+        control_socket=schema.control_socket,
         log_level=schema.log_level,
         log_format=schema.log_format,
         web_config_file=schema.web_config_file,

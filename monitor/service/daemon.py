@@ -8,6 +8,7 @@ import logging
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
+from pathlib import Path
 
 from monitor import __version__, log
 from monitor.config.settings import EnvironmentSettings, LoadedSettings, Settings, load
@@ -16,7 +17,10 @@ from monitor.hosts import bracketed
 from monitor.log import fields
 from monitor.monitoring.state import State, StateInUseError
 from monitor.output.failure_period import FailurePeriod
+from monitor.service.control import ControlServer, SocketInUseError
+from monitor.service.control_routes import ControlRoutes
 from monitor.service.process_limits import raise_descriptor_limit
+from monitor.service.reload import ReloadOutcome, changed_at_restart, summary, with_new_credentials
 from monitor.service.signals import RequestThread, SignalRequest, SignalRequests
 from monitor.service.supervisor import Supervisor
 from monitor.service.systemd import SystemdNotifier
@@ -72,6 +76,10 @@ class Daemon:
             resources.callback(server.stop)
             self._signals.install_stop()  # before the server responds: a SIGTERM after that is a normal stop
             server.start()
+            requests = self._request_thread(supervisor)
+            control = _control(settings.control_socket, ControlRoutes(supervisor, supervisor.reports, requests))
+            if control is not None:
+                resources.callback(control.stop)
             names = ", ".join(supervisor.index())
             _log.info("tigr-monitor %s monitors %s", __version__, names, extra=fields(metrics=f"{server.url}/metrics"))
             if not self._trust.has_anchors:
@@ -91,19 +99,23 @@ class Daemon:
             _freeze_imports()
             supervisor.start()
             resources.callback(supervisor.stop)
+            if control is not None:
+                control.start()
             self._notifier.ready()
             self._notifier.report(lambda: self._status(supervisor), supervisor.stalled)
-            self._handle_requests(supervisor)
+            self._handle_requests(requests)
             self._notifier.stopping()
             _log.info("stopping")
 
-    def _handle_requests(self, supervisor: Supervisor) -> None:
-        requests = RequestThread(
+    def _request_thread(self, supervisor: Supervisor) -> RequestThread:
+        return RequestThread(
             {
                 SignalRequest.RELOAD: lambda: self._reload(supervisor),
                 SignalRequest.LOG_IN: lambda: self._log_in(supervisor),
             }
         )
+
+    def _handle_requests(self, requests: RequestThread) -> None:
         while (request := self._signals.get()) is not SignalRequest.STOP:
             requests.add(request)
 
@@ -134,47 +146,58 @@ class Daemon:
         if not (allowed.at_once or allowed.undecided):
             _log.info("SIGUSR1: no login is delayed, or a signal already allowed one in the last five minutes")
 
-    def _reload(self, supervisor: Supervisor) -> None:
+    def _reload(self, supervisor: Supervisor) -> ReloadOutcome:
         """Load the settings again and apply them if they are valid."""
         self._notifier.reloading()
         try:
-            self._load_and_apply(supervisor)
+            return ReloadOutcome(is_refused=False, lines=tuple(self._load_and_apply(supervisor)))
         except ConfigError as error:
             supervisor.reload_failed()
             for problem in error.problems:
                 _log.error("reload: %s", problem)
             _log.error("reload failed: the old settings stay in force")
+            return ReloadOutcome(is_refused=True, lines=error.problems)
         except Exception as error:  # noqa: BLE001 - for want of memory or file descriptors, for example
             supervisor.reload_failed()
             fault = describe_exception(error)
             _log.error(
                 "reload failed with an internal error: the old settings stay in force", extra=fields(fault=fault)
             )
+            return ReloadOutcome(is_refused=True, lines=(f"internal error: {fault}",))
         finally:
             self._notifier.ready()
 
-    def _load_and_apply(self, supervisor: Supervisor) -> None:
-        """Load and apply the settings. Raises `ConfigError`; then the old settings stay in force."""
+    def _load_and_apply(self, supervisor: Supervisor) -> list[str]:
+        """Load and apply the settings; return the changes.
+
+        Raises `ConfigError`; then the old settings stay in force.
+        """
         self._check_web_configuration()
         old = self._loaded
         new = load(self._environ)
         trust = load_trust(new.settings, self._trust)
-        _warn_of_restart(old.settings, new.settings)
+        restarts = [
+            f"{name} changed; restart the monitor to apply it"
+            for name in changed_at_restart(old.settings, new.settings)
+        ]
+        for line in restarts:
+            _log.warning("reload: %s", line)
         self._configure_log(new.settings)
         supervisor.apply(new.settings, trust.contexts)
         self._loaded, self._trust = new, trust
-        _warn_of_short_secrets(_with_new_credentials(old.settings, new.settings))
+        _warn_of_short_secrets(with_new_credentials(old.settings, new.settings))
         allowed = supervisor.request_logins_after_reload()
         others = [name for name in supervisor.suppressed() if name not in (*allowed.at_once, *allowed.undecided)]
-        _log.info("reloaded: %s", _changes(old, new))
+        _log.info("reloaded: %s", changes := summary(old, new))
+        logins = []
         if allowed.at_once:
-            names = ", ".join(allowed.at_once)
-            _log.info("%s: the reload allows one login with the rejected credentials", names)
+            logins.append(f"{', '.join(allowed.at_once)}: the reload allows one login with the rejected credentials")
         if others:
-            _log.info(
-                "%s: logins stay suppressed: a reload has allowed one login already; SIGUSR1 allows another",
-                ", ".join(others),
-            )
+            remedy = "a reload has allowed one login already; SIGUSR1 allows another"
+            logins.append(f"{', '.join(others)}: logins stay suppressed: {remedy}")
+        for line in logins:
+            _log.info("%s", line)
+        return [changes, *restarts, *logins]
 
     def _configure_log(self, settings: Settings) -> None:
         layout = self._loaded.settings.log_format  # the format at the start of the daemon
@@ -216,20 +239,25 @@ def _server(settings: Settings, supervisor: Supervisor, access: AccessControl | 
         ) from None
 
 
-def _warn_of_restart(old: Settings, new: Settings) -> None:
-    changed = {
-        "TIGR_LISTEN": (old.listen_host, old.listen_port) != (new.listen_host, new.listen_port),
-        "TIGR_STATE_DIR": old.state_dir != new.state_dir,
-        "TIGR_WEB_CONFIG_FILE": old.web_config_file != new.web_config_file,
-        "TIGR_LOG_FORMAT": old.log_format != new.log_format,
-    }
-    for name in [name for name, is_changed in changed.items() if is_changed]:
-        _log.warning("reload: %s changed; restart the monitor to apply it", name)
-
-
-def _with_new_credentials(old: Settings, new: Settings) -> list[EnvironmentSettings]:
-    known = [(environment.name, environment.credentials) for environment in old.environments]
-    return [each for each in new.environments if (each.name, each.credentials) not in known]
+def _control(path: Path | None, routes: ControlRoutes) -> ControlServer | None:
+    """Return the control socket; None if no path is set, or if it cannot be made, which is logged."""
+    if path is None:
+        return None
+    try:
+        return ControlServer(path, routes.respond)
+    except SocketInUseError:
+        raise CannotStartError(
+            f"another tigr-monitor uses the control socket {path}: set TIGR_CONTROL_SOCKET to a different path for each "
+            "monitor"
+        ) from None
+    except OSError as error:
+        _log.warning(
+            "cannot make the control socket %s: %s; the commands status, reload and health need it: set "
+            "TIGR_CONTROL_SOCKET to a path to which only the monitor can write",
+            path,
+            error.strerror or error,
+        )
+        return None
 
 
 def _warn_of_short_secrets(environments: Iterable[EnvironmentSettings]) -> None:
@@ -240,15 +268,3 @@ def _warn_of_short_secrets(environments: Iterable[EnvironmentSettings]) -> None:
             ", ".join(short),
             MIN_RUN,
         )
-
-
-def _changes(old: LoadedSettings, new: LoadedSettings) -> str:
-    """Return a text about the changes; if there are none, include the reason why a rotated secret may be missing."""
-    if old.settings != new.settings:
-        return "new settings are in force"
-    if new.load_credential:
-        return "no changes; systemd copies LoadCredential secrets at the start, so a new secret requires a restart"
-    return (
-        "no changes; the configuration file and the secret files were read again, "
-        "environment variables cannot change while the monitor runs"
-    )

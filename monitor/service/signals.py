@@ -11,6 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from enum import Enum, auto
 
 from monitor.errors import describe_exception
@@ -73,31 +74,35 @@ class RequestThread:
     added again, so any number of signals causes one pending task of each request.
     """
 
-    def __init__(self, tasks: Mapping[SignalRequest, Callable[[], None]]) -> None:
+    def __init__(self, tasks: Mapping[SignalRequest, Callable[[], object]]) -> None:
         self._tasks = tasks
         self._changed = threading.Condition()
-        self._pending: dict[SignalRequest, None] = {}  # ordered
+        self._pending: dict[SignalRequest, Future[object]] = {}  # ordered
         self._started = float("-inf")  # of the last task, on the monotonic clock
         # Started with the daemon, so that a request needs no new thread when the system has none left.
         threading.Thread(target=self._work, name="requests", daemon=True).start()
 
-    def add(self, request: SignalRequest) -> None:
-        """Handle `request` soon, unless an equal one waits already."""
+    def add(self, request: SignalRequest) -> Future[object]:
+        """Handle `request` soon, unless an equal one waits already; return the future result of its task."""
         with self._changed:
-            self._pending.setdefault(request)
+            result = self._pending.setdefault(request, Future())
             self._changed.notify()
+        return result
 
     def _work(self) -> None:
         request: SignalRequest | None = None
+        result: Future[object] = Future()
         while True:
             try:
-                request = self._next()
-                self._tasks[request]()
+                request, result = self._next()
+                result.set_result(self._tasks[request]())
             except Exception as error:  # noqa: BLE001 - it would end the thread, and with it every later request
                 name = request.name.lower() if request is not None else "unknown"
                 _log.error("the request %s failed: internal error", name, extra=fields(fault=describe_exception(error)))
+                if not result.done():
+                    result.set_exception(error)
 
-    def _next(self) -> SignalRequest:
+    def _next(self) -> tuple[SignalRequest, Future[object]]:
         """Wait for the next request, and until the last task started the minimum interval ago."""
         with self._changed:
             self._changed.wait_for(lambda: self._pending)
@@ -105,5 +110,4 @@ class RequestThread:
         self._started = time.monotonic()
         with self._changed:
             request = next(iter(self._pending))
-            del self._pending[request]
-        return request
+            return request, self._pending.pop(request)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
-import hmac
 import logging
 import ssl
 import threading
@@ -17,7 +15,6 @@ from typing import Any
 
 from monitor.errors import ConfigError
 from monitor.hosts import is_loopback
-from monitor.machine.files import MAX_PEM_FILE, read_regular
 from monitor.web import config as web_config
 from monitor.web.config import TlsSettings, WebConfig
 from monitor.web.passwords import PasswordAttempt, Passwords, PasswordVerdict
@@ -28,9 +25,6 @@ _log = logging.getLogger(__name__)
 
 _MIN_FILE_AGE = 1.0  # seconds since the last change of a file before it is read: a younger one may be half written
 _RETRY_INTERVAL = 10.0  # seconds between two attempts to read a configuration that cannot be used
-_MAX_PROOF_AGE = 30  # seconds
-_PROOF_SCHEME = "TIGR-Health"
-_HEALTHY = "/-/healthy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +42,6 @@ class AccessPolicy:
 
     config: WebConfig
     context: ssl.SSLContext | None
-    key: bytes  # secret: only a process that can read the configuration can compute it
     fingerprint: tuple[object, ...]  # of all files, as they were read
     blank: bool  # the file has no content
 
@@ -140,11 +133,9 @@ class AccessControl:
                 "cannot reload the web configuration, the previous one stays in force: %s", "; ".join(problems)
             )
 
-    async def denial(self, client: ConnectedClient, path: str, authorization: str) -> Denial | None:
-        """Return the denial of a request for `path` with this `Authorization` header; None if it is allowed."""
+    async def denial(self, client: ConnectedClient, authorization: str) -> Denial | None:
+        """Return the denial of a request with this `Authorization` header; None if it is allowed."""
         policy = self.policy()
-        if path == _HEALTHY and _is_proof(authorization, policy.key, self._now()):
-            return None
         if (denial := _certificate_denial(client)) is not None:
             return denial
         if not policy.config.users:
@@ -192,41 +183,6 @@ def exposure_warning(host: str, access: AccessControl | None) -> str | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class LocalAccess:
-    """Scheme and credentials with which a command on this machine requests `/-/healthy`."""
-
-    tls: bool
-    authorization: str | None
-
-
-def local_access(path: Path | None) -> LocalAccess:
-    """Return the access to the daemon whose web configuration is `path`, without a password or a client certificate.
-
-    A container's health check has neither, and the file holds only the hash of the password. But a command that can
-    read the configuration and the server's key can prove it; the proof is valid for half a minute and for that page.
-    Raises `ConfigError`.
-    """
-    if path is None:
-        return LocalAccess(tls=False, authorization=None)
-    policy = _read_policy(path)
-    moment = str(int(time.time()))
-    authorization = f"{_PROOF_SCHEME} {moment}:{_proof(policy.key, moment)}"
-    return LocalAccess(tls=policy.context is not None, authorization=authorization)
-
-
-def _proof(key: bytes, moment: str) -> str:
-    return hmac.digest(key, moment.encode(), "sha256").hex()
-
-
-def _is_proof(authorization: str, key: bytes, now: float) -> bool:
-    scheme, _, rest = authorization.partition(" ")
-    moment, _, proof = rest.partition(":")
-    if scheme != _PROOF_SCHEME or not (moment.isascii() and moment.isdecimal() and len(moment) < 20):
-        return False
-    return hmac.compare_digest(proof.encode(), _proof(key, moment).encode()) and abs(now - int(moment)) < _MAX_PROOF_AGE
-
-
 def _read_policy(path: Path) -> AccessPolicy:
     """Read the configuration and every file that it names. Raises `ConfigError`."""
     before = _fingerprint(path, None)
@@ -234,14 +190,7 @@ def _read_policy(path: Path) -> AccessPolicy:
     config = web_config.parse(path, content)
     fingerprint = before + _fingerprint(path, config.tls)[len(before) :]
     context = None if config.tls is None else server_context(path, config.tls)
-    secrets = [content]  # an inline key is a part of it
-    if config.tls is not None and (file := config.tls.key_file) is not None:
-        try:
-            secrets.append(read_regular(file, MAX_PEM_FILE))
-        except OSError as error:
-            raise ConfigError((f"TIGR_WEB_CONFIG_FILE: {path}: {file} cannot be read: {error.strerror}",)) from None
-    key = hashlib.sha256(b"".join(hashlib.sha256(secret).digest() for secret in secrets))
-    return AccessPolicy(config, context, key.digest(), fingerprint, is_blank(content))
+    return AccessPolicy(config, context, fingerprint, is_blank(content))
 
 
 def _files(path: Path, tls: TlsSettings | None) -> tuple[Path, ...]:

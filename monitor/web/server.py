@@ -1,4 +1,4 @@
-"""Web server for Prometheus: /metrics, /-/healthy, /-/ready and an index page that links to them."""
+"""Web server: /metrics, /-/healthy, /-/ready, the JSON interface, and an index page that links to them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -20,10 +19,14 @@ from monitor.errors import describe_exception
 from monitor.hosts import bracketed, reachable_address
 from monitor.log import fields
 from monitor.output.failure_period import FailurePeriod
+from monitor.reporting.overview import Reports
 from monitor.web.access import AccessControl
+from monitor.web.api import PREFIX
+from monitor.web.api_threads import ThreadedApi
 from monitor.web.connections import WebListener
 from monitor.web.listening import bind
 from monitor.web.negotiation import accepts_gzip, metrics_format
+from monitor.web.responses import WebResponse, text_response
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +38,6 @@ _CHUNK_SIZE = 32 * 1024  # bytes per write: a client that does not read occupies
 _GZIP_LEVEL = 1  # compresses 29 kB to 4 kB in 0.08 ms
 _ABSOLUTE_FORM = re.compile(r"https?://[^/?#]*", re.IGNORECASE)  # of a request target, before its path
 
-_PLAIN = "text/plain; charset=utf-8"
 _SECURITY_HEADERS = [
     (
         b"content-security-policy",
@@ -55,6 +57,10 @@ Headers = dict[bytes, bytes]
 class Pages(Protocol):
     """Content of the pages. Its methods run in the event loop of the server and must not block."""
 
+    @property
+    def reports(self) -> Reports:
+        """Return the content of the JSON interface, whose methods run in threads of their own."""
+
     def metrics(self, accept: str) -> tuple[str, bytes]:
         """Return content type and body of the metrics for a format, which is a valid value of the Accept field."""
 
@@ -66,16 +72,6 @@ class Pages(Protocol):
 
     def index(self) -> list[str]:
         """Return the names of the environments."""
-
-
-@dataclass(frozen=True, slots=True)
-class WebResponse:
-    """One HTTP response."""
-
-    status: int
-    content_type: str
-    body: bytes
-    headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
 class WebServer:
@@ -153,6 +149,7 @@ class _Application:
     def __init__(self, pages: Pages, access: AccessControl | None) -> None:
         self._pages = pages
         self._access = access
+        self._api = ThreadedApi(pages.reports)
         self._rendering = _SingleFlight(pages.metrics)
         self._failures: defaultdict[str, FailurePeriod] = defaultdict(FailurePeriod)  # by page
         self._routes: dict[str, Callable[[Headers], Awaitable[WebResponse]]] = {
@@ -183,15 +180,15 @@ class _Application:
     async def _response(self, scope: Message, headers: Headers) -> WebResponse:
         size = sum(len(name) + len(value) for name, value in scope["headers"]) + len(scope["raw_path"])
         if size > _MAX_HEADER_SECTION:
-            return _text(431, "The header section of the request is too large.")
+            return text_response(431, "The header section of the request is too large.")
         path = _path(scope)
-        page = path if path in self._routes else "an unknown page"
+        page = path if path in self._routes else PREFIX if path.startswith(PREFIX) else "an unknown page"
         try:
             response = await self._page(scope, headers, path)
         except Exception as error:  # noqa: BLE001 # a page that fails must not stop the server
             if self._failures[page].failed(fault := describe_exception(error)):
                 _log.error("cannot respond to a request for %s", page, extra=fields(fault=fault))
-            return _text(500, "This page cannot be rendered; see the log of tigr-monitor.")
+            return text_response(500, "This page cannot be rendered; see the log of tigr-monitor.")
         if failed := self._failures[page].succeeded():
             _log.info("requests for %s get responses again", page, extra=fields(failed=failed))
         return response
@@ -199,14 +196,16 @@ class _Application:
     async def _page(self, scope: Message, headers: Headers, path: str) -> WebResponse:
         if self._access is not None:
             authorization = headers.get(b"authorization", b"").decode("latin-1")
-            denial = await self._access.denial(scope["state"]["client"], path, authorization)
+            denial = await self._access.denial(scope["state"]["client"], authorization)
             if denial is not None:
-                return _text(denial.status, denial.text, denial.headers)
+                return text_response(denial.status, denial.text, denial.headers)
+        if path.startswith(PREFIX):
+            return await self._api.respond(scope["method"], path, scope["query_string"].decode("latin-1"))
         route = self._routes.get(path)
         if route is None:
-            return _text(404, "Not found")
+            return text_response(404, "Not found")
         if scope["method"] not in ("GET", "HEAD"):
-            return _text(405, "Method not allowed", ((b"allow", b"GET, HEAD"),))
+            return text_response(405, "Method not allowed", ((b"allow", b"GET, HEAD"),))
         return await route(headers)
 
     async def _metrics(self, headers: Headers) -> WebResponse:
@@ -218,11 +217,11 @@ class _Application:
 
     async def _healthy(self, _headers: Headers) -> WebResponse:
         stalled = self._pages.stalled()
-        return _text(503, "\n".join(stalled)) if stalled else _text(200, "Healthy")
+        return text_response(503, "\n".join(stalled)) if stalled else text_response(200, "Healthy")
 
     async def _ready(self, _headers: Headers) -> WebResponse:
         waiting = self._pages.waiting()
-        return _text(503, "\n".join(waiting)) if waiting else _text(200, "Ready")
+        return text_response(503, "\n".join(waiting)) if waiting else text_response(200, "Ready")
 
     async def _index(self, _headers: Headers) -> WebResponse:
         names = "".join(f"<li>{html.escape(name)}</li>" for name in self._pages.index())
@@ -306,10 +305,6 @@ async def _deliver(response: WebResponse, extra: list[tuple[bytes, bytes]], send
     for start in range(0, len(view), _CHUNK_SIZE):
         await send({"type": "http.response.body", "body": bytes(view[start : start + _CHUNK_SIZE]), "more_body": True})
     await send({"type": "http.response.body"})
-
-
-def _text(status: int, text: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> WebResponse:
-    return WebResponse(status, _PLAIN, f"{text}\n".encode(), headers)
 
 
 _INDEX = """<!DOCTYPE html>

@@ -270,6 +270,18 @@ def test_the_state_directory_defaults_to_systemds_first(tmp_path: Path) -> None:
     assert loaded({"STATE_DIRECTORY": ""}).settings.state_dir is None
 
 
+def test_the_control_socket_is_in_the_runtime_or_the_state_directory() -> None:
+    """The setting comes first, then systemd's runtime directory, then the state directory; without any, there is none."""
+    state: dict[str, str | None] = {"TIGR_STATE_DIR": "/var/lib/a"}
+    systemd = state | {"RUNTIME_DIRECTORY": "/run/a:/run/b"}
+    name = "TIGR_CONTROL_SOCKET"
+    assert loaded({}).settings.control_socket is None
+    assert origin(state, name) == ("/var/lib/a/control.sock", "default")
+    assert origin(systemd, name) == ("/run/a/control.sock", "$RUNTIME_DIRECTORY")
+    assert origin(systemd | {name: "/srv/c.sock"}, name) == ("/srv/c.sock", "environment")
+    assert loaded(systemd).settings.control_socket == Path("/run/a/control.sock")
+
+
 # Unknown names
 
 
@@ -487,7 +499,7 @@ def test_the_locations_of_the_trust_anchors_are_displayed(tmp_path: Path) -> Non
 def test_effective_settings_are_displayed_in_columns() -> None:
     """Every setting has a line with its name, value and source in aligned columns."""
     lines = describe(loaded({"TIGR_LISTEN": "[::1]:9844", name("uat", "ENABLED"): "false"}))
-    assert len(lines) == 17 + 10 + 1 + 1 + 2  # a disabled environment has one line, and OpenSSL two variables
+    assert len(lines) == 18 + 10 + 1 + 1 + 2  # a disabled environment has one line, and OpenSSL two variables
     listen = next(line for line in lines if line.startswith("TIGR_LISTEN "))
     assert listen.split() == ["TIGR_LISTEN", "[::1]:9844", "environment"]
     assert {line.index(line.split()[2]) for line in lines} == {listen.index("environment")}

@@ -32,7 +32,8 @@ def simulator() -> Iterator[Simulator]:
 @pytest.fixture(scope="module")
 def monitor(simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitor]:
     """Yield a running monitor, for the command `health`."""
-    with Monitor(simulator.settings(), tmp_path_factory.mktemp("monitor")) as running:
+    directory = tmp_path_factory.mktemp("monitor")
+    with Monitor(simulator.settings() | {"TIGR_CONTROL_SOCKET": f"{directory}/control.sock"}, directory) as running:
         yield running
 
 
@@ -51,10 +52,10 @@ def in_shell(redirection: str, environ: Mapping[str, str], *arguments: str) -> s
 
 def environ_of(monitor: Monitor, simulator: Simulator) -> dict[str, str]:
     """Return the settings for a command that also connects to the monitor."""
-    return simulator.settings() | {"TIGR_LISTEN": f"127.0.0.1:{monitor.port}"}
+    return simulator.settings() | {"TIGR_CONTROL_SOCKET": f"{monitor.log_file.parent}/control.sock"}
 
 
-COMMANDS = [("config",), ("check",), ("check", "--json"), ("health",), ("--help",), ("--version",)]
+COMMANDS = [("config",), ("check",), ("check", "--json"), ("health",), ("incidents",), ("--help",), ("--version",)]
 
 
 @pytest.mark.parametrize("redirection,reason", [(CLOSED, "it is closed"), (FULL, "No space left on device")])

@@ -355,27 +355,15 @@ def test_a_web_configuration_protects_every_page(simulator: Simulator, tmp_path:
     """Clients without a password get 401, `health` needs no password, and a wrong file is a wrong setting."""
     web = tmp_path / "web.yml"
     web.write_text(f"basic_auth_users: {{prometheus: '{bcrypt.hashpw(b'let me in', bcrypt.gensalt(4)).decode()}'}}")
-    protected = simulator.settings() | FAST | {"TIGR_WEB_CONFIG_FILE": str(web)}
+    socket_path = {"TIGR_CONTROL_SOCKET": str(tmp_path / "control.sock")}
+    protected = simulator.settings() | FAST | {"TIGR_WEB_CONFIG_FILE": str(web)} | socket_path
     with Monitor(protected, tmp_path) as monitor:
         assert {monitor.get(path)[0] for path in ("/", "/metrics", "/-/healthy", "/-/ready")} == {401}
-        wait_for(lambda: run(["health"], protected | environ_of(monitor)).returncode == 0, "it is healthy")
+        wait_for(lambda: run(["health"], socket_path).returncode == 0, "it is healthy")
     web.write_text("basic_auth_user: {}")
     ended = run(["run"], protected)
     assert ended.returncode == 2
     assert "basic_auth_user" in ended.stderr
-
-
-def environ_of(monitor: Monitor) -> dict[str, str]:
-    """Return the variables with which `health` finds the monitor."""
-    return {"TIGR_LISTEN": f"127.0.0.1:{monitor.port}"}
-
-
-def test_health_reports_the_state_of_the_daemon(simulator: Simulator, tmp_path: Path) -> None:
-    """The status is 0 while the daemon is healthy, and 1 if it does not run."""
-    with Monitor(simulator.settings() | FAST, tmp_path) as monitor:
-        environ = simulator.settings() | environ_of(monitor)
-        wait_for(lambda: run(["health"], environ).returncode == 0, "it is healthy")
-    assert run(["health"], environ).returncode == 1
 
 
 def test_the_command_can_be_run_as_a_module() -> None:

@@ -18,8 +18,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from monitor.hosts import reachable_address
 from monitor.web.access import AccessControl
 from monitor.web.server import WebServer
+from tests.support.overviews import FakeReports
 
 # bcrypt hashes of "open sesame": with the lowest cost, and with a cost that takes noticeable time.
 SESAME = "$2b$04$ZegiMCF2t/4TwIQEsTege.dkxwtqebRkJYERMfA4EcECaTy2HjnjG"
@@ -35,6 +37,7 @@ class FakePages:
         self.stalled_jobs: list[str] = []
         self.not_tried: list[str] = []
         self.fault: Exception | None = None
+        self.reports = FakeReports()
 
     def metrics(self, accept: str) -> tuple[str, bytes]:
         """Return the Accept header and the body, or raise `fault`."""
@@ -188,6 +191,19 @@ class WebClient:
     def status(self, path: str = "/metrics", headers: Mapping[str, str] | None = None) -> int:
         """Send a request; return the status of the response."""
         return self.request(path, headers)[0].status
+
+
+def health(host: str, port: int) -> tuple[bool, str]:
+    """Return whether the monitor at this address is healthy, and its response or the error as text."""
+    connection = http.client.HTTPConnection(reachable_address(host), port, timeout=60)
+    try:
+        connection.request("GET", "/-/healthy")
+        response = connection.getresponse()
+        return response.status == http.client.OK, response.read().decode().strip()
+    except OSError as error:
+        return False, str(error)
+    finally:
+        connection.close()
 
 
 def basic(name: str, password: str | bytes) -> dict[str, str]:

@@ -6,14 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.commands import health
 from tests.support.web import Authority, FakePages, settle
-
-
-@pytest.fixture(autouse=True)
-def patient_health(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the health command wait longer, because a busy machine may take its usual seconds."""
-    monkeypatch.setattr(health, "_TIMEOUT", 60.0)
 
 
 @pytest.fixture

@@ -12,12 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from monitor.commands.health import health
 from monitor.hosts import reachable_address
 from monitor.web.access import AccessControl
 from monitor.web.listening import bind
 from monitor.web.server import WebServer
-from tests.support.web import SESAME, Authority, FakePages, WebClient, basic, serving, write
+from tests.support.web import SESAME, Authority, FakePages, WebClient, basic, health, serving, write
 
 LOOPBACK = ("127.0.0.1", "::1")
 
@@ -27,8 +26,8 @@ def test_both_address_families_are_served(host: str, pages: FakePages) -> None:
     """`localhost` is 127.0.0.1 and ::1, and `[::]` is every address of both families."""
     with serving(pages, host=host) as server:
         for _ in range(3):
-            assert [health(address, server.port, tls=False)[0] for address in LOOPBACK] == [True, True]
-        assert health(host, server.port, tls=False) == (True, "Healthy")
+            assert [health(address, server.port)[0] for address in LOOPBACK] == [True, True]
+        assert health(host, server.port) == (True, "Healthy")
 
 
 def test_a_server_on_several_addresses_can_be_stopped(pages: FakePages) -> None:

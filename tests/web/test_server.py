@@ -17,13 +17,12 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from monitor.commands.health import health
 from monitor.output import failure_period
 from monitor.web import connections
 from monitor.web.access import AccessControl, ConnectedClient, Denial
 from monitor.web.server import WebServer
 from tests.support.process import wait_for
-from tests.support.web import SESAME, FakePages, WebClient, basic, serving, write
+from tests.support.web import SESAME, FakePages, WebClient, basic, health, serving, write
 
 
 @pytest.fixture
@@ -62,12 +61,12 @@ def test_head_returns_the_length_without_the_body(server: WebServer) -> None:
 
 
 def test_healthy_names_each_stalled_job(server: WebServer, pages: FakePages) -> None:
-    """The status is 200, or 503 with one line per stalled job, and the health command reports the same."""
-    assert health("127.0.0.1", server.port, tls=False) == (True, "Healthy")
+    """The status is 200, or 503 with one line per stalled job, on every address."""
+    assert health("127.0.0.1", server.port) == (True, "Healthy")
     pages.stalled_jobs = ["prod: no ping for 5 min", "uat: no login for 1 h"]
     response, body = request(server, "/-/healthy")
     assert (response.status, body) == (503, b"prod: no ping for 5 min\nuat: no login for 1 h\n")
-    assert health("", server.port, tls=False) == (False, body.decode().strip())
+    assert health("", server.port) == (False, body.decode().strip())
 
 
 def test_ready_names_each_probe_that_has_not_run(server: WebServer, pages: FakePages) -> None:
@@ -218,7 +217,7 @@ def test_every_form_of_a_listen_address_is_served(host: str, pages: FakePages) -
     """The server listens on IPv4, IPv6 and all addresses."""
     server = WebServer(host, 0, pages)
     server.start()
-    assert health(host, server.port, tls=False) == (True, "Healthy")
+    assert health(host, server.port) == (True, "Healthy")
     server.stop()
 
 
@@ -226,7 +225,7 @@ def test_an_empty_host_means_both_address_families(pages: FakePages) -> None:
     """Without a host the server listens on 127.0.0.1 and ::1."""
     server = WebServer("", 0, pages)
     server.start()
-    assert [health(host, server.port, tls=False)[0] for host in ("127.0.0.1", "::1")] == [True, True]
+    assert [health(host, server.port)[0] for host in ("127.0.0.1", "::1")] == [True, True]
     server.stop()
 
 
@@ -244,7 +243,7 @@ def test_silent_clients_do_not_delay_the_stop(pages: FakePages) -> None:
         began = time.monotonic()
         server.stop(60)
         assert time.monotonic() - began < 30
-    ok, text = health("127.0.0.1", server.port, tls=False)
+    ok, text = health("127.0.0.1", server.port)
     assert not ok
     assert "refused" in text
 
@@ -394,9 +393,9 @@ def test_no_connection_is_dropped_before_its_response(
     waiting: list[object] = []
     denial = AccessControl.denial
 
-    async def counted(access: AccessControl, client: ConnectedClient, path: str, authorization: str) -> Denial | None:
+    async def counted(access: AccessControl, client: ConnectedClient, authorization: str) -> Denial | None:
         waiting.append(client)
-        return await denial(access, client, path, authorization)
+        return await denial(access, client, authorization)
 
     monkeypatch.setattr(AccessControl, "denial", counted)
     with serving(pages, write(tmp_path / "web.yml", f"basic_auth_users: {{a: {SESAME}}}")) as server:

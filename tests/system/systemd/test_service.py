@@ -308,6 +308,38 @@ def test_a_rotated_secret_file_needs_only_a_reload(service: Service) -> None:
     service.machine.run("groupdel tigr-secrets; rm -r /etc/tigr-monitor/secrets")
 
 
+def test_a_refused_reload_fails_and_the_commands_work(service: Service) -> None:
+    """`systemctl reload` fails if the settings are wrong, and the old ones stay in force; root can use the socket."""
+    service.start()
+    pid = service.machine.property("MainPID")
+    socket = "/run/tigr-monitor/control.sock"
+    assert service.machine.run(f"stat -L --format='%a %F' {socket} /run/tigr-monitor/") == "600 socket\n700 directory\n"
+    executable = "/opt/tigr-monitor/bin/tigr-monitor"
+    wait_for(
+        lambda: service.machine.run(f"{executable} status && echo well", check=False).endswith("well\n"), "it is well"
+    )
+    assert service.machine.run(f"{executable} health") == "Healthy\n"
+    service.write_settings(ping_interval="often")
+    assert "Job for tigr-monitor.service failed" in service.machine.run("systemctl reload tigr-monitor", check=False)
+    service.wait_for_journal("tigr-monitor: the reload is refused, the old settings stay in force:")
+    errors = service.machine.run("journalctl -q -u tigr-monitor -p err -o cat")
+    assert "  ping_interval in /etc/tigr-monitor/tigr-monitor.toml: must be a duration" in errors
+    assert (service.machine.property("ActiveState"), service.machine.property("MainPID")) == ("active", pid)
+    refused = service.machine.run(f"{executable} reload; echo status $?", check=False)
+    assert "must be a duration" in refused
+    assert refused.endswith("status 1\n")
+    other = f"setpriv --reuid=65534 --regid=65534 --clear-groups {executable} status; echo status $?"
+    output = service.machine.run(other)
+    assert "permission denied" in output
+    assert output.endswith("status 3\n")
+    service.write_settings(ping_interval="2s")
+    service.machine.run("systemctl reload tigr-monitor")
+    assert service.value("tigr_interval_seconds", **PROD_PING) == 2
+    service.machine.run("systemctl stop tigr-monitor")
+    assert service.machine.run(f"{executable} status; echo status $?").endswith("status 3\n")
+    service.machine.run("test ! -e /run/tigr-monitor")
+
+
 def test_encrypted_credentials_work(service: Service) -> None:
     """The service starts with encrypted credentials, and their files do not contain the secrets."""
     service.machine.run(f"cd /root/tigr-monitor\n{block('systemd-creds encrypt')}")

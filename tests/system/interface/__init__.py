@@ -1,0 +1,1 @@
+"""Tests of the JSON interface with a generator of requests."""
