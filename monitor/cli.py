@@ -112,6 +112,10 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument(
         "--evidence", action="store_true", help="print a text about each failure at the end, for the vendor's support"
     )
+    check.add_argument(
+        "--ping-only", action="store_true", help="ping with the current token of the running monitor, without a login"
+    )
+    check.add_argument("--socket", metavar="PATH", help="the control socket of the monitor")
     demo = add(
         "demo", _demo, "monitor a simulated TIGR on this machine, with small incidents; no request leaves the machine"
     )

@@ -11,7 +11,8 @@ import pytest
 from monitor.cli import main
 from monitor.clock import Clock
 from monitor.commands.check_text import CheckText
-from monitor.commands.terminal import Style
+from monitor.commands.layout import Style
+from monitor.commands.marks import Marks
 from monitor.http.exchange import PhaseEnd
 from monitor.model import Endpoint, Phase, Reason, Result
 from monitor.reporting.check_events import CheckEvent, request_event, response_event, result_event, step_event
@@ -56,7 +57,7 @@ def test_the_sample_of_check_is_its_output() -> None:
         phases=dict(zip(Phase, ping_phases, strict=True)),
     )
     (sample,) = documents.blocks(documents.section(OPERATIONS, "Output of check"))
-    text = CheckText(Style(), Clock(now=lambda: 0.0, wall=lambda: 0.0))
+    text = CheckText(Style(), Marks(), Clock(now=lambda: 0.0, wall=lambda: 0.0))
     printed = [line for event in (*events(login), *events(ping)) for line in text.lines(event)]
     assert sample.strip() == "\n".join(printed)
 

@@ -1,16 +1,23 @@
-"""The `check` command: one login and one ping per environment, shown step by step as they happen, or as JSON."""
+"""The `check` command: one login and one ping per environment, shown step by step as they happen, or as JSON.
+
+The daemon on this machine runs the check, with its credentials and its limits; without a daemon, the command does.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from monitor import log
 from monitor.commands.check_text import CheckText
-from monitor.commands.own_check import own_check
-from monitor.commands.terminal import output_style
+from monitor.commands.daemon_check import daemon_check
+from monitor.commands.layout import style_for
+from monitor.commands.marks import marks_for
+from monitor.errors import NoDaemonError
 from monitor.output.standard_streams import OutputError, print_line, require_output
 from monitor.reporting.check_events import CheckEvent, exchanges
 
@@ -26,11 +33,23 @@ class CheckOutput:
 def check(options: argparse.Namespace) -> int:
     """Check; return the exit status.
 
-    Raises `CheckError` and `ConfigError` if no check can start, and `OutputError` if standard output cannot be written.
+    Raises `CheckError`, `ConfigError` and `DaemonError` if no check can start, and `OutputError` if standard output
+    cannot be written.
     """
     require_output()  # before a login is sent
-    events = own_check(options.names)
+    events = _events(options.socket, options.names, ping_only=options.ping_only)
     return 0 if report(events, CheckOutput(as_json=options.json, has_evidence=options.evidence)) else 1
+
+
+def _events(socket: str | None, names: Sequence[str], *, ping_only: bool) -> Iterator[CheckEvent]:
+    try:
+        return daemon_check(socket, names, ping_only=ping_only)
+    except NoDaemonError:
+        if socket or ping_only:
+            raise
+    from monitor.commands.own_check import own_check
+
+    return own_check(names)
 
 
 def report(events: Iterable[CheckEvent], output: CheckOutput) -> bool:
@@ -39,7 +58,7 @@ def report(events: Iterable[CheckEvent], output: CheckOutput) -> bool:
     Raises `OutputError` if standard output cannot be written.
     """
     received: list[CheckEvent] = []
-    text = CheckText(output_style())
+    text = CheckText(style_for(sys.stdout, os.environ), marks_for(sys.stdout))
     failure: OutputError | None = None
     for event in events:  # to the end, also without an output: a login must not end halfway
         received.append(event)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 from monitor import durations
 from monitor.clock import SYSTEM_CLOCK, Clock
-from monitor.commands.terminal import WIDTH, Mark, Style
+from monitor.commands.layout import Style, printable
+from monitor.commands.marks import Mark, Marks
 from monitor.model import Endpoint, FieldNames, Phase, Reason, Responsibility, Role
 from monitor.reporting.check_events import (
     CertificateEvent,
@@ -29,10 +29,11 @@ _REQUESTS = {Endpoint.TOKEN.value: "login", Endpoint.PING.value: "ping"}
 
 
 class CheckText:
-    """Turns the events of a check into lines of at most 100 columns."""
+    """Turns the events of a check into lines that fit the style."""
 
-    def __init__(self, style: Style, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, style: Style, marks: Marks, clock: Clock = SYSTEM_CLOCK) -> None:
         self._style = style
+        self._marks = marks
         self._clock = clock
         self._has_proxy = False  # of the current request
         self._field_names: str | None = None  # of the last login
@@ -53,7 +54,7 @@ class CheckText:
             case "not_sent":
                 yield from self._not_sent(event)
             case "note":
-                yield from paragraph(event["name"], event["text"])
+                yield from self._paragraph(event["name"], event["text"])
 
     def _request(self, event: RequestEvent) -> Iterator[str]:
         self._has_proxy = event["has_proxy"]
@@ -114,7 +115,7 @@ class CheckText:
         if lifetime is not None:
             yield from self._line(Mark.OK, "token", None, f"valid for {durations.text(round(lifetime))}")
         for warning in exchange["warnings"]:
-            yield from paragraph("Warning", warning)
+            yield from self._paragraph("Warning", warning)
 
     def _failure(self, request: str, exchange: dict[str, Any]) -> Iterator[str]:
         phase, status = exchange["failed_phase"], exchange["status"]
@@ -128,24 +129,24 @@ class CheckText:
         }
         for name, value in texts.items():
             if value:
-                yield from paragraph(name, value)
+                yield from self._paragraph(name, value)
 
     def _result(self, event: ResultEvent) -> Iterator[str]:
         exchange = event["exchange"]
         if event["role"] == Role.RETRIED.value:
-            yield from paragraph("Not decisive", _why_not_decisive(exchange))
+            yield from self._paragraph("Not decisive", _why_not_decisive(exchange))
         elif exchange["means"] is not None:
             names = exchange.get("field_names")
             if names is not None and names != self._field_names:
-                yield from paragraph("Decisive", f"the request with {FieldNames(names).text}")
-            yield from paragraph("Responsible", f"probably {Responsibility(exchange['responsible']).text}")
+                yield from self._paragraph("Decisive", f"the request with {FieldNames(names).text}")
+            yield from self._paragraph("Responsible", f"probably {Responsibility(exchange['responsible']).text}")
             for name, key in {"Means": "means", "Next": "next", "Do not": "do_not"}.items():
                 if exchange[key]:
-                    yield from paragraph(name, exchange[key].removeprefix("Do not "))
+                    yield from self._paragraph(name, exchange[key].removeprefix("Do not "))
 
     def _certificate(self, event: CertificateEvent) -> Iterator[str]:
         validity = self._validity(event["certificate_expires_at"])
-        yield from paragraph("Certificate", f"of the host of the {_REQUESTS[event['endpoint']]}, {validity}")
+        yield from self._paragraph("Certificate", f"of the host of the {_REQUESTS[event['endpoint']]}, {validity}")
 
     def _not_sent(self, event: NotSentEvent) -> Iterator[str]:
         request = _REQUESTS[event["endpoint"]]
@@ -155,35 +156,21 @@ class CheckText:
     def _line(self, mark: Mark, name: str, seconds: float | None, text: str) -> Iterator[str]:
         """Yield the line of a step, with more lines if its text is long."""
         columns = f"{name:<{_NAME_WIDTH}}{'' if seconds is None else _time_text(seconds):>{_TIME_WIDTH}}  "
-        width_of_mark = 2 if self._style.is_ascii else 1
-        indent = " " * (3 + width_of_mark + len(columns))
-        first, *more = _wrapped(text, WIDTH - len(indent)) or [""]
-        yield f"  {self._style.mark(mark)} {columns}{first}".rstrip()
-        for line in more:
-            yield f"{indent}{line}"
+        indent = " " * (3 + self._marks.width + len(columns))
+        first, *more = self._style.wrapped(text, indent)
+        yield f"  {self._marks.text(mark, self._style)} {columns}{first[len(indent) :]}".rstrip()
+        yield from more
+
+    def _paragraph(self, name: str, text: str) -> list[str]:
+        return self._style.wrapped(f"{name}: {text}", _PARAGRAPH, f"{_PARAGRAPH}  ")
 
     def _heading(self, text: str) -> str:
-        line = _printable(text)
-        return self._style.heading(line if len(line) <= WIDTH else f"{line[: WIDTH - 3]}...")
+        line, width = printable(text), self._style.width
+        return self._style.paint(line if len(line) <= width else f"{line[: width - 3]}...", "bold")
 
     def _validity(self, expiry: str) -> str:
         days = (datetime.fromisoformat(expiry).timestamp() - self._clock.wall()) / _DAY
         return f"expired {_days(-days)} ago" if days < 0 else f"valid for {_days(days)}"
-
-
-def paragraph(name: str, text: str) -> list[str]:
-    """Return a named text as lines."""
-    first, *more = _wrapped(f"{name}: {text}", WIDTH - len(_PARAGRAPH) - 2)
-    return [f"{_PARAGRAPH}{first}", *(f"{_PARAGRAPH}  {line}" for line in more)]
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    return textwrap.wrap(_printable(text), width, break_on_hyphens=False)
-
-
-def _printable(text: str) -> str:
-    """Return `text` with blanks in place of characters that could control a terminal."""
-    return "".join(char if char.isprintable() else " " for char in text)
 
 
 def _response_seconds(exchange: dict[str, Any]) -> float | None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import re
 import string
 from collections.abc import Iterable
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import TextIO, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.clock import Clock
-from monitor.commands.check_text import CheckText, paragraph
-from monitor.commands.terminal import WIDTH, Mark, Style, style_of
+from monitor.commands.check_text import CheckText
+from monitor.commands.layout import MAX_WIDTH, Style
+from monitor.commands.marks import Mark, Marks, marks_for
 from monitor.http.exchange import PhaseEnd
 from monitor.model import Endpoint, FieldNames, Phase, Reason, Result, Role
 from monitor.reporting.check_events import (
@@ -37,9 +39,9 @@ PHASES = {Phase.RESOLVE: 0.001, Phase.CONNECT: 0.002, Phase.TLS: 0.003, Phase.PR
 PING = make_result(Endpoint.PING, status=200, phases=PHASES, duration=0.027, clock_offset=0.012)
 
 
-def lines(events: Iterable[CheckEvent], style: Style | None = None) -> list[str]:
+def lines(events: Iterable[CheckEvent], style: Style | None = None, *, is_ascii: bool = False) -> list[str]:
     """Return the lines of these events."""
-    text = CheckText(style or Style(), CLOCK)
+    text = CheckText(style or Style(), Marks(is_ascii=is_ascii), CLOCK)
     return [line for event in events for line in text.lines(event)]
 
 
@@ -177,48 +179,29 @@ def test_a_certificate_that_did_not_verify_is_reported_with_its_expiry(days: flo
     assert text in line
 
 
-@pytest.mark.parametrize(
-    "encoding,is_terminal,environ,colour,ascii_only",
-    [
-        ("utf-8", True, {}, True, False),
-        ("utf-8", True, {"NO_COLOR": ""}, True, False),
-        ("utf-8", True, {"NO_COLOR": "1"}, False, False),
-        ("utf-8", True, {"TERM": "dumb"}, False, False),
-        ("utf-8", False, {}, False, False),
-        ("ascii", True, {}, True, True),
-        ("latin-1", False, {}, False, True),
-    ],
-)
-def test_colour_and_marks_depend_on_terminal_and_locale(
-    encoding: str, environ: dict[str, str], *, is_terminal: bool, colour: bool, ascii_only: bool
-) -> None:
-    """Colour appears on a terminal only and never with a NO_COLOR that is not empty."""
-
-    class Stream(io.TextIOWrapper):
-        def isatty(self) -> bool:
-            return is_terminal
-
-    style = style_of(Stream(io.BytesIO(), encoding=encoding), environ)
-    assert style == Style(has_colour=colour, is_ascii=ascii_only)
+@pytest.mark.parametrize("encoding,is_ascii", [("utf-8", False), ("cp1252", True), ("ascii", True), ("unknown", True)])
+def test_the_marks_depend_on_the_locale(encoding: str, *, is_ascii: bool) -> None:
+    """An encoding that has only one of the signs gets all of them in ASCII."""
+    assert marks_for(cast("TextIO", SimpleNamespace(encoding=encoding))) == Marks(is_ascii=is_ascii)
 
 
 def test_colour_and_ascii_change_nothing_but_the_marks() -> None:
     """A file has the same text as a terminal."""
     events = sent(vary(PING, reason=Reason.FORBIDDEN, status=403, detail="a text " * 30, failed_phase=Phase.PROCESSING))
     plain = lines(events)
-    coloured = [re.sub(r"\x1b\[\d*m", "", line) for line in lines(events, Style(has_colour=True))]
+    coloured = [re.sub(r"\x1b\[\d*m", "", line) for line in lines(events, Style(colour=True))]
     assert coloured == plain
-    ascii_only = lines(events, Style(is_ascii=True))
+    ascii_only = lines(events, is_ascii=True)
     assert "".join(ascii_only).isascii()
     assert ascii_only[0].replace("!!", "✗").split() == plain[0].split()
-    assert Style(has_colour=True).mark(Mark.OK) != Style().mark(Mark.OK)
+    assert Marks().text(Mark.OK, Style(colour=True)) != Marks().text(Mark.OK, Style())
 
 
 TEXTS = st.text(st.characters(codec="utf-8") | st.sampled_from(string.printable), max_size=400)
 
 
-@given(text=TEXTS, host=TEXTS, is_ascii=st.booleans())
-def test_no_line_is_longer_than_100_columns(text: str, host: str, *, is_ascii: bool) -> None:
+@given(text=TEXTS, host=TEXTS, width=st.integers(40, MAX_WIDTH), is_ascii=st.booleans())
+def test_no_line_is_longer_than_the_width(text: str, host: str, width: int, *, is_ascii: bool) -> None:
     """The text of a server may have any length and no blank, and none of its characters controls the terminal."""
     failed = vary(
         PING, reason=Reason.FORBIDDEN, status=403, detail=text, error_code=text, failed_phase=Phase.PROCESSING
@@ -226,6 +209,5 @@ def test_no_line_is_longer_than_100_columns(text: str, host: str, *, is_ascii: b
     request = request_event("prod", RequestBegin(Endpoint.PING, "https://api.example/", has_token=True))
     request["host"] = host
     not_sent: CheckEvent = {"event": "not_sent", "environment": "prod", "endpoint": "ping", "text": text}
-    printed = lines([request, *sent(failed), not_sent], Style(is_ascii=is_ascii))
-    assert all(len(line) <= WIDTH and line.isprintable() for line in printed)
-    assert all(line.isprintable() for line in paragraph("Note", text))
+    printed = lines([request, *sent(failed), not_sent], Style(width=width), is_ascii=is_ascii)
+    assert all(len(line) <= width and line.isprintable() for line in printed)
