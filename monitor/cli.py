@@ -108,8 +108,9 @@ def _parser() -> argparse.ArgumentParser:
         "While logins are suppressed, for example after rejected credentials, no login is sent.",
     )
     check.add_argument("names", nargs="*", metavar="NAME", help="an environment, such as prod (default: all)")
-    check.add_argument("--json", action="store_true", help="print an array with one object per exchange")
-    check.add_argument(
+    form = check.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print an array with one object per exchange")
+    form.add_argument(
         "--evidence", action="store_true", help="print a text about each failure at the end, for the vendor's support"
     )
     check.add_argument(

@@ -40,7 +40,7 @@ def own_check(names: Sequence[str]) -> Iterator[CheckEvent]:
 def _own_environment(settings: EnvironmentSettings, context: ssl.SSLContext, state: State) -> CheckedEnvironment:
     client = TigrClient(settings, HttpClient(context))
     environment = MonitoredEnvironment(settings, client, _Sink(), state)
-    return CheckedEnvironment(settings, environment, state, is_monitored=False)
+    return CheckedEnvironment(settings, environment, state)
 
 
 class _Sink:

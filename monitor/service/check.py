@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from monitor.monitoring.login import LoginHindrance
 from monitor.monitoring.ping import MAX_UNDECIDED, YOUNG_TOKEN
 from monitor.reporting.check_events import EvidenceEvent
 from monitor.reporting.evidence import evidence
+from monitor.reporting.overview import JournalBusyError, Reports
 from monitor.service.check_observer import CheckObserver, Emit, incident_of
 from monitor.tigr.observation import observed
 
@@ -38,12 +40,17 @@ class CheckedEnvironment:
     settings: EnvironmentSettings
     environment: MonitoredEnvironment
     state: State
-    is_monitored: bool  # by the daemon; else the environment is the command's own
+    reports: Reports | None = None  # of the daemon; None if the environment is the command's own
 
     @property
     def name(self) -> str:
         """The name of the environment."""
         return self.settings.name
+
+    @property
+    def is_monitored(self) -> bool:
+        """Whether the daemon monitors the environment."""
+        return self.reports is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,23 +170,41 @@ class _EnvironmentCheck:
             self._note("Note", f"{text}Every further check sends the password again and may lock the account.")
 
     def _report_evidence(self, decisive: list[Result]) -> None:
-        """Emit the text for the vendor about each failure of a request that was sent, or whose connection failed."""
+        """Emit the text for the vendor about each failure."""
         for result in decisive:
-            if not result.success and (result.sent or result.measurement.phases):
-                url = self._observer.url_of(result)
+            if not result.success and (text := self._evidence(result)):
                 event: EvidenceEvent = {
                     "event": "evidence",
                     "environment": result.environment,
                     "endpoint": result.endpoint.value,
-                    "text": evidence(incident_of(result, url), (), SYSTEM_CLOCK.wall()),
+                    "text": text,
                 }
                 self._emit(event)
+
+    def _evidence(self, failed: Result) -> str:
+        """Return the text about the open incident of the daemon; without one, about the failure of a request."""
+        reports = self._checked.reports
+        if reports and (number := _open_incident(reports, failed)) is not None:
+            with suppress(JournalBusyError):
+                if text := reports.evidence(number):
+                    return text
+        if not (failed.sent or failed.measurement.phases):
+            return ""  # nothing was sent
+        return evidence(incident_of(failed, self._observer.url_of(failed)), (), SYSTEM_CLOCK.wall())
 
     def _note(self, name: str, text: str) -> None:
         self._emit({"event": "note", "environment": self._checked.name, "name": name, "text": text})
 
     def _not_sent(self, endpoint: Endpoint, text: str) -> None:
         self._emit({"event": "not_sent", "environment": self._checked.name, "endpoint": endpoint.value, "text": text})
+
+
+def _open_incident(reports: Reports, failed: Result) -> int | None:
+    """Return the number of the open incident to which a failure belongs."""
+    for environment in reports.overview().environments:
+        if environment.name == failed.environment:
+            return (environment.login if failed.endpoint is Endpoint.TOKEN else environment.ping).incident
+    return None
 
 
 def _moment_after(pause: float) -> str:

@@ -129,7 +129,7 @@ class Supervisor:
     def checked_environments(self) -> list[CheckedEnvironment]:
         """Return the environments, for the check of an operator."""
         return [
-            CheckedEnvironment(entry.settings, entry.environment, self._state, is_monitored=True)
+            CheckedEnvironment(entry.settings, entry.environment, self._state, self._reports)
             for entry in list(self._entries.values())
         ]
 

@@ -92,13 +92,14 @@ def test_a_rejected_password_is_not_sent_by_a_check(simulator: Simulator, path: 
     with monitor(simulator, path, **OFTEN, **wrong) as running:
         running.wait_for(1, "tigr_credentials_rejected", environment="prod")
         sent = simulator.log.requests("prod", "token")
-        ended = check(path, "prod")
+        ended = check(path, "prod", "--evidence")
         assert ended.returncode == 1
         text = " ".join(ended.stdout.split())
         assert "– login not sent: these credentials were rejected before" in text  # noqa: RUF001 - the mark
         assert "Responsible: probably our credentials" in text
         assert "1 more request with these credentials before logins stop" in text
         assert "SIGUSR1 allows one login" in text
+        assert "Not for the vendor's support" in text  # the text about the incident that the rejection opened
         assert simulator.log.requests("prod", "token") == sent
 
 

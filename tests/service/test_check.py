@@ -137,6 +137,15 @@ def test_a_login_that_failed_for_another_reason_waits_for_its_backoff(simulator:
     assert simulator.log.requests("prod", "token") == 1
 
 
+def test_the_evidence_is_about_the_open_incident(simulator: Simulator) -> None:
+    """Before an incident opens, it is about the failure of the check."""
+    simulator.environment("prod").api_faults.set(Status(503))
+    daemon = Daemon(simulator)
+    texts = [of(daemon.check("prod"), "evidence")[0]["text"] for _ in range(3)]
+    assert ["1 server_error" in text for text in texts] == [True, True, False]
+    assert "3 server_error" in texts[-1]
+
+
 def test_pings_that_the_server_limits_are_not_sent(simulator: Simulator) -> None:
     """The check names the time of the next one."""
     simulator.environment("prod").api_faults.set(Status(429, headers={"Retry-After": "600"}))
