@@ -98,4 +98,4 @@ def _report_not_sent(event: CheckEvent) -> None:
 def _print_evidence(events: Iterable[CheckEvent]) -> None:
     for event in events:
         if event["event"] == "evidence":
-            print_line(f"\n{event['text']}")
+            print_line(f"\n{event['text'].rstrip()}")

@@ -140,9 +140,10 @@ class CheckText:
             if names is not None and names != self._field_names:
                 yield from self._paragraph("Decisive", f"the request with {FieldNames(names).text}")
             yield from self._paragraph("Responsible", f"probably {Responsibility(exchange['responsible']).text}")
-            for name, key in {"Means": "means", "Next": "next", "Do not": "do_not"}.items():
-                if exchange[key]:
-                    yield from self._paragraph(name, exchange[key].removeprefix("Do not "))
+            yield from self._paragraph("Means", exchange["means"])
+            yield from self._paragraph("Next", exchange["next"])
+            if exchange["do_not"]:
+                yield from self._style.wrapped(exchange["do_not"], _PARAGRAPH, f"{_PARAGRAPH}  ")
 
     def _certificate(self, event: CertificateEvent) -> Iterator[str]:
         validity = self._validity(event["certificate_expires_at"])
