@@ -17,7 +17,7 @@ def test_resources_do_not_grow_and_no_run_is_lost(tmp_path: Path) -> None:
     assert figures.complaints() == []
 
 
-def test_memory_that_grows_in_every_part_is_reported() -> None:
+def test_growth_in_every_part_is_reported() -> None:
     """A leak is reported; one step, as a busy machine causes it, is not."""
 
     def complaints(*mebibytes: float) -> list[str]:

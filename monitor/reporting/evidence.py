@@ -201,11 +201,11 @@ def _request(incident: Incident) -> str:
         Reason.FORBIDDEN: "Please check whether the address from which you see our requests is on your IP allowlist, "
         "and tell us that address.",
         Reason.RATE_LIMITED: "Please tell us which limit our requests exceed, and which requests of our user you see.",
-        Reason.UNAUTHORIZED: f"Please find out why the token is refused that your authorization server has granted"
-        f"{quoted}.",
+        Reason.UNAUTHORIZED: f"Please find out{quoted} why the API refuses a token that your authorization server has "
+        "granted.",
         Reason.CERTIFICATE: "Please check the certificate of the host, and tell us when it has been replaced.",
     }
-    fallback = f"Please find out why these requests fail{quoted}, and tell us the cause and when it has ended."
+    fallback = f"Please find out{quoted} why these requests fail, and tell us the cause and when it has ended."
     return f"{by_reason.get(incident.last.reason or Reason.INTERNAL, fallback)} Please respond to this e-mail."
 
 

@@ -145,6 +145,13 @@ class History:
             packed = b"" if history is None else history.failures.packed() + history.recent.packed()
             return UnpackedRecords(packed, self._table)
 
+    def failures(self, environment: str, endpoint: Endpoint) -> Sequence[ProbeRecord]:
+        """Return all records of failures of an endpoint, oldest first."""
+        with self._mutex:
+            history = self._endpoints.get((environment, endpoint))
+            packed = b"" if history is None else history.failures.packed() + history.recent.packed()
+        return UnpackedRecords(packed_records.failures_of(packed), self._table)
+
     @property
     def _size(self) -> int:
         return self._capacity * SIZE + self._table.size + 2 * _RING_COST * len(self._endpoints)

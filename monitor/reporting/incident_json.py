@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
 from monitor.model import Endpoint, Phase, Reason, Responsibility
 from monitor.reporting.incident import Incident, ProbeRecord
+
+Row = tuple[int, str, str, str]  # number, environment, endpoint and content of an incident
 
 _PROBE_TEXTS = ("detail", "error_code", "submission_id", "address", "tls_version")
 
@@ -57,6 +60,15 @@ def decode(number: int, environment: str, endpoint: str, content: str) -> Incide
         )
     except (AttributeError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"incident {number} has another form") from error
+
+
+def decode_rows(rows: Iterable[Row]) -> list[Incident]:
+    """Return the incidents of these rows. A row of another form is left out."""
+    incidents = []
+    for row in rows:
+        with contextlib.suppress(ValueError):
+            incidents.append(decode(*row))
+    return incidents
 
 
 def _probe(record: ProbeRecord) -> dict[str, object]:

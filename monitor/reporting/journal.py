@@ -23,7 +23,7 @@ from monitor.reporting.records import end_of
 from monitor.reporting.uptime_sums import UptimeSums, spread
 from monitor.tigr.responsibility import responsible
 
-MAX_IN_MEMORY = 150  # incidents that ended; about 3 kB each
+MAX_CACHED = 150  # incidents that ended; about 3 kB each
 MAX_UNSAVED = 1000  # incidents that wait for the disk
 MAX_UNSAVED_TOTALS = 10_000  # hours of endpoints that wait for the disk
 MAX_EARLY_RESULTS = 10_000  # Results that wait for the journal to be loaded
@@ -56,7 +56,7 @@ class Journal:
     """The incidents and the observed time of all endpoints. Thread-safe."""
 
     def __init__(self, times: TimeSource, clock: Clock, *, is_loaded: bool) -> None:
-        """Create an empty journal; unless it `is_loaded`, it waits for `load` or for `begin_in_memory`."""
+        """Create an empty journal; unless it `is_loaded`, it waits for `load` or for `begin_without_file`."""
         self._times = times
         self._clock = clock
         self._mutex = threading.Lock()
@@ -141,7 +141,7 @@ class Journal:
             self._begin()
         self.on_change()
 
-    def begin_in_memory(self, last_number: int) -> None:
+    def begin_without_file(self, last_number: int) -> None:
         """Apply the Results that came before, because nothing can be loaded now. Numbers begin after `last_number`."""
         with self._mutex:
             if not self._is_loaded:
@@ -187,7 +187,7 @@ class Journal:
             incidents = self._hosts.get((environment, endpoint))
             return None if incidents is None else incidents.open_incident
 
-    def in_memory(self, since: float | None = None, environment: str | None = None) -> list[Incident]:
+    def cached(self, since: float | None = None, environment: str | None = None) -> list[Incident]:
         """Return the incidents in memory that had not ended at `since`, newest first."""
         return [
             each
@@ -203,7 +203,7 @@ class Journal:
     def uptimes(self, environment: str, endpoint: Endpoint) -> tuple[Uptime, ...]:
         """Return observed and down time of the last 24 hours, 30 days and 365 days."""
         with self._mutex:
-            sums = self._sums.get((environment, endpoint), UptimeSums())
+            sums = self._sums.get((environment, endpoint)) or UptimeSums()
             return sums.uptimes(self._clock.wall())
 
     def availability(self, begin: float, end: float) -> list[Availability]:
@@ -254,7 +254,7 @@ class Journal:
         early, self._early = self._early, deque()
         for result, down in early:
             self._apply(result, down)
-        self._limit_memory()
+        self._limit_cached()
 
     def _end_unobserved(self, host: Host) -> None:
         incidents = self._hosts.get(host)
@@ -264,11 +264,11 @@ class Journal:
 
     def _keep(self, incident: Incident) -> None:
         self._incidents[incident.number] = self._unsaved.incidents[incident.number] = incident
-        self._limit_memory()
+        self._limit_cached()
         self._limit_unsaved()
 
-    def _limit_memory(self) -> None:
-        excess = len(self._incidents) - MAX_IN_MEMORY
+    def _limit_cached(self) -> None:
+        excess = len(self._incidents) - MAX_CACHED
         if excess > 0:
             ended = sorted(number for number, incident in self._incidents.items() if not incident.is_open)
             for number in ended[:excess]:
@@ -306,9 +306,9 @@ def newest_first(incidents: Iterable[Incident]) -> list[Incident]:
     return sorted(incidents, key=lambda each: (each.begin, each.number), reverse=True)
 
 
-def merged(stored: Sequence[Incident], in_memory: Sequence[Incident]) -> list[Incident]:
+def merged(stored: Sequence[Incident], cached: Sequence[Incident]) -> list[Incident]:
     """Return the incidents of both lists, newest first; those in memory are more recent."""
-    return newest_first(({each.number: each for each in (*stored, *in_memory)}).values())
+    return newest_first(({each.number: each for each in (*stored, *cached)}).values())
 
 
 def _add(totals: Totals, key: tuple[str, Endpoint, int], observed: float, down: float) -> None:

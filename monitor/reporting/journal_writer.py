@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 from monitor.clock import Clock
 from monitor.errors import describe_exception
 from monitor.log import fields
-from monitor.reporting.journal import MAX_IN_MEMORY, Journal
+from monitor.reporting.journal import MAX_CACHED, Journal
 from monitor.reporting.journal_content import DamagedJournalError, NewerJournalError, UnusableJournalError
 from monitor.reporting.overview import JournalBusyError
 
@@ -152,7 +152,7 @@ class JournalWriter:
         database = JournalDatabase(self._directory)
         if not self._is_loaded:
             try:
-                content = database.load(self._clock.wall(), MAX_IN_MEMORY)
+                content = database.load(self._clock.wall(), MAX_CACHED)
             except BaseException:
                 database.abandon()
                 raise
@@ -210,7 +210,7 @@ class JournalWriter:
         else:
             self._report(f"an internal error: {describe_exception(error)}")
         if self._is_refused or self._problem:
-            self._journal.begin_in_memory(int(self._clock.wall()))
+            self._journal.begin_without_file(int(self._clock.wall()))
 
     def _set_aside(self) -> None:
         from monitor.reporting.journal_database import set_aside

@@ -88,7 +88,7 @@ class LatestResults:
     def of(self, environment: str) -> tuple[Latest, Latest, bool]:
         """Return the state of login and ping, and whether the API accepts unauthenticated requests."""
         with self._mutex:
-            known = self._environments.get(environment, _Environment())
+            known = self._environments.get(environment) or _Environment()
             return known.endpoints[Endpoint.TOKEN], known.endpoints[Endpoint.PING], known.is_open
 
     def _see(

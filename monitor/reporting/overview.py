@@ -118,7 +118,7 @@ class JournalBusyError(Exception):
 
 
 class Reports(Protocol):
-    """What pages and commands read. All methods are thread-safe."""
+    """The reports that pages and commands read. All methods are thread-safe."""
 
     def overview(self) -> Overview:
         """Return the state of all environments. It is computed from memory and never waits."""

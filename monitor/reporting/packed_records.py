@@ -128,6 +128,12 @@ def is_failure(packed: bytes) -> bool:
     return packed[_REASON_AT] != 0
 
 
+def failures_of(packed: bytes) -> bytes:
+    """Return those of several packed records that are failures."""
+    positions = (number * SIZE for number, reason in enumerate(packed[_REASON_AT::SIZE]) if reason)
+    return b"".join(packed[position : position + SIZE] for position in positions)
+
+
 def discard(packed: bytes, table: TextTable) -> None:
     """Drop the texts of a packed record that is no longer kept."""
     for number in _NUMBERS.unpack_from(packed, _NUMBERS_AT):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -15,6 +16,7 @@ from monitor.reporting import sentences
 from monitor.reporting.delays import delay_text
 from monitor.reporting.evidence import evidence, is_for_vendor
 from monitor.reporting.incident import Incident, ProbeRecord
+from monitor.reporting.incident_json import Row, decode_rows
 from monitor.reporting.journal import merged
 from monitor.reporting.latest import Latest
 from monitor.reporting.overview import (
@@ -88,6 +90,8 @@ class LiveReports:
         self._state = state
         self._clock = clock
         self._started_at = clock.wall()
+        self._mutex = threading.Lock()  # of the texts below
+        self._tickets: dict[int, tuple[Incident, str]] = {}
 
     def overview(self) -> Overview:
         """Return the state of all environments. It is computed from memory and never waits."""
@@ -116,11 +120,8 @@ class LiveReports:
 
     def incidents(self, since: float | None = None, environment: str | None = None) -> Sequence[Incident]:
         """Return the incidents that had not ended at `since`, newest first. Raises `JournalBusyError`."""
-        journal = self._recorder.journal
-        return self._recorder.writer.read(
-            lambda database: merged(database.incidents(since, environment), journal.in_memory(since, environment)),
-            lambda: journal.in_memory(since, environment),
-        )
+        rows = self._recorder.writer.read(lambda database: database.rows(since, environment), list[Row])
+        return merged(decode_rows(rows), self._recorder.journal.cached(since, environment))
 
     def evidence(self, number: int | None = None) -> str | None:
         """Return the text about an incident for the party that can end it; None if there is no such incident.
@@ -156,8 +157,18 @@ class LiveReports:
         )
 
     def _evidence(self, incident: Incident) -> str:
-        failures = self._recorder.history.all(incident.environment, incident.endpoint)
+        failures = self._recorder.history.failures(incident.environment, incident.endpoint)
         return evidence(incident, failures, self._clock.wall())
+
+    def _ticket(self, incident: Incident) -> str:
+        """Return the text about an open incident. It is made again after each failure, and not for each reader."""
+        with self._mutex:
+            known = self._tickets.get(incident.number)
+            if known is None or known[0] is not incident:
+                self._tickets[incident.number] = known = incident, self._evidence(incident)
+                while len(self._tickets) > MAX_INCIDENTS:
+                    del self._tickets[next(iter(self._tickets))]
+            return known[1]
 
     def _problems(self) -> tuple[str, ...]:
         problem = self._recorder.writer.problem
@@ -254,7 +265,7 @@ class LiveReports:
             submission_id=record.submission_id,
             means=explanation.means,
             next_step=explanation.next_step,
-            ticket=self._evidence(incident) if incident is not None and is_for_vendor(incident) else None,
+            ticket=self._ticket(incident) if incident is not None and is_for_vendor(incident) else None,
         )
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from monitor.reporting.overview import Uptime
 
 HOUR, DAY = 3600, 86400  # seconds
-HOURS_IN_MEMORY = 24
-DAYS_IN_MEMORY = 365
+CACHED_HOURS = 24
+CACHED_DAYS = 365
 PERIODS = (24 * HOUR, 30 * DAY, 365 * DAY)  # seconds
 MAX_SPREAD = 2 * HOUR  # seconds; over a longer time between two looks at the totals, nothing is spread
 
@@ -22,8 +22,8 @@ class UptimeSums:
 
     def __init__(self) -> None:
         self._hours: dict[int, tuple[float, float]] = {}
-        self._observed = array("f", bytes(4 * DAYS_IN_MEMORY))
-        self._down = array("f", bytes(4 * DAYS_IN_MEMORY))
+        self._observed = array("f", bytes(4 * CACHED_DAYS))
+        self._down = array("f", bytes(4 * CACHED_DAYS))
         self._day = 0  # the latest day; the arrays end with it
         self._today = (0.0, 0.0)
 
@@ -31,7 +31,7 @@ class UptimeSums:
         """Add seconds to an hour, counted from 1970."""
         seconds = self._hours.get(hour, (0.0, 0.0))
         self._hours[hour] = (seconds[0] + observed, seconds[1] + down)
-        while len(self._hours) > HOURS_IN_MEMORY:
+        while len(self._hours) > CACHED_HOURS:
             del self._hours[min(self._hours)]
         self.add_to_day(hour * HOUR // DAY, observed, down)
 
@@ -46,23 +46,24 @@ class UptimeSums:
             self._advance(day)
         if day == self._day:
             self._today = (self._today[0] + observed, self._today[1] + down)
-        elif self._day - day < DAYS_IN_MEMORY:
-            self._observed[day % DAYS_IN_MEMORY] += observed
-            self._down[day % DAYS_IN_MEMORY] += down
+        elif self._day - day < CACHED_DAYS:
+            self._observed[day % CACHED_DAYS] += observed
+            self._down[day % CACHED_DAYS] += down
 
     def between(self, begin: float, end: float) -> tuple[float, float]:
         """Return observed and down seconds between two times (Unix seconds), to whole days."""
-        first, last = int(begin // DAY), int(-(-end // DAY))
-        observed = down = 0.0
-        for day in range(max(first, self._day - DAYS_IN_MEMORY + 1), min(last, self._day + 1)):
-            seconds = self._of_day(day)
-            observed, down = observed + seconds[0], down + seconds[1]
-        return observed, down
+        first = max(int(begin // DAY), self._day - CACHED_DAYS + 1)
+        last = min(int(-(-end // DAY)), self._day + 1)  # the first day that is left out
+        if last <= first:
+            return 0.0, 0.0
+        observed, down = self._today if last > self._day else (0.0, 0.0)
+        complete = min(last, self._day) - first
+        return observed + _sum(self._observed, first, complete), down + _sum(self._down, first, complete)
 
     def uptimes(self, now: float) -> tuple[Uptime, ...]:
         """Return the sums of the periods that end at `now`, in Unix seconds. They contain no incomplete first hour."""
         hour = int(now // HOUR)
-        recent = [seconds for each, seconds in self._hours.items() if hour - HOURS_IN_MEMORY < each <= hour]
+        recent = [seconds for each, seconds in self._hours.items() if hour - CACHED_HOURS < each <= hour]
         day = Uptime(PERIODS[0], sum(each[0] for each in recent), sum(each[1] for each in recent))
         return (day, *(Uptime(period, *self._of_days(now, period)) for period in PERIODS[1:]))
 
@@ -70,18 +71,19 @@ class UptimeSums:
         today = int(now // DAY)
         return self.between((today - period // DAY + 1) * DAY, now + 1)
 
-    def _of_day(self, day: int) -> tuple[float, float]:
-        if day == self._day:
-            return self._today
-        return self._observed[day % DAYS_IN_MEMORY], self._down[day % DAYS_IN_MEMORY]
-
     def _advance(self, day: int) -> None:
         """Begin another day. The slots of the days between were those of a year ago."""
-        slot = self._day % DAYS_IN_MEMORY
+        slot = self._day % CACHED_DAYS
         self._observed[slot], self._down[slot] = self._today
-        for skipped in range(max(self._day + 1, day - DAYS_IN_MEMORY + 1), day + 1):
-            self._observed[skipped % DAYS_IN_MEMORY] = self._down[skipped % DAYS_IN_MEMORY] = 0.0
+        for skipped in range(max(self._day + 1, day - CACHED_DAYS + 1), day + 1):
+            self._observed[skipped % CACHED_DAYS] = self._down[skipped % CACHED_DAYS] = 0.0
         self._day, self._today = day, (0.0, 0.0)
+
+
+def _sum(seconds: array[float], first: int, count: int) -> float:
+    """Return the sum of `count` days from the `first` one on, which may wrap around the end of the array."""
+    begin = first % CACHED_DAYS
+    return sum(seconds[begin : begin + count]) + sum(seconds[: max(0, begin + count - CACHED_DAYS)])
 
 
 def spread(begin: float, end: float) -> Iterator[tuple[int, float]]:

@@ -63,8 +63,18 @@ def test_failures_before_the_last_records_are_kept_longer() -> None:
     history = History()
     fill(history, MAX_EARLIER_FAILURES + 5, failures=True)
     fill(history, MAX_RECORDS, failures=False, first=1000)
-    found = starts(history.all("e0", Endpoint.PING))
-    assert found == [*range(5, MAX_EARLIER_FAILURES + 5), *range(1000, 1000 + MAX_RECORDS)]
+    shown = starts(history.all("e0", Endpoint.PING))
+    assert shown == [*range(5, MAX_EARLIER_FAILURES + 5), *range(1000, 1000 + MAX_RECORDS)]
+
+
+def test_failures_are_selected() -> None:
+    """Among the last records and before them."""
+    history = History()
+    fill(history, 3, failures=True)
+    fill(history, MAX_RECORDS - 1, failures=False, first=1000)
+    fill(history, 1, failures=True, first=5000)
+    assert starts(history.failures("e0", Endpoint.PING)) == [0, 1, 2, 5000]
+    assert len(history.failures("unknown", Endpoint.PING)) == 0
 
 
 def test_only_decisive_results_are_kept() -> None:
@@ -141,7 +151,7 @@ def test_a_hundred_environments_take_at_most_4_mb(*, failures: bool) -> None:
         assert counts == {MAX_RECORDS}
 
 
-def test_long_texts_are_left_out_if_there_is_no_memory() -> None:
+def test_long_texts_are_left_out_if_there_is_no_room() -> None:
     """A hostile server cannot take more memory with texts of 1,024 characters; the records themselves are kept."""
     history = History(max_size=200_000)
     gc.collect()
@@ -171,16 +181,16 @@ def test_the_endpoint_with_the_most_records_loses_them_first() -> None:
 
 @given(st.lists(st.sampled_from([None, *Reason]), max_size=1200), st.integers(20_000, 100_000))
 def test_records_stay_in_order_within_the_limits(reasons: list[Reason | None], max_size: int) -> None:
-    """Whatever the limit of memory is, the latest records are the last ones, and the accounts are right."""
+    """At every limit of memory, the latest records are the last ones, and the accounts are right."""
     history = History(max_size=max_size)
     for number, reason in enumerate(reasons):
         history.add("prod", Endpoint.PING, record(number, reason))
-    found = starts(history.all("prod", Endpoint.PING))
-    assert found == sorted(found)
+    shown = starts(history.all("prod", Endpoint.PING))
+    assert shown == sorted(shown)
     recent = starts(history.last("prod", Endpoint.PING, MAX_RECORDS))
     assert recent == list(range(len(reasons) - len(recent), len(reasons)))
     assert len(recent) >= min(len(reasons), MIN_RECORDS)
-    assert all(reasons[number] is not None for number in found[: len(found) - len(recent)])
+    assert all(reasons[number] is not None for number in shown[: len(shown) - len(recent)])
     rings = [ring for each in history._endpoints.values() for ring in (each.recent, each.failures)]
     assert history._capacity == sum(ring.capacity for ring in rings)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from monitor.model import Endpoint, Reason, Responsibility, Token
 from monitor.reporting.incident import Incident
-from monitor.reporting.journal import MAX_EARLY_RESULTS, MAX_IN_MEMORY, MAX_UNSAVED, Journal, merged
+from monitor.reporting.journal import MAX_CACHED, MAX_EARLY_RESULTS, MAX_UNSAVED, Journal, merged
 from monitor.reporting.journal_content import LoadedJournal
 from monitor.reporting.uptime_sums import DAY, HOUR, UptimeSums, spread
 from tests.support.journals import INTERVAL, START, URLS, JournalTime, journal_of, run
@@ -62,10 +62,10 @@ def test_each_endpoint_has_incidents_of_its_own() -> None:
     run(journal, time, "sss", Endpoint.PING, "uat")
     assert [each.number for each in journal.recent(10)] == [3, 2, 1]
     assert journal.open_incident("uat", Endpoint.TOKEN) is None
-    found = journal.open_incident("uat", Endpoint.PING)
-    assert found is not None
-    assert found.number == 3
-    assert [each.number for each in journal.in_memory(environment="prod")] == [2, 1]
+    incident = journal.open_incident("uat", Endpoint.PING)
+    assert incident is not None
+    assert incident.number == 3
+    assert [each.number for each in journal.cached(environment="prod")] == [2, 1]
 
 
 def test_incidents_are_selected_by_their_end() -> None:
@@ -75,8 +75,8 @@ def test_incidents_are_selected_by_their_end() -> None:
     run(journal, time, "sss+")
     end = only(journal).end
     assert end is not None
-    assert journal.in_memory(end) == []
-    assert journal.in_memory(end - 1) == [only(journal)]
+    assert journal.cached(end) == []
+    assert journal.cached(end - 1) == [only(journal)]
 
 
 def test_results_before_the_load_are_applied_after_it() -> None:
@@ -127,7 +127,7 @@ def test_a_late_load_ends_what_an_earlier_process_left_open() -> None:
     before = journal_of(time, "prod")
     run(before, time, "sss")
     after = journal_of(time, "prod", is_loaded=False)
-    after.begin_in_memory(5000)
+    after.begin_without_file(5000)
     run(after, time, "sss")
     after.load(LoadedJournal(1, tuple(before.recent(10)), (), ()))
     newest, oldest = after.recent(10)
@@ -189,7 +189,7 @@ def test_unsaved_changes_are_kept_after_a_failed_save() -> None:
     assert again.totals["prod", Endpoint.PING, int(START // HOUR)] > seconds
 
 
-def test_the_number_of_incidents_in_memory_is_limited() -> None:
+def test_the_number_of_cached_incidents_is_limited() -> None:
     """The open ones and the most recent ones are kept; the disk has all."""
     time = JournalTime("prod", "uat")
     journal = journal_of(time, "prod", "uat")
@@ -198,12 +198,12 @@ def test_the_number_of_incidents_in_memory_is_limited() -> None:
         run(journal, time, "sss+")
         time.elapsed += HOUR
     incidents = journal.recent(MAX_UNSAVED)
-    assert len(incidents) == MAX_IN_MEMORY
+    assert len(incidents) == MAX_CACHED
     assert incidents[-1].number == 1
     assert len(journal.take_unsaved().incidents) == MAX_UNSAVED
 
 
-def test_merged_lists_prefer_the_memory() -> None:
+def test_merged_lists_prefer_the_cached_incidents() -> None:
     """It may be newer than the last save."""
     time = JournalTime("prod")
     journal = journal_of(time, "prod")
@@ -221,7 +221,7 @@ def test_a_hundred_environments_take_at_most_2_mb() -> None:
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
     journal = journal_of(time, *names)
-    for number in range(MAX_IN_MEMORY + 20):
+    for number in range(MAX_CACHED + 20):
         for _ in range(3):
             result = make_result(
                 environment=names[number % 100],
@@ -313,7 +313,7 @@ def test_down_time_never_exceeds_the_observed_time(course: list[tuple[str, float
     assert sum(each.down for each in incidents) <= total[1] + 1e-6
 
 
-def test_availability_in_memory_has_whole_days() -> None:
+def test_cached_availability_has_whole_days() -> None:
     """It is the fallback without a database."""
     time = JournalTime("prod")
     journal = journal_of(time, "prod")

@@ -87,13 +87,13 @@ def test_a_restart_continues_the_journal(tmp_path: Path) -> None:
         before.run("+sss+")
         before.run("ss", Endpoint.TOKEN)
     before.journal.settle()
-    with Saved(tmp_path, before.time) as after:
+    with Saved(tmp_path, before.time.restarted()) as after:
         assert after.journal.recent(10) == before.journal.recent(10)
         for endpoint in Endpoint:
             uptimes = [each.journal.uptimes("prod", endpoint) for each in (before, after)]
             assert uptimes[0] == uptimes[1]
         after.run("s", Endpoint.TOKEN)
-        assert after.time.opened == before.time.opened  # not counted again
+        assert after.time.opened == []  # not counted again
         after.run("+" * 60 + "sss")
         assert [each.number for each in after.journal.recent(10)] == [3, 2, 1]
 
@@ -148,7 +148,7 @@ def test_a_damaged_file_is_set_aside(tmp_path: Path, page: int, caplog: pytest.L
         file.write(os.urandom(PAGE_SIZE))
     (tmp_path / f"{SET_ASIDE}-wal").write_text("of an earlier damage")
     (tmp_path / f"{FILE}-wal").write_text("damaged, too")
-    with Saved(tmp_path, before.time) as after:
+    with Saved(tmp_path, before.time.restarted()) as after:
         assert after.journal.recent(10) == []
         after.run("sss")
         after.save()
@@ -162,7 +162,7 @@ def test_a_damaged_file_is_set_aside(tmp_path: Path, page: int, caplog: pytest.L
 
 
 @pytest.mark.usefixtures("quick_retries")
-def test_damage_while_the_monitor_runs_loses_no_incident_in_memory(
+def test_damage_while_the_monitor_runs_loses_no_cached_incident(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The incidents in memory are saved again, in a new file."""
@@ -226,14 +226,11 @@ class Process:
     """A process with a journal (`tests.support.journal_process`)."""
 
     def __init__(self, directory: Path) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.journal_process", str(directory)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=(directory / "log").open("ab"),
-            text=True,
-            cwd=ROOT,
-        )
+        arguments = [sys.executable, "-m", "tests.support.journal_process", str(directory)]
+        with (directory / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, cwd=ROOT
+            )
 
     def send(self, line: str) -> dict[str, Any]:
         """Let the process act; return its incidents and its problem."""
@@ -278,14 +275,14 @@ def test_a_killed_process_loses_nothing_that_was_saved(directory: Path) -> None:
 
 def test_a_process_that_is_killed_during_its_saves_leaves_a_sound_file(directory: Path) -> None:
     """The file is not damaged, whatever the moment of the end is."""
-    for number in range(8):
+    for number in range(4):
         process = Process(directory)
         assert process.process.stdin is not None
         process.send("+sss+")
         process.process.stdin.write("sss+\n" * 200)
         process.process.stdin.flush()
         assert process.process.stdout is not None
-        for _ in range(number * 5):
+        for _ in range(number * 20):
             process.process.stdout.readline()
         process.kill()
     assert not (directory / SET_ASIDE).exists()
@@ -399,8 +396,8 @@ def test_totals_between_two_times(database: JournalDatabase) -> None:
     totals = {("prod", Endpoint.PING, hour + each): (3600.0, 36.0) for each in range(48)}
     database.save([], totals)
     database.save([], {("prod", Endpoint.PING, hour): (0.0, 1.0)})  # added
-    found = database.totals(START, START + 5 * HOUR, START + 2 * DAY)
-    assert found == {("prod", "ping"): (5 * 3600.0, 5 * 36.0 + 1.0)}
+    totals_between = database.totals(START, START + 5 * HOUR, START + 2 * DAY)
+    assert totals_between == {("prod", "ping"): (5 * 3600.0, 5 * 36.0 + 1.0)}
     day = START // DAY * DAY
     late = database.totals(day + DAY, day + 2 * DAY, START + 300 * DAY)
     assert late == {("prod", "ping"): (24 * 3600.0, 24 * 36.0)}
@@ -420,10 +417,10 @@ def test_a_row_of_another_form_is_left_out(database: JournalDatabase) -> None:
     st.lists(st.text(alphabet="+sin", min_size=1, max_size=30), max_size=5),
     st.lists(st.floats(0, 5000), min_size=5, max_size=5),
 )
-def test_what_was_saved_is_what_was_in_memory(
+def test_what_was_saved_is_what_was_cached(
     tmp_path_factory: pytest.TempPathFactory, courses: list[str], pauses: list[float]
 ) -> None:
-    """Whatever happened between the saves: incidents and totals."""
+    """Incidents and totals, after any course of probes and saves."""
     time = JournalTime("prod")
     journal = journal_of(time, "prod")
     with closing(JournalDatabase(tmp_path_factory.mktemp("state"))) as database:
@@ -436,7 +433,7 @@ def test_what_was_saved_is_what_was_in_memory(
         assert sorted(loaded.incidents, key=lambda each: -each.number) == sorted(
             journal.recent(100), key=lambda each: -each.number
         )
-        after = journal_of(time, "prod", is_loaded=False)
+        after = journal_of(time.restarted(), "prod", is_loaded=False)
         after.load(loaded)
         _assert_equal(after, journal)
 

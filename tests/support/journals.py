@@ -26,6 +26,10 @@ class JournalTime:
         }
         self.clock = Clock(now=lambda: 1000.0 + self.elapsed, wall=lambda: self.wall + self.elapsed)
 
+    def restarted(self) -> JournalTime:
+        """Return the time of a process that starts now."""
+        return JournalTime(*{name for name, _ in self.observed}, wall=self.clock.wall())
+
     def observed_of(self, environment: str, endpoint: Endpoint) -> tuple[float, float]:
         """Return observed and down seconds of an endpoint."""
         times = self.observed.get((environment, endpoint))

@@ -65,8 +65,8 @@ def test_each_reason_has_a_party_at_each_endpoint(reason: Reason) -> None:
 )
 def test_the_phase_of_a_timeout_decides(phase: Phase, parties: tuple[Responsibility, Responsibility]) -> None:
     """A connection that opens shows that the network works."""
-    found = tuple(party(endpoint, Reason.TIMEOUT, failed_phase=phase) for endpoint in Endpoint)
-    assert found == parties
+    shown = tuple(party(endpoint, Reason.TIMEOUT, failed_phase=phase) for endpoint in Endpoint)
+    assert shown == parties
 
 
 @pytest.mark.parametrize(
@@ -106,10 +106,10 @@ def test_a_refused_login_concerns_the_credentials_if_it_names_them(
     reason: Reason, *, names_credentials: bool, expected: Responsibility
 ) -> None:
     """A 401 names them, too."""
-    found = party(
+    shown = party(
         Endpoint.TOKEN, reason, refused=True, names_credentials=names_credentials, error_code="invalid_request"
     )
-    assert found is expected
+    assert shown is expected
 
 
 @pytest.mark.parametrize("reason", [Reason.UNAUTHORIZED, Reason.FORBIDDEN])

@@ -115,7 +115,8 @@ def test_the_container_runs_confined(store: Podman, options: list[str]) -> None:
         assert re.search(r"^NoNewPrivs:\t1$", status, re.MULTILINE)
         assert "tigr-monitor" in store.podman("exec", name, "cat", "/proc/1/cmdline").stdout
         assert store.podman("exec", name, "touch", "/opt/x", check=False).returncode != 0
-        store.podman("exec", name, "test", "-s", "/var/lib/tigr-monitor/state.json")
+        for file in ("state.json", "journal.sqlite3"):
+            store.podman("exec", name, "test", "-s", f"/var/lib/tigr-monitor/{file}")
         store.podman("stop", "--time=10", name)
         assert store.inspect("container", name)["State"]["ExitCode"] == 0
         log = store.podman("logs", name)

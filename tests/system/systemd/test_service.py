@@ -237,13 +237,14 @@ def test_systemd_restarts_a_crashed_service(service: Service) -> None:
 
 
 def test_a_stop_is_clean(service: Service) -> None:
-    """A stop exits with status 0 and keeps the state file."""
+    """A stop exits with status 0 and keeps the state file and the journal."""
     service.start()
     service.machine.run("systemctl stop tigr-monitor")
     assert service.machine.property("Result") == "success"
     assert service.machine.property("ExecMainStatus") == "0"
     assert "msg=stopping" in service.machine.journal()
-    service.machine.run("test -s /var/lib/private/tigr-monitor/state.json")
+    for name in ("state.json", "journal.sqlite3"):
+        service.machine.run(f"test -s /var/lib/private/tigr-monitor/{name}")
 
 
 def test_a_wrong_setting_is_reported_without_a_restart(service: Service) -> None:
