@@ -31,11 +31,11 @@ def incidents(options: argparse.Namespace) -> int:
     """Print the incidents that had not ended at a time. Raises `DaemonError`."""
     parameters = {"since": timestamp(options.since), "environment": options.environment}
     query = urlencode({name: text for name, text in parameters.items() if text is not None})
-    found = fetch_json(options.socket, f"/api/v1/incidents?{query}")
+    listed = fetch_json(options.socket, f"/api/v1/incidents?{query}")
     if options.json:
-        print_line(json.dumps(found["incidents"], indent=2))
+        print_line(json.dumps(listed["incidents"], indent=2))
     else:
-        print_line(as_text(found["incidents"], options.since, style_for(sys.stdout, os.environ)))
+        print_line(as_text(listed["incidents"], options.since, style_for(sys.stdout, os.environ)))
     return 0
 
 

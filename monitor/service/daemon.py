@@ -250,13 +250,13 @@ def _control(path: Path | None, routes: ControlRoutes) -> ControlServer | None:
         return ControlServer(path, routes.respond)
     except SocketInUseError:
         raise CannotStartError(
-            f"another tigr-monitor uses the control socket {path}: set TIGR_CONTROL_SOCKET to a different path for each "
-            "monitor"
+            f"another tigr-monitor uses the control socket {path}: "
+            "set TIGR_CONTROL_SOCKET to a different path for each monitor"
         ) from None
     except OSError as error:
         _log.warning(
             "cannot make the control socket %s: %s; the commands status, reload and health need it: set "
-            "TIGR_CONTROL_SOCKET to a path to which only the monitor can write",
+            "TIGR_CONTROL_SOCKET to a path in a directory to which only the monitor can write",
             path,
             error.strerror or error,
         )

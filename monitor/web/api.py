@@ -123,7 +123,7 @@ def _parameters(query: str, names: frozenset[str]) -> Parameters:
     parameters: dict[str, str] = {}
     for name, value in pairs:
         if name not in names:
-            raise _RequestError(400, f"{ascii(name[:50])}: there is no such parameter")
+            raise _RequestError(400, f"{name[:50]!a}: there is no such parameter")
         if name in parameters:
             raise _RequestError(400, f"{name}: is given twice")
         parameters[name] = value
@@ -138,18 +138,25 @@ def _required(parameters: Parameters, name: str) -> str:
 
 def _moment(parameters: Parameters, name: str) -> float:
     """Return a time in Unix seconds."""
-    text = _required(parameters, name)
+    time = _unix_seconds(_required(parameters, name))
+    if time is None:
+        example = "2026-10-31T22:00:00Z; write the + of an offset as %2B"
+        raise _RequestError(400, f"{name}: must be a time in RFC 3339 with an offset, such as {example}")
+    return time
+
+
+def _unix_seconds(text: str) -> float | None:
+    """Return the Unix seconds of a time in RFC 3339; None if it is none."""
     match = _TIME.fullmatch(text)
+    if match is None:
+        return None
+    start, second, fraction, offset = match.groups()
+    is_leap = second == "60"
     try:
-        if match is None:
-            raise ValueError
-        start, second, fraction, offset = match.groups()
-        is_leap = second == "60"
         moment = datetime.fromisoformat(f"{start}{'59' if is_leap else second}{fraction or ''}{offset}".upper())
         return (moment + timedelta(seconds=is_leap)).timestamp()
     except (OverflowError, ValueError):
-        example = "2026-10-31T22:00:00Z; write the + of an offset as %2B"
-        raise _RequestError(400, f"{name}: must be a time in RFC 3339 with an offset, such as {example}") from None
+        return None
 
 
 def _json(content: representation.JsonObject) -> WebResponse:

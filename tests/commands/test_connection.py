@@ -59,8 +59,8 @@ def test_without_a_daemon_a_command_reports_what_to_do(name: str, path: Path) ->
     ended = run([name, "--socket", str(path)], {})
     assert (ended.returncode, ended.stdout) == (3, "")
     assert ended.stderr == (
-        f"tigr-monitor: no monitor runs on this machine: no process listens on {path}; start it, or name its socket with "
-        "--socket or TIGR_CONTROL_SOCKET\n"
+        f"tigr-monitor: no monitor runs on this machine: no process listens on {path}; "
+        "start it, or name its socket with --socket or TIGR_CONTROL_SOCKET\n"
     )
 
 
@@ -133,9 +133,9 @@ def test_a_daemon_that_hangs_is_a_failure(path: Path) -> None:
 def test_the_message_of_an_error_is_shown(path: Path) -> None:
     """It is that of the JSON interface, or the text."""
     with serving(path, FakeDaemon().respond):
-        with pytest.raises(DaemonError, match="^the monitor cannot respond: id: there is no such incident; /api"):
+        with pytest.raises(DaemonError, match=r"^the monitor cannot respond: id: there is no such incident; /api"):
             fetch_text(str(path), "/api/v1/evidence/1")
-        with pytest.raises(DaemonError, match="^the monitor cannot respond: Not found$"):
+        with pytest.raises(DaemonError, match=r"^the monitor cannot respond: Not found$"):
             fetch_text(str(path), "/else")
     with serving(path, lambda _: text_response(200, "[]")), pytest.raises(DaemonError, match="not a JSON object"):
         fetch_json(str(path), "/")

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.commands import layout
 from monitor.commands.layout import Style, columns, duration, printable, printable_lines, responsible, style_for
 from monitor.model import Responsibility
 
@@ -78,5 +77,5 @@ def test_a_narrow_terminal_gets_narrow_lines(monkeypatch: pytest.MonkeyPatch) ->
     with os.fdopen(leading, "rb"), os.fdopen(following, "w") as terminal:
         for columns_of_terminal, width in ((60, 60), (200, 100), (20, 40), (0, 100)):
             size = os.terminal_size((columns_of_terminal, 24))
-            monkeypatch.setattr(layout.os, "get_terminal_size", lambda _descriptor, size=size: size)
+            monkeypatch.setattr(os, "get_terminal_size", lambda _descriptor, size=size: size)
             assert style_for(terminal, {}).width == width

@@ -271,7 +271,7 @@ def test_the_state_directory_defaults_to_systemds_first(tmp_path: Path) -> None:
 
 
 def test_the_control_socket_is_in_the_runtime_or_the_state_directory() -> None:
-    """The setting comes first, then systemd's runtime directory, then the state directory; without any, there is none."""
+    """The setting comes first, then systemd's runtime directory, then the state directory; else there is none."""
     state: dict[str, str | None] = {"TIGR_STATE_DIR": "/var/lib/a"}
     systemd = state | {"RUNTIME_DIRECTORY": "/run/a:/run/b"}
     name = "TIGR_CONTROL_SOCKET"

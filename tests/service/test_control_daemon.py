@@ -141,9 +141,9 @@ def test_a_socket_that_cannot_be_made_is_a_warning(simulator: Simulator, tmp_pat
 
 def test_clients_that_hang_do_not_delay_the_stop(simulator: Simulator, tmp_path: Path, path: Path) -> None:
     """The exit waits for no request."""
-    with Monitor(simulator.settings() | FAST | {"TIGR_CONTROL_SOCKET": str(path)}, tmp_path) as monitor:
-        with socket.socket(socket.AF_UNIX) as client:
-            client.connect(str(path))
-            client.sendall(b"GET / HT")
-            assert monitor.stop() == 0
+    environ = simulator.settings() | FAST | {"TIGR_CONTROL_SOCKET": str(path)}
+    with Monitor(environ, tmp_path) as monitor, socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        client.sendall(b"GET / HT")
+        assert monitor.stop() == 0
     assert not path.exists()

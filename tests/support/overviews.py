@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from monitor.model import Endpoint, Phase, Reason, Responsibility, Severity
 from monitor.reporting.incident import Incident, ProbeRecord
@@ -24,7 +24,15 @@ PHASES = {Phase.RESOLVE: 0.002, Phase.CONNECT: 0.008, Phase.TLS: 0.02, Phase.PRO
 TICKET = "Times are in UTC. This text contains no secret.\n\nenvironment: prod\nhost: api.example.net\n"
 
 
-def make_probe(**values: Any) -> ProbeRecord:
+T = TypeVar("T", ProbeRecord, Failure, EndpointOverview, EnvironmentOverview, Incident, Overview)
+
+
+def _varied(base: T, values: Mapping[str, object]) -> T:
+    changes: dict[str, Any] = dict(values)
+    return replace(base, **changes)
+
+
+def make_probe(**values: object) -> ProbeRecord:
     """Return a probe with these values; without a `reason` it is a success."""
     base = ProbeRecord(
         started_at=NOW - 12.0,
@@ -34,12 +42,12 @@ def make_probe(**values: Any) -> ProbeRecord:
         address="192.0.2.10",
         tls_version="TLSv1.3",
     )
-    return replace(base, **values)
+    return _varied(base, values)
 
 
-def make_failed_probe(**values: Any) -> ProbeRecord:
+def make_failed_probe(**values: object) -> ProbeRecord:
     """Return a probe that the server refused with status 503."""
-    failed: dict[str, Any] = {
+    failed: dict[str, object] = {
         "reason": Reason.SERVER_ERROR,
         "status": 503,
         "detail": "Service Unavailable",
@@ -47,10 +55,10 @@ def make_failed_probe(**values: Any) -> ProbeRecord:
         "submission_id": "sub-1",
         "failed_phase": Phase.PROCESSING,
     }
-    return make_probe(**failed | values)
+    return _varied(make_probe(), failed | values)
 
 
-def make_failure(**values: Any) -> Failure:
+def make_failure(**values: object) -> Failure:
     """Return the failing step of a ping that the server refused with status 503."""
     base = Failure(
         reason=Reason.SERVER_ERROR,
@@ -64,7 +72,7 @@ def make_failure(**values: Any) -> Failure:
         next_step="Send the ticket to the vendor.",
         ticket=TICKET,
     )
-    return replace(base, **values)
+    return _varied(base, values)
 
 
 def make_uptimes(down: float = 0.0, observed: float = 0.9) -> tuple[Uptime, ...]:
@@ -72,7 +80,7 @@ def make_uptimes(down: float = 0.0, observed: float = 0.9) -> tuple[Uptime, ...]
     return tuple(Uptime(days * DAY, observed * days * DAY, down) for days in (1, 30, 365))
 
 
-def make_endpoint(endpoint: Endpoint = Endpoint.PING, **values: Any) -> EndpointOverview:
+def make_endpoint(endpoint: Endpoint = Endpoint.PING, **values: object) -> EndpointOverview:
     """Return a login or a ping that has succeeded for a day."""
     base = EndpointOverview(
         endpoint=endpoint,
@@ -89,12 +97,12 @@ def make_endpoint(endpoint: Endpoint = Endpoint.PING, **values: Any) -> Endpoint
         failure=None,
         incident=None,
     )
-    return replace(base, **values)
+    return _varied(base, values)
 
 
-def make_failed_endpoint(endpoint: Endpoint = Endpoint.PING, **values: Any) -> EndpointOverview:
+def make_failed_endpoint(endpoint: Endpoint = Endpoint.PING, **values: object) -> EndpointOverview:
     """Return a login or a ping that has failed for ten minutes, with an open incident."""
-    failed: dict[str, Any] = {
+    failed: dict[str, object] = {
         "state": EndpointState.DOWN,
         "since": NOW - 600.0,
         "last": make_failed_probe(),
@@ -102,10 +110,10 @@ def make_failed_endpoint(endpoint: Endpoint = Endpoint.PING, **values: Any) -> E
         "failure": make_failure(),
         "incident": 17,
     }
-    return make_endpoint(endpoint, **failed | values)
+    return _varied(make_endpoint(endpoint), failed | values)
 
 
-def make_environment(name: str = "prod", **values: Any) -> EnvironmentOverview:
+def make_environment(name: str = "prod", **values: object) -> EnvironmentOverview:
     """Return an environment whose login and ping succeed."""
     base = EnvironmentOverview(
         name=name,
@@ -122,20 +130,20 @@ def make_environment(name: str = "prod", **values: Any) -> EnvironmentOverview:
         api_open=False,
         maintenance=(),
     )
-    return replace(base, **values)
+    return _varied(base, values)
 
 
-def make_failed_environment(name: str = "prod", **values: Any) -> EnvironmentOverview:
+def make_failed_environment(name: str = "prod", **values: object) -> EnvironmentOverview:
     """Return an environment whose ping has failed for ten minutes."""
-    failed: dict[str, Any] = {
+    failed: dict[str, object] = {
         "sentence": "pings fail since 22:56 UTC (server_error); logins succeed",
         "is_well": False,
         "ping": make_failed_endpoint(Endpoint.PING),
     }
-    return make_environment(name, **failed | values)
+    return _varied(make_environment(name), failed | values)
 
 
-def make_incident(number: int = 17, **values: Any) -> Incident:
+def make_incident(number: int = 17, **values: object) -> Incident:
     """Return an open incident of the ping of prod that began ten minutes ago."""
     base = Incident(
         number=number,
@@ -153,10 +161,10 @@ def make_incident(number: int = 17, **values: Any) -> Incident:
         down=600.0,
         decisions=(),
     )
-    return replace(base, **values)
+    return _varied(base, values)
 
 
-def make_overview(*environments: EnvironmentOverview, **values: Any) -> Overview:
+def make_overview(*environments: EnvironmentOverview, **values: object) -> Overview:
     """Return the overview of these environments, or of prod and uat, both well."""
     of_all = environments or (make_environment("prod"), make_environment("uat"))
     failed = [each for each in of_all if not each.is_well]
@@ -170,7 +178,7 @@ def make_overview(*environments: EnvironmentOverview, **values: Any) -> Overview
         environments=of_all,
         incidents=(),
     )
-    return replace(base, **values)
+    return _varied(base, values)
 
 
 class FakeReports:
@@ -185,6 +193,8 @@ class FakeReports:
             for environment in self.current.environments
             for endpoint in (Endpoint.TOKEN, Endpoint.PING)
         ]
+        self.times: list[float | None] = []  # since which incidents were requested
+        self.periods: list[tuple[float, float]] = []  # for which the availability was requested
         self.fault: Exception | None = None  # raised by the methods that may wait for the disk
 
     def overview(self) -> Overview:
@@ -201,6 +211,7 @@ class FakeReports:
     def incidents(self, since: float | None = None, environment: str | None = None) -> Sequence[Incident]:
         """Return the incidents of `journal` that had not ended at `since`."""
         self._fail()
+        self.times.append(since)
         return [
             incident
             for incident in self.journal
@@ -216,8 +227,9 @@ class FakeReports:
         return self.texts.get(number)
 
     def availability(self, begin: float, end: float) -> Sequence[Availability]:
-        """Return `uptimes`, whatever the period."""
+        """Return `uptimes`; record the period."""
         self._fail()
+        self.periods.append((begin, end))
         return self.uptimes
 
     def _fail(self) -> None:

@@ -24,6 +24,12 @@ from tests.support.web import FakePages, serving
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 
 INSTALL_TIMEOUT = 120.0  # seconds
+# OpenAPI cannot express that one parameter must be greater than another.
+CONFIGURATION = """
+[[operations]]
+include-name = "GET /api/v1/availability"
+checks.positive_data_acceptance.enabled = false
+"""
 
 
 @pytest.fixture(scope="session")
@@ -45,10 +51,11 @@ def test_every_response_is_as_described(schemathesis: Path, tmp_path: Path) -> N
     environments = (make_failed_environment("prod"), make_environment("uat", ping=starting))
     incidents = [make_incident(), make_incident(16)]
     pages.reports = FakeReports(make_overview(*environments, incidents=tuple(incidents)), incidents)
+    (tmp_path / "schemathesis.toml").write_text(CONFIGURATION)
     with serving(pages) as server:
         url = f"http://127.0.0.1:{server.port}/api/v1/openapi.json"
-        arguments = ["run", "--checks=all", "--max-examples=50", "--seed=1", "--no-color", url]
+        arguments = ["run", "--max-examples=30", "--seed=1", "--no-color", url]
         command = [str(schemathesis), *arguments]
         ended = subprocess.run(command, cwd=tmp_path, env=clean({}), capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "6 / 6" in ended.stdout or "6 selected" in ended.stdout
+    assert "5 selected / 5 total" in ended.stdout  # all but the description itself
