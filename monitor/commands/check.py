@@ -89,8 +89,8 @@ def _print(lines: Iterable[str]) -> None:
 
 
 def _report_not_sent(event: CheckEvent) -> None:
-    """Report a request that was not sent on standard error, because the array contains only Results."""
-    if event["event"] == "not_sent":
+    """Report a request on standard error whose absence is a failure, because the array contains only Results."""
+    if event["event"] == "not_sent" and event["is_failure"]:
         request = "login" if event["endpoint"] == "token" else "ping"
         log.print_error(f"tigr-monitor: {event['environment']}: {request} not sent: {event['text']}")
 

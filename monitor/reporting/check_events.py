@@ -86,6 +86,7 @@ class NotSentEvent(TypedDict):
     event: Literal["not_sent"]
     environment: str
     endpoint: str
+    is_failure: bool  # the check fails because of it
     text: str
 
 

@@ -19,7 +19,7 @@ from monitor.log import timestamp
 from monitor.model import Endpoint, Measurement, Reason, Result, Role, RunOutcome, Verdict
 from monitor.monitoring.login import LoginHindrance
 from monitor.monitoring.ping import MAX_UNDECIDED, YOUNG_TOKEN
-from monitor.reporting.check_events import EvidenceEvent
+from monitor.reporting.check_events import EvidenceEvent, NotSentEvent
 from monitor.reporting.evidence import evidence
 from monitor.reporting.overview import JournalBusyError, Reports
 from monitor.service.check_observer import CheckObserver, Emit, incident_of
@@ -110,8 +110,9 @@ class _EnvironmentCheck:
         if hindrance is LoginHindrance.SUPPRESSED:
             observer.recorded(_suppressed(self._environment))
             return False
-        self._not_sent(Endpoint.TOKEN, self._text_of(hindrance))
-        return hindrance is LoginHindrance.INTERVAL
+        is_well = hindrance is LoginHindrance.INTERVAL
+        self._not_sent(Endpoint.TOKEN, self._text_of(hindrance), is_failure=not is_well)
+        return is_well
 
     def _text_of(self, hindrance: LoginHindrance | None) -> str:
         interval = durations.text(self._checked.settings.ping_interval)
@@ -150,7 +151,7 @@ class _EnvironmentCheck:
             if observer.last_of(Endpoint.PING) is last:
                 break
         if last is None:
-            self._not_sent(Endpoint.PING, self._why_no_ping())
+            self._not_sent(Endpoint.PING, self._why_no_ping(), is_failure=True)
 
     def _why_no_ping(self) -> str:
         pause = self._environment.backoff(Endpoint.PING)
@@ -195,8 +196,15 @@ class _EnvironmentCheck:
     def _note(self, name: str, text: str) -> None:
         self._emit({"event": "note", "environment": self._checked.name, "name": name, "text": text})
 
-    def _not_sent(self, endpoint: Endpoint, text: str) -> None:
-        self._emit({"event": "not_sent", "environment": self._checked.name, "endpoint": endpoint.value, "text": text})
+    def _not_sent(self, endpoint: Endpoint, text: str, *, is_failure: bool) -> None:
+        event: NotSentEvent = {
+            "event": "not_sent",
+            "environment": self._checked.name,
+            "endpoint": endpoint.value,
+            "is_failure": is_failure,
+            "text": text,
+        }
+        self._emit(event)
 
 
 def _open_incident(reports: Reports, failed: Result) -> int | None:

@@ -162,7 +162,7 @@ def test_requests_that_were_not_sent_have_a_mark_of_their_own() -> None:
     """Neither a success nor a failure of the vendor."""
     no_token = make_result(Endpoint.PING, reason=Reason.NO_TOKEN, detail="there is no valid token to ping with")
     events: list[CheckEvent] = [
-        {"event": "not_sent", "environment": "prod", "endpoint": "token", "text": "too early"},
+        {"event": "not_sent", "environment": "prod", "endpoint": "token", "is_failure": False, "text": "too early"},
         response_event(no_token, URL, has_token=False, was_sent=False),
     ]
     assert lines(events) == [
@@ -209,6 +209,12 @@ def test_no_line_is_longer_than_the_width(text: str, host: str, width: int, *, i
     )
     request = request_event("prod", RequestBegin(Endpoint.PING, "https://api.example/", has_token=True))
     request["host"] = host
-    not_sent: CheckEvent = {"event": "not_sent", "environment": "prod", "endpoint": "ping", "text": text}
+    not_sent: CheckEvent = {
+        "event": "not_sent",
+        "environment": "prod",
+        "endpoint": "ping",
+        "is_failure": True,
+        "text": text,
+    }
     printed = lines([request, *sent(failed), not_sent], Style(width=width), is_ascii=is_ascii)
     assert all(len(line) <= width and line.isprintable() for line in printed)

@@ -68,7 +68,7 @@ def test_a_check_needs_no_settings_and_is_a_login_of_the_monitor(simulator: Simu
 
 
 def test_a_check_within_the_interval_pings_with_the_current_token(simulator: Simulator, path: Path) -> None:
-    """It succeeds, and its JSON has the ping; standard error has the reason why there is no login."""
+    """It succeeds, and its JSON has the ping only."""
     with monitor(simulator, path, **SELDOM) as running:
         ended = check(path, "prod")
         assert ended.returncode == 0
@@ -77,7 +77,7 @@ def test_a_check_within_the_interval_pings_with_the_current_token(simulator: Sim
         assert "  ✓ ping " in ended.stdout
         printed = check(path, "prod", "--json")
         assert [exchange["endpoint"] for exchange in json.loads(printed.stdout)] == ["ping"]
-        assert printed.stderr.startswith("tigr-monitor: prod: login not sent: the last login began")
+        assert printed.stderr == ""
         assert simulator.log.requests("prod", "token") == 1
         only = check(path, "prod", "--ping-only").stdout
         assert "login" not in only
@@ -101,6 +101,16 @@ def test_a_rejected_password_is_not_sent_by_a_check(simulator: Simulator, path: 
         assert "SIGUSR1 allows one login" in text
         assert "Not for the vendor's support" in text  # the text about the incident that the rejection opened
         assert simulator.log.requests("prod", "token") == sent
+
+
+def test_json_reports_a_login_that_must_wait_on_standard_error(simulator: Simulator, path: Path) -> None:
+    """The array has no object for it, and the status is 1."""
+    simulator.environment("prod").token_faults.set(Status(503, headers={"Retry-After": "600"}))
+    with monitor(simulator, path, **SELDOM):
+        printed = check(path, "prod", "--json")
+    assert printed.returncode == 1
+    assert printed.stderr.startswith("tigr-monitor: prod: login not sent: the last login failed, and the next one")
+    assert [exchange["reason"] for exchange in json.loads(printed.stdout)] == ["no_token"]
 
 
 def test_the_evidence_about_a_failure_is_printed_at_the_end(simulator: Simulator, path: Path) -> None:
