@@ -17,7 +17,6 @@ from monitor.output.standard_streams import (
     flush_output,
     prepare,
     print_line,
-    require_output,
 )
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
@@ -109,11 +108,20 @@ def _parser() -> argparse.ArgumentParser:
     check = add(
         "check",
         _check,
-        "log in and ping once per environment, and report the results",
-        "While logins are\nsuppressed, for example after rejected credentials, no login is sent.",
+        "log in and ping once per environment, and show each step",
+        "The running\nmonitor sends the requests, if there is one; else the command does, with its own settings.\n"
+        "While logins are suppressed, for example after rejected credentials, no login is sent.",
     )
     check.add_argument("names", nargs="*", metavar="NAME", help="an environment, such as prod (default: all)")
-    check.add_argument("--json", action="store_true", help="print an array with one object per exchange")
+    form = check.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print an array with one object per exchange")
+    form.add_argument(
+        "--evidence", action="store_true", help="print a text about each failure at the end, for the vendor's support"
+    )
+    check.add_argument(
+        "--ping-only", action="store_true", help="ping with the current token of the running monitor, without a login"
+    )
+    check.add_argument("--socket", metavar="PATH", help="the control socket of the monitor")
     demo = add(
         "demo", _demo, "monitor a simulated TIGR on this machine, with small incidents; no request leaves the machine"
     )
@@ -154,33 +162,14 @@ def _run(_options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from monitor.commands.check import as_json, as_text, check
-    from monitor.config.settings import load
-    from monitor.http.client import HttpClient
-    from monitor.monitoring.state import State
-    from monitor.service.process_limits import forbid_core_dumps
-    from monitor.service.trust import probing_contexts
+    from monitor.commands.check import check
+    from monitor.reporting.check_events import CheckError
 
-    require_output()  # before a login is sent
-    forbid_core_dumps()
-    loaded = load(os.environ)
-    environments = loaded.settings.environments
-    known = [settings.name for settings in environments]
-    if unknown := [name for name in options.names if name not in known]:
-        _print_error(f"check: unknown environment {', '.join(unknown)}; the environments are {', '.join(known)}")
+    try:
+        return check(options)
+    except CheckError as error:
+        _print_error(f"check: {error}")
         return EXIT_USAGE
-    log.configure("warning", "logfmt", journald=False)
-    contexts = probing_contexts(loaded.settings)
-    state = State(loaded.settings.state_dir, shared=True)
-    reports = []
-    for settings in (each for each in environments if not options.names or each.name in options.names):
-        report = check(settings, HttpClient(contexts[settings.name]), state)
-        reports.append(report)
-        if not options.json:
-            print_line(as_text(report))
-    if options.json:
-        print_line(as_json(reports))
-    return EXIT_OK if all(report.succeeded for report in reports) else EXIT_FAILED
 
 
 def _demo(options: argparse.Namespace) -> int:

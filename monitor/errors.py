@@ -26,6 +26,10 @@ class DaemonError(Exception):
         self.exit_status = exit_status
 
 
+class NoDaemonError(DaemonError):
+    """No daemon listens on this machine."""
+
+
 def describe_exception(error: BaseException) -> str:
     """Return the type of `error` and the source line that raised it, without its text, which may contain a secret.
 

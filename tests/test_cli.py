@@ -34,7 +34,9 @@ def test_every_command_has_help(name: str) -> None:
     assert ended.stdout.startswith(f"usage: tigr-monitor {name}")
 
 
-@pytest.mark.parametrize("arguments", [[], ["jump"], ["check", "--jsn"], ["demo", "--seconds", "soon"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["jump"], ["check", "--jsn"], ["check", "--json", "--evidence"], ["demo", "--seconds", "soon"]]
+)
 def test_wrong_arguments_are_status_2(arguments: list[str]) -> None:
     """Invalid arguments print the usage and exit with status 2."""
     ended = run(arguments, {})

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from monitor import durations
-from monitor.commands.check import CheckReport, as_json
+from monitor.commands.check import as_json
 from monitor.config.schema import EnvironmentSchema, Schema
 from monitor.model import Endpoint, FieldNames, Phase, Reason, Result, Token
 from monitor.monitoring.negotiation import pause_after
+from monitor.reporting.check_events import result_event
 from monitor.reporting.metrics import Metrics
 from tests.reporting.test_metrics import PING, SETTINGS, FakeReadings
 from tests.support import documents
@@ -30,8 +31,19 @@ COMPLETE: dict[str, Any] = {
     "error_code": "code",
     "submission_id": "id",
     "phases": {Phase.RESOLVE: 0.5},
+    "chain_expiry": 2000.0,
+    "failed_phase": Phase.TLS,
+    "attempts_left": 1,
 }
-JSON_TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", dict: "object", type(None): "null"}
+JSON_TYPES = {
+    str: "string",
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    dict: "object",
+    list: "array",
+    type(None): "null",
+}
 
 
 def first_cells(markdown: str) -> list[str]:
@@ -82,7 +94,8 @@ def test_every_phase_is_in_the_table() -> None:
 
 def printed(*results: Result) -> list[dict[str, Any]]:
     """Return what `check --json` prints of these Results."""
-    objects: list[dict[str, Any]] = json.loads(as_json([CheckReport(SETTINGS, results, why_not_persisted="")]))
+    events = [result_event(result, SETTINGS.token_url) for result in results]
+    objects: list[dict[str, Any]] = json.loads(as_json(events))
     return objects
 
 
@@ -96,7 +109,7 @@ def test_every_key_of_check_json_is_in_its_table() -> None:
 
 def test_the_types_of_check_json_are_those_of_its_table() -> None:
     """Successes and failures, with every value present and with none, have exactly the types of the table."""
-    failed = vary(PING, reason=Reason.FORBIDDEN)
+    failed = vary(PING, reason=Reason.RATE_LIMITED)
     unsent = vary(LOGIN, reason=Reason.UNAUTHORIZED, status=None, token=None, field_names=None)
     objects = printed(LOGIN, PING, failed, unsent, vary(LOGIN, **COMPLETE), vary(failed, **COMPLETE))
     printed_types = {

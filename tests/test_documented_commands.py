@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
 from monitor.cli import main
-from monitor.commands.check import CheckReport, as_text
-from monitor.model import Phase, Reason
+from monitor.clock import Clock
+from monitor.commands.check_text import CheckText
+from monitor.commands.layout import Style
+from monitor.commands.marks import Marks
+from monitor.http.exchange import PhaseEnd
+from monitor.model import Endpoint, Phase, Reason, Result
+from monitor.reporting.check_events import CheckEvent, request_event, response_event, result_event, step_event
+from monitor.tigr.observation import RequestBegin
 from tests.reporting.test_metrics import PING, SETTINGS
 from tests.support import documents
 from tests.support.checkout import ROOT
@@ -46,10 +53,26 @@ def test_the_sample_of_check_is_its_output() -> None:
         detail="Simulated403: a simulated fault",
         error_code="Simulated403",
         submission_id="sim-daa9284ee23d",
+        failed_phase=Phase.TRANSFER,
         phases=dict(zip(Phase, ping_phases, strict=True)),
     )
     (sample,) = documents.blocks(documents.section(OPERATIONS, "Output of check"))
-    assert sample.strip() == as_text(CheckReport(SETTINGS, (login, ping), why_not_persisted=""))
+    text = CheckText(Style(), Marks(), Clock(now=lambda: 0.0, wall=lambda: 0.0))
+    printed = [line for event in (*events(login), *events(ping)) for line in text.lines(event)]
+    assert sample.strip() == "\n".join(printed)
+
+
+def events(result: Result) -> Iterator[CheckEvent]:
+    """Yield the events of a request over TLS with this Result."""
+    is_login = result.endpoint is Endpoint.TOKEN
+    url = SETTINGS.token_url if is_login else SETTINGS.api_url
+    begin = RequestBegin(result.endpoint, url, result.field_names, has_token=not is_login)
+    yield request_event(result.environment, begin)
+    facts = ("192.0.2.10" if is_login else "192.0.2.20", "TLSv1.3", 57.5 * 86400)
+    for phase, seconds in result.measurement.phases.items():
+        yield step_event(result.environment, PhaseEnd(phase, seconds, *facts))
+    yield response_event(result, url, has_token=not is_login, was_sent=True)
+    yield result_event(result, url)
 
 
 def test_every_command_is_in_the_table(capsys: pytest.CaptureFixture[str]) -> None:

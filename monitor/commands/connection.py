@@ -12,7 +12,7 @@ from typing import Any
 
 import h11
 
-from monitor.errors import DaemonError
+from monitor.errors import DaemonError, NoDaemonError
 from monitor.machine.unix_sockets import address_of
 
 TIMEOUT = 10.0  # seconds, for each wait
@@ -48,6 +48,11 @@ class DaemonConnection:
                 raise _failure("it closed the connection")
             resources.pop_all()
         return event.status_code, self._chunks()
+
+    def wait_at_most(self, seconds: float) -> None:
+        """Use another limit for each further wait."""
+        self._timeout = seconds
+        self._socket.settimeout(seconds)
 
     def _chunks(self) -> Iterator[bytes]:
         with self._socket:
@@ -125,7 +130,7 @@ def _connected(paths: list[Path], timeout: float) -> socket.socket:
             continue
         return client
     names = ", ".join(map(str, dict.fromkeys(paths)))
-    raise DaemonError(f"no monitor runs on this machine: no process listens on {names}; {_REMEDY}")
+    raise NoDaemonError(f"no monitor runs on this machine: no process listens on {names}; {_REMEDY}")
 
 
 def _failure(reason: str) -> DaemonError:

@@ -33,7 +33,7 @@ class HttpClient:
         Follows no redirect and uses no proxy but the request's. A failure of the network, the proxy, TLS or HTTP is in
         the Exchange; none is raised.
         """
-        connection = MeasuredConnection(request.url, request.proxy, request.timeout, self._resolver)
+        connection = MeasuredConnection(request.url, request.proxy, request.timeout, self._resolver, request.observer)
         started_at = self._clock.wall()
         fault: ExchangeFault | None = None
         detail = ""

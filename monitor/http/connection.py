@@ -13,7 +13,7 @@ import httpx
 
 from monitor.http.certificate import earliest_expiry
 from monitor.http.errors import ExchangeError, ExchangeFault, exchange_error
-from monitor.http.exchange import HttpProxy, HttpRequest
+from monitor.http.exchange import HttpProxy, HttpRequest, PhaseEnd, PhaseObserver
 from monitor.http.happy_eyeballs import ConnectionAttempts
 from monitor.http.http11 import StreamedResponse, open_tunnel, send_request
 from monitor.http.resolver import LookupFailedError, Resolver
@@ -28,8 +28,15 @@ CLOSE_TIMEOUT = 1.0  # seconds that a connection check waits for the peer to clo
 class MeasuredConnection:
     """One connection to the host of a URL, with its timing and the facts that it has shown. It is used once."""
 
-    def __init__(self, url: str, proxy: HttpProxy | None, timeout: float, resolver: Resolver) -> None:
-        self.timing = ExchangeTiming(timeout)
+    def __init__(
+        self,
+        url: str,
+        proxy: HttpProxy | None,
+        timeout: float,
+        resolver: Resolver,
+        observer: PhaseObserver | None = None,
+    ) -> None:
+        self.timing = ExchangeTiming(timeout, self._phase_ended if observer else None)
         self.status = ResponseStatus()
         self.address: str | None = None
         self.tls_version: str | None = None
@@ -40,6 +47,7 @@ class MeasuredConnection:
         self._port = self._url.port or (443 if self._url.scheme == "https" else 80)
         self._proxy = proxy
         self._resolver = resolver
+        self._observer = observer
         self._socket: socket.socket | None = None
 
     def open(self, context: ssl.SSLContext) -> socket.socket:
@@ -109,6 +117,22 @@ class MeasuredConnection:
         except (OSError, MemoryError) as error:
             raise _handshake_failed(error) from None
         return secured
+
+    def _phase_ended(self, phase: Phase, seconds: float) -> None:
+        """Pass the end of a phase to the observer, the facts of the TLS session included."""
+        if phase is Phase.TLS:
+            self._record_session()
+        if self._observer is not None:
+            self._observer(
+                PhaseEnd(
+                    phase,
+                    seconds,
+                    self.address,
+                    self.tls_version,
+                    self.certificate_expiry,
+                    self.chain_expiry,
+                )
+            )
 
     def _record_session(self) -> None:
         if isinstance(self._socket, ssl.SSLSocket):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -23,6 +23,21 @@ class HttpProxy(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class PhaseEnd:
+    """The end of a phase of an exchange that is in progress, with the facts that the connection has shown so far."""
+
+    phase: Phase
+    seconds: float
+    address: str | None = None  # with a proxy: of the proxy
+    tls_version: str | None = None
+    certificate_expiry: float | None = None  # Unix seconds, notAfter
+    chain_expiry: float | None = None  # Unix seconds, earliest notAfter in the verified chain
+
+
+PhaseObserver = Callable[[PhaseEnd], None]  # runs inside the exchange: its time is measured, so it returns at once
+
+
+@dataclass(frozen=True, slots=True)
 class HttpRequest:
     """A request and its deadline."""
 
@@ -32,6 +47,7 @@ class HttpRequest:
     timeout: float  # seconds from the start of the lookup to the last byte of the response
     content: bytes = field(default=b"", repr=False)
     proxy: HttpProxy | None = None
+    observer: PhaseObserver | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

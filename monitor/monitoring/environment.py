@@ -6,6 +6,7 @@ the `ProbeClient` and passes every `Result` to the sink. This module does no I/O
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -111,6 +112,14 @@ class MonitoredEnvironment:
     def run_ping(self) -> None:
         """Ping with the current token. If the API rejects it, the run includes a login and a second ping."""
         self._run(Endpoint.PING, self._pings.run)
+
+    def run_login_for_check(self) -> None:
+        """Log in for an operator's check, unless there is a hindrance."""
+        self._run(Endpoint.TOKEN, self.logins.run_for_check)
+
+    def run_ping_only(self) -> None:
+        """Ping with the current token, and never log in."""
+        self._run(Endpoint.PING, functools.partial(self._pings.run, may_log_in=False))
 
     def run_host_check(self) -> None:
         """Connect to the token host without a request. The check produces a `HostCheck` and no Result."""

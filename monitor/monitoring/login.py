@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Protocol
 
 from monitor.clock import Clock
@@ -26,6 +27,14 @@ class ResultSink(Protocol):
     """Receives Results."""
 
     def record(self, result: Result) -> None: ...
+
+
+class LoginHindrance(Enum):
+    """Reasons why a login that an operator's check asks for is not sent."""
+
+    SUPPRESSED = auto()  # the credentials were rejected, or logins got no response because of restarts
+    BACKOFF = auto()  # the last login failed for another reason
+    INTERVAL = auto()  # the last run started less than a ping interval ago
 
 
 class Logins:
@@ -87,6 +96,14 @@ class Logins:
         """Whether the first login of this process waits only because an earlier process logged in a short time ago."""
         return self._schedule.first_is_late
 
+    def hindrance(self) -> LoginHindrance | None:
+        """Return the reason why `run_for_check` would send nothing now; None if it would send a login."""
+        if self._schedule.record.rejected or self.suppressed_for > 0:
+            return LoginHindrance.SUPPRESSED
+        if self._schedule.remaining() > 0:
+            return LoginHindrance.BACKOFF
+        return LoginHindrance.INTERVAL if self._schedule.is_soon_after_last() else None
+
     def remaining(self) -> float:
         """Return the seconds until the next attempt is allowed; 0 if nothing delays it."""
         return self._schedule.remaining()
@@ -109,6 +126,16 @@ class Logins:
         with self.running:
             if self.remaining() <= 0:
                 self._run(self._schedule.next_cause())
+
+    def run_for_check(self) -> None:
+        """Log in once for the check of an operator, unless there is a `hindrance`.
+
+        A check grants no attempt with rejected credentials, and its login keeps the interval between two runs.
+        """
+        with self.running:
+            self._schedule.expect_run()
+            if self.hindrance() is None:
+                self._run(LoginCause.OPERATOR)
 
     def token_after_login(self) -> Token | None:
         """Wait for a login that is in progress, if any; log in if the token has expired and nothing delays a login."""

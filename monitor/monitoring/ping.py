@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -35,7 +36,7 @@ class _Access:
 
 
 class Pings:
-    """Runs the pings of one environment. Only one run may be in progress; reading is thread-safe."""
+    """Runs the pings of one environment, one run at a time; reading is thread-safe."""
 
     def __init__(
         self, settings: EnvironmentSettings, sender: PingSender, sink: ResultSink, logins: Logins, clock: Clock
@@ -43,6 +44,7 @@ class Pings:
         self._access = _Access(settings, sender, logins.generations.current)
         self._sink = sink
         self._logins = logins
+        self._running = threading.Lock()  # held during a run: an operator's check pings too
         self._clock = clock
         self._backoff = Backoff(clock.now)
         self._succeeded = False
@@ -68,11 +70,18 @@ class Pings:
             return max(self._ended + self._access.settings.confirm_interval, self._backoff.until)
         return None
 
-    def run(self) -> None:
-        """Ping with the current token. If the API rejects it, ping once more with a newer one."""
+    def run(self, *, may_log_in: bool = True) -> None:
+        """Ping with the current token. If the API rejects it, ping once more with a newer one.
+
+        Unless the run `may_log_in`, it uses only tokens that other runs obtain.
+        """
+        with self._running:
+            self._run(may_log_in=may_log_in)
+
+    def _run(self, *, may_log_in: bool) -> None:
         if self._backoff.remaining() > 0:
             return
-        access, token = self._access_and_token()
+        access, token = self._access_and_token(may_log_in=may_log_in)
         self._waits_for_token = token is None and self._logins.first_is_late
         if self._waits_for_token:
             return
@@ -82,20 +91,22 @@ class Pings:
         self._refused_young, self._young = self._young, None
         result = access.sender.ping(token)
         if result.verdict.rejects_token:
-            self._after_rejection(access, token, result)
+            self._after_rejection(access, token, result, may_log_in=may_log_in)
         else:
             self._finish(access, self._with_lag(token, result))
         if result.success:
             self._probe_unauthenticated_if_due(access)
 
-    def _access_and_token(self) -> tuple[_Access, Token | None]:
+    def _access_and_token(self, *, may_log_in: bool) -> tuple[_Access, Token | None]:
         """Return a sender and a token for the same host, although a reload may replace both at any time.
 
         A reload that changes the host drops the token and begins a generation. No login of an older generation sets it.
         """
         while True:
             access = self._access
-            token = self._logins.usable_token or self._logins.token_after_login()
+            token = self._logins.usable_token
+            if token is None and may_log_in:
+                token = self._logins.token_after_login()
             if access is self._access:
                 return access, token
 
@@ -110,19 +121,19 @@ class Pings:
 
     # Rejected tokens.
 
-    def _after_rejection(self, access: _Access, token: Token, refusal: Result) -> None:
+    def _after_rejection(self, access: _Access, token: Token, refusal: Result, *, may_log_in: bool) -> None:
         """Ping once more if there is a newer token or a login grants one; else the refusal is decisive."""
         if self._is_too_early(token):
             self._retry_young(access, token, refusal)
             return
         current = self._logins.usable_token
         if current is None:  # it expired during the ping, so this is no rejection
-            newer = self._logins.token_after_login()
+            newer = self._logins.token_after_login() if may_log_in else None
         elif current is not token:
             newer = current
         else:
             refusal = replace(refusal, run=replace(refusal.run, token_rejected=True))
-            newer = self._logins.token_after_rejection(token)
+            newer = self._logins.token_after_rejection(token) if may_log_in else None
         if newer is None:
             self._finish(access, refusal)
             return

@@ -7,6 +7,8 @@ from concurrent.futures import Future
 from typing import Protocol
 
 from monitor.reporting.overview import Reports
+from monitor.service import check_request
+from monitor.service.check_stream import MonitoredChecks
 from monitor.service.control import ControlRequest, ControlResponse
 from monitor.service.reload import ReloadOutcome
 from monitor.service.signals import SignalRequest
@@ -33,14 +35,16 @@ class Requests(Protocol):
 class ControlRoutes:
     """Responds to the requests of commands. A response may wait."""
 
-    def __init__(self, monitor: Monitor, reports: Reports, requests: Requests) -> None:
+    def __init__(self, monitor: Monitor, reports: Reports, requests: Requests, checks: MonitoredChecks) -> None:
         self._monitor = monitor
         self._api = JsonInterface(reports)
         self._requests = requests
-        # By method and path. `POST /check` belongs here: a `StreamedResponse` sends each step as it happens.
+        self._checks = checks
+        # By method and path.
         self._routes: dict[tuple[str, str], Callable[[ControlRequest], ControlResponse]] = {
             ("GET", "/-/healthy"): self._healthy,
             ("POST", "/reload"): self._reload,
+            ("POST", "/check"): self._check,
         }
 
     def respond(self, request: ControlRequest) -> ControlResponse:
@@ -57,6 +61,9 @@ class ControlRoutes:
     def _healthy(self, _request: ControlRequest) -> ControlResponse:
         stalled = self._monitor.stalled()
         return text_response(503, "\n".join(stalled)) if stalled else text_response(200, "Healthy")
+
+    def _check(self, request: ControlRequest) -> ControlResponse:
+        return check_request.respond(self._checks, request.body)
 
     def _reload(self, _request: ControlRequest) -> ControlResponse:
         """Reload as SIGHUP does, and wait for the outcome."""

@@ -16,6 +16,7 @@ from monitor.hosts import bracketed
 from monitor.log import fields
 from monitor.monitoring.state import State, StateInUseError
 from monitor.output.failure_period import FailurePeriod
+from monitor.service.check_stream import MonitoredChecks
 from monitor.service.control import ControlServer, SocketInUseError
 from monitor.service.control_routes import ControlRoutes
 from monitor.service.process_limits import raise_descriptor_limit
@@ -76,7 +77,9 @@ class Daemon:
             self._signals.install_stop()  # before the server responds: a SIGTERM after that is a normal stop
             server.start()
             requests = self._request_thread(supervisor)
-            control = _control(settings, ControlRoutes(supervisor, supervisor.reports, requests))
+            checks = MonitoredChecks(supervisor.checked_environments)
+            routes = ControlRoutes(supervisor, supervisor.reports, requests, checks)
+            control = _control(settings, routes)
             if control is not None:
                 resources.callback(control.stop)
             names = ", ".join(supervisor.index())

@@ -25,9 +25,11 @@ from monitor.reporting.overview import Reports
 from monitor.reporting.recorder import Recorder
 from monitor.reporting.reports import LiveEnvironment, LiveReports
 from monitor.reporting.status_line import StatusLine
+from monitor.service.check import CheckedEnvironment
 from monitor.service.jobs import LOGIN, PING, EnvironmentJobs
 from monitor.service.trust import trust_anchors
 from monitor.tigr.client import TigrClient
+from monitor.tigr.observation import current_observer
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,13 @@ class Supervisor:
         self._web_configuration_failed = bool(problems)
         self._metrics.web_configuration_read(success=not problems)
 
+    def checked_environments(self) -> list[CheckedEnvironment]:
+        """Return the environments, for the check of an operator."""
+        return [
+            CheckedEnvironment(entry.settings, entry.environment, self._state, self._reports)
+            for entry in list(self._entries.values())
+        ]
+
     def request_logins_after_reload(self) -> AllowedLogins:
         """Allow one login in each environment whose rejected credentials suppress it."""
         return self._request_logins(lambda environment: environment.logins.request_after_reload())
@@ -191,6 +200,8 @@ class Supervisor:
             self._event_log.record(result)
             self._status_line.record(result)
             self._recorder.record(result)
+            if observer := current_observer():
+                observer.recorded(result)
 
     def token_host_checked(self, check: HostCheck) -> None:
         """Pass the outcome of a check of a token host to metrics, reports and event log."""
@@ -202,6 +213,8 @@ class Supervisor:
         """Pass the expiry (Unix seconds) of a certificate that failed verification to metrics and reports."""
         self._metrics.certificate_seen(environment, endpoint, expiry)
         self._recorder.certificate_seen(environment, endpoint, expiry)
+        if observer := current_observer():
+            observer.certificate_seen(endpoint, expiry)
 
     # Read by the web server and by systemd.
 

@@ -31,6 +31,7 @@ from monitor.model import (
     Verdict,
     internal_fault,
 )
+from monitor.tigr.observation import RequestBegin, current_observer, phase_observer
 from monitor.tigr.redaction import Redactor, is_short
 from monitor.tigr.responses import (
     ErrorDetails,
@@ -82,6 +83,9 @@ class TigrClient:
         username, password = _FIELD_NAMES[names]
         credentials = self._settings.credentials
         form = {username: credentials.username, password: credentials.password, "grant_type": "password"}
+        begin = RequestBegin(
+            Endpoint.TOKEN, self._settings.token_url, names, has_proxy=self._settings.token_proxy is not None
+        )
         request = HttpRequest(
             method="POST",
             url=self._settings.token_url,
@@ -93,6 +97,7 @@ class TigrClient:
             content=urlencode(form).encode("ascii"),
             timeout=self._settings.timeout,
             proxy=self._settings.token_proxy,
+            observer=phase_observer(begin),
         )
         self._on_start(Endpoint.TOKEN)
         before = self._clock.now()  # the lifetime counts from here, so that it never ends too late
@@ -100,7 +105,7 @@ class TigrClient:
         if result.verdict.refused:
             verdict = replace(result.verdict, other_client_auth=self._other_client_auth)
             result = replace(result, verdict=verdict)
-        return replace(result, field_names=names)
+        return _observed(replace(result, field_names=names))
 
     def learn(self, token: Token) -> None:
         """Redact `token`, which another client was granted, from now on."""
@@ -113,14 +118,17 @@ class TigrClient:
             self._redactor.add_token(token.value)  # before a reload, another TigrClient was granted it
             headers["Authorization"] = f"Bearer {token.value}"
             self._on_start(Endpoint.PING)
+        url, proxy = self._settings.api_url + PING_PATH, self._settings.api_proxy
+        begin = RequestBegin(Endpoint.PING, url, has_token=token is not None, has_proxy=proxy is not None)
         request = HttpRequest(
             method="GET",
-            url=self._settings.api_url + PING_PATH,
+            url=url,
             headers=headers,
             timeout=self._settings.timeout,
-            proxy=self._settings.api_proxy,
+            proxy=proxy,
+            observer=phase_observer(begin),
         )
-        return self._probe(Endpoint.PING, request, _ponged)
+        return _observed(self._probe(Endpoint.PING, request, _ponged))
 
     def check_token_host(self) -> HostCheck:
         """Connect to the token host, with a TLS handshake if its URL is https, and send no request."""
@@ -237,6 +245,13 @@ def basic_credentials(settings: EnvironmentSettings, form: ClientAuth) -> str:
     if form is ClientAuth.FORM_ENCODED:
         pair = [quote(value, safe="") for value in pair]
     return base64.b64encode(":".join(pair).encode()).decode()
+
+
+def _observed(result: Result) -> Result:
+    observer = current_observer()
+    if observer is not None:
+        observer.request_ended(result)
+    return result
 
 
 def _measurement(exchange: Exchange) -> Measurement:

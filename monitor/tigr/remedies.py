@@ -154,6 +154,21 @@ def _with_hint(explanation: Explanation, result: Result) -> Explanation:
     return Explanation(explanation.means, f"{explanation.next_step} {hint}")
 
 
+_AVOID_LOGINS = (
+    "Do not restart the monitor, delete its state directory or repeat the check to try again: each request with a "
+    "wrong password may lock the account."
+)
+_AVOID_REQUESTS = "Do not repeat the check at once: each request counts toward the server's limit."
+
+
+def avoid(result: Result) -> str:
+    """Return a warning of steps that make a failure worse; empty if there is none."""
+    rejected = result.run.credentials_rejected or result.verdict.refused
+    if rejected or (result.endpoint is Endpoint.TOKEN and result.verdict.reason is Reason.UNAUTHORIZED):
+        return _AVOID_LOGINS
+    return _AVOID_REQUESTS if result.verdict.reason is Reason.RATE_LIMITED else ""
+
+
 def next_login(result: Result) -> str:
     """Return a text with the time of the next login and the attempts left; empty if no login is suppressed."""
     if result.run.suppressed_until is None:

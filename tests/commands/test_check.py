@@ -1,10 +1,14 @@
-"""`tigr-monitor check`: one login and one ping, reported as text and as JSON."""
+"""`tigr-monitor check`: one login and one ping, reported step by step and as JSON."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Iterator
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +19,14 @@ from monitor.config.settings import load
 from monitor.monitoring.negotiation import LoginRecord
 from monitor.monitoring.state import LoginKey, State
 from monitor.simulator import Simulator
-from monitor.simulator.faults import ApiOpen, Echo, Refuse, Slow, Status, TokenResponse
+from monitor.simulator.faults import ApiOpen, Echo, HangAfterHandshake, Refuse, Slow, Status, TokenResponse
 from monitor.simulator.message import SimulatedResponse
 from monitor.simulator.personalities import VENDOR_PAGE
 from tests.support.canaries import CANARIES, leaks, simulator_with_canaries, values
-from tests.support.process import Monitor, run
+from tests.support.process import PATIENCE, Monitor, clean, command, run
+
+UTF8 = {"PYTHONUTF8": "1"}
+ASCII = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
 
 
 @pytest.fixture
@@ -37,16 +44,18 @@ def check_json(simulator: Simulator, *names: str, status: int, **changes: str) -
     return printed
 
 
-def test_success_is_one_line_per_exchange(simulator: Simulator) -> None:
-    """The report has one login and one ping per environment, with their phases; the exit status is 0."""
-    ended = run(["check"], simulator.settings())
+def test_success_is_one_line_per_step(simulator: Simulator) -> None:
+    """The report has one login and one ping per environment, with their steps; the exit status is 0."""
+    ended = run(["check"], simulator.settings() | UTF8)
     assert ended.returncode == 0
-    lines = [line for line in ended.stdout.splitlines() if line[0] != " "]
-    assert [line.split()[:3] for line in lines] == [
-        ["prod", "login", "ok,"], ["prod", "ping", "ok,"], ["uat", "login", "ok,"], ["uat", "ping", "ok,"],
+    lines = ended.stdout.splitlines()
+    assert [line.split()[:2] for line in lines if line[0] != " "] == [
+        ["prod:", "login"], ["prod:", "ping"], ["uat:", "login"], ["uat:", "ping"],
     ]  # fmt: skip
-    assert "token valid for 1h" in ended.stdout
-    assert "processing" in ended.stdout
+    login, ping = ["lookup", "connect", "TLS", "login", "token"], ["lookup", "connect", "TLS", "ping"]
+    assert [line.split()[:2] for line in lines if line[0] == " "] == [["✓", step] for step in 2 * (login + ping)]
+    for learned in ("127.0.0.1", "TLSv1.3, certificate valid for ", "valid for 1h", "its clock "):
+        assert learned in ended.stdout
     assert [simulator.log.requests(name, host) for name in ("prod", "uat") for host in ("token", "api")] == [1] * 4
 
 
@@ -55,8 +64,9 @@ def test_json_has_an_object_per_exchange(simulator: Simulator) -> None:
     login, ping = check_json(simulator, "uat", status=0)
     assert list(login) == [
         "environment", "endpoint", "success", "decisive", "reason", "status", "started_at", "duration_seconds",
-        "phases", "url", "host", "address", "tls_version", "certificate_expires_at", "clock_offset_seconds", "detail",
-        "error_code", "submission_id", "means", "next", "lifetime_seconds", "field_names",
+        "phases", "failed_phase", "url", "host", "address", "tls_version", "certificate_expires_at", "chain_expires_at",
+        "clock_offset_seconds", "detail", "error_code", "submission_id", "warnings", "lifetime_seconds", "field_names",
+        "responsible", "means", "next", "do_not", "attempts_left",
     ]  # fmt: skip
     assert "lifetime_seconds" not in ping
     assert (login["environment"], login["endpoint"], login["success"], login["reason"]) == ("uat", "token", True, None)
@@ -78,8 +88,8 @@ def test_a_failure_is_explained(simulator: Simulator) -> None:
     simulator.environment("prod").api_faults.set(Status(403))
     ended = run(["check", "prod"], simulator.settings())
     assert ended.returncode == 1
-    assert "FAILED: forbidden (status 403)" in ended.stdout
-    for label in ("Detail:", "Code:", "submissionId:", "Means:", "Next:"):
+    assert re.search(r" ping +[\d.]+ m?s  forbidden \(status 403\)", ended.stdout)
+    for label in ("Detail:", "Code:", "submissionId:", "Responsible: probably", "Means:", "Next:"):
         assert label in ended.stdout
     assert "IP addresses" in ended.stdout
     _, ping = check_json(simulator, "prod", status=1)
@@ -95,8 +105,7 @@ def test_both_requests_of_a_first_contact_are_reported(simulator: Simulator) -> 
     assert [exchange["decisive"] for exchange in (first, second, ping)] == [False, True, True]
     assert (first["field_names"], second["field_names"]) == ("documented", "rfc6749")
     text = run(["check", "prod"], simulator.settings()).stdout
-    assert "with Username/Password, not decisive: a later request decides" in text
-    assert "with Username/Password, not decisive" in text
+    assert "Not decisive: the login with Username/Password" in text
     assert "Invalid Login ID or Password" in text
     assert "TIGR_ENVIRONMENTS__PROD__FORM_FIELDS=rfc6749" in text
     assert "Note:" not in text
@@ -114,7 +123,8 @@ def test_the_more_specific_refusal_is_decisive(simulator: Simulator) -> None:
     assert "client id and secret, or the user name and password" in first["means"]
     assert (second["means"], second["next"]) == (None, None)
     text = run(["check", "prod"], simulator.settings() | wrong).stdout
-    assert "with username/password, not decisive: the request before it decides" in text
+    assert "Not decisive: the login with username/password" in text
+    assert "Decisive: the request with Username/Password" in text
 
 
 def test_a_rejected_login_reports_the_attempts_left(simulator: Simulator, tmp_path: Path) -> None:
@@ -147,12 +157,14 @@ def test_a_failed_login_is_followed_by_an_unauthenticated_probe(simulator: Simul
     prod = simulator.environment("prod")
     prod.token_faults.set(Refuse())
     text = run(["check", "prod"], simulator.settings()).stdout
+    assert "prod: ping without a token" in text
     assert "the Client API is reachable (status 401)" in text
-    assert "FAILED: no_token" in text
+    assert "there is no valid token to ping with" in text
     prod.api_faults.set(ApiOpen())
     assert "ACCEPTS UNAUTHENTICATED REQUESTS" in run(["check", "prod"], simulator.settings()).stdout
     prod.api_faults.set(Refuse())
-    assert "is not reachable (connect)" in run(["check", "prod"], simulator.settings()).stdout
+    text = run(["check", "prod"], simulator.settings()).stdout.partition("ping without a token")[2]
+    assert re.search(r" connect +[\d.]+ m?s  connect\n", text)
     login, ping = check_json(simulator, "prod", status=1)
     assert (login["reason"], ping["reason"]) == ("connect", "no_token")
 
@@ -195,13 +207,76 @@ def test_a_deviation_from_the_documentation_is_a_warning(simulator: Simulator) -
 
 
 def test_a_timeout_names_its_phase(simulator: Simulator) -> None:
-    """A timeout is reported with the phase in which it occurred."""
+    """A timeout is reported in the line of the step in which it occurred."""
     simulator.environment("prod").api_faults.set(Slow(60))
-    for timeout in ("1s", "20s"):  # a busy machine may take the first one before the phase
-        text = run(["check", "prod"], simulator.settings() | {"TIGR_TIMEOUT": timeout}).stdout
-        if "in phase processing" in text:
+    for timeout in ("1s", "20s"):  # a busy machine may take the first one before the step
+        text = run(["check", "prod"], simulator.settings() | {"TIGR_TIMEOUT": timeout} | UTF8).stdout
+        if "✗ ping" in text:
             break
-    assert re.search(rf"FAILED: timeout after {timeout[:-1]}\.\d+ s.* in phase processing", text, re.DOTALL)
+    assert re.search(r"✗ ping +[\d.]+ m?s  timeout\n", text)
+    assert f"no response within {timeout[:-1]} s" in text
+
+
+def test_each_step_is_printed_when_it_ends(simulator: Simulator) -> None:
+    """The steps of a login that hangs are printed while it waits for the response."""
+    simulator.environment("prod").token_faults.set(HangAfterHandshake())
+    environ = clean(simulator.settings() | {"TIGR_TIMEOUT": "600s"} | UTF8)
+    with subprocess.Popen(command("check", "prod"), env=environ, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            steps = [process.stdout.readline().split()[1] for _ in range(4)]
+            assert steps == ["login", "lookup", "connect", "TLS"]
+            assert process.poll() is None
+        finally:
+            process.kill()
+
+
+def test_an_interrupt_ends_a_check_that_waits(simulator: Simulator) -> None:
+    """Ctrl-C needs no response, and prints no traceback."""
+    simulator.environment("prod").token_faults.set(HangAfterHandshake())
+    environ = clean(simulator.settings() | {"TIGR_TIMEOUT": "600s"})
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command("check", "prod"), env=environ, text=True, stdout=pipe, stderr=pipe) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert "login" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 1
+        assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize("locale", [UTF8, ASCII], ids=["UTF-8", "ASCII"])
+def test_a_file_gets_the_text_without_colour_in_100_columns(locale: dict[str, str]) -> None:
+    """A locale without the marks gets others in ASCII."""
+    with Simulator() as plain:  # the canaries are not ASCII
+        plain.environment("uat").api_faults.set(Status(403))
+        wrong = plain.settings() | {"TIGR_ENVIRONMENTS__PROD__PASSWORD": "not the password"} | locale
+        text = run(["check"], wrong).stdout
+    assert max(map(len, text.splitlines())) <= 100
+    assert "\x1b" not in text
+    assert text.isascii() == (locale is ASCII)
+    marks = ("!! ping", "ok lookup", "-- ping") if locale is ASCII else ("✗ ping", "✓ lookup", "– ping")  # noqa: RUF001
+    assert all(f"  {mark} " in text for mark in marks)
+
+
+def test_a_terminal_gets_colour_unless_it_is_refused(simulator: Simulator) -> None:
+    """NO_COLOR switches it off."""
+    assert "\x1b[32m" in on_terminal(simulator.settings())
+    assert "\x1b" not in on_terminal(simulator.settings() | {"NO_COLOR": "1"})
+
+
+def on_terminal(environ: Mapping[str, str]) -> str:
+    """Run `check` on a terminal and return its output."""
+    ours, theirs = os.openpty()
+    with subprocess.Popen(command("check", "prod"), env=clean(environ), stdout=theirs) as process:
+        os.close(theirs)
+        output = b""
+        with suppress(OSError):  # EIO: the terminal has no other user left
+            while data := os.read(ours, 65536):
+                output += data
+        os.close(ours)
+        assert process.wait(PATIENCE) == 0
+    return output.decode()
 
 
 def test_an_unknown_environment_is_reported(simulator: Simulator) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
+from monitor.service.check_stream import MonitoredChecks
 from monitor.service.control import ControlServer, Respond
 from monitor.service.control_routes import ControlRoutes
 from monitor.service.reload import ReloadOutcome
@@ -22,7 +23,7 @@ class FakeDaemon:
         self.stalled_jobs: list[str] = []
         self.outcome = ReloadOutcome(is_refused=False, lines=("new settings are in force",))
         self.requests: list[SignalRequest] = []
-        self.respond = ControlRoutes(self, self.reports, self).respond
+        self.respond = ControlRoutes(self, self.reports, self, MonitoredChecks(list)).respond
 
     def stalled(self) -> list[str]:
         """Return the stalled jobs."""

@@ -1,0 +1,74 @@
+"""Checks in a thread of their own, so that the events can be read while the check runs."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+from monitor.reporting.check_events import CheckError, CheckEvent
+from monitor.service.check import CheckedEnvironment, CheckOptions, run_check
+from monitor.service.check_observer import Emit
+
+
+class CheckInProgressError(CheckError):
+    """Another check of the same monitor is in progress."""
+
+
+def require_known(names: Sequence[str], known: Sequence[str]) -> None:
+    """Raise `CheckError` if one of the names is not known."""
+    if unknown := [name for name in names if name not in known]:
+        raise CheckError(f"unknown environment {', '.join(unknown)}; the environments are {', '.join(known)}")
+
+
+class MonitoredChecks:
+    """Checks of the environments that the daemon monitors, one at a time. Thread-safe."""
+
+    def __init__(self, environments: Callable[[], Sequence[CheckedEnvironment]]) -> None:
+        self._environments = environments
+        self._running = threading.Lock()
+
+    def start(self, names: Sequence[str], options: CheckOptions) -> Iterator[CheckEvent]:
+        """Start a check and return its events.
+
+        Raises `CheckError` if a name is unknown, and `CheckInProgressError` if another check runs. A check whose events
+        are no longer read runs to its end, so that none of its logins lacks a consequence.
+        """
+        environments = self._environments()
+        require_known(names, [each.name for each in environments])
+        chosen = [each for each in environments if not names or each.name in names]
+        if not self._running.acquire(blocking=False):
+            raise CheckInProgressError("another check is in progress; repeat this one when it has ended")
+        return events_of(lambda emit: run_check(chosen, options, emit), self._running.release)
+
+
+def events_of(check: Callable[[Emit], None], on_end: Callable[[], None] = lambda: None) -> Iterator[CheckEvent]:
+    """Start `check` in a thread and return its events as they come, then call `on_end`.
+
+    The iterator raises the exception that ended the check, if there is one. Raises `RuntimeError` if the system cannot
+    start a thread.
+    """
+    events: queue.SimpleQueue[CheckEvent | Exception | None] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            check(events.put)
+        except Exception as error:  # noqa: BLE001 - raised where the events are read
+            events.put(error)
+        finally:
+            on_end()
+            events.put(None)
+
+    try:
+        threading.Thread(target=run, name="check", daemon=True).start()
+    except RuntimeError:  # the system cannot start a thread
+        on_end()
+        raise
+    return _until_end(events)
+
+
+def _until_end(events: queue.SimpleQueue[CheckEvent | Exception | None]) -> Iterator[CheckEvent]:
+    while (event := events.get()) is not None:
+        if isinstance(event, Exception):
+            raise event
+        yield event
