@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from monitor.model import Endpoint, Reason
+from monitor.model import Endpoint, Reason, Responsibility
 from monitor.reporting.overview import EndpointState, EnvironmentOverview
 from monitor.reporting.words import PLURAL, counted, duration, moment
 
@@ -93,7 +93,7 @@ def _login(facts: EnvironmentFacts) -> str:
 def _ping(facts: EnvironmentFacts) -> str:
     ping, login = facts.ping, facts.login
     if ping.state is EndpointState.DOWN and ping.reason is Reason.NO_TOKEN:
-        return f"no pings without a token since {_since(ping, facts.now)}"
+        return f"no pings since {_since(ping, facts.now)}, because there is no token"
     does_login_fail = facts.is_rejected or login.state in (EndpointState.DOWN, EndpointState.UNKNOWN)
     if ping.state is EndpointState.UP and does_login_fail:
         if facts.headroom is None or facts.headroom <= 0:
@@ -109,9 +109,10 @@ def _endpoint(endpoint: EndpointFacts, now: float) -> str:
     if endpoint.state is EndpointState.UP:
         return f"{name} work"
     if endpoint.state is EndpointState.UNKNOWN:
-        return f"{name} cannot be measured since {_since(endpoint, now)} (the monitor itself)"
+        return f"{name} have not been measured since {_since(endpoint, now)} (the monitor itself)"
+    party = f": {endpoint.party}" if endpoint.party != Responsibility.UNKNOWN.text else ""
     never = "" if endpoint.was_up else ", none has succeeded yet"
-    return f"{name} fail since {_since(endpoint, now)} ({endpoint.reason}: {endpoint.party}{never})"
+    return f"{name} have failed since {_since(endpoint, now)} ({endpoint.reason}{party}{never})"
 
 
 def _since(endpoint: EndpointFacts, now: float) -> str:

@@ -48,10 +48,10 @@ STOPPED = make_environment(
     ),
 )
 TEXT = """\
-prod: pings fail since 22:56 UTC (server_error); logins succeed
+prod: pings have failed since 22:56 UTC (server_error); logins succeed
 monitor: the last reload failed
 
-prod: pings fail since 22:56 UTC (server_error); logins succeed
+prod: pings have failed since 22:56 UTC (server_error); logins succeed
     login  up       since 2026-10-30 23:06:40 UTC (1 d)
            next     2026-10-31 23:06:58 UTC (in 18 s)
     ping   down     since 2026-10-31 22:56:40 UTC (10 min)
@@ -99,7 +99,7 @@ def test_only_the_state_has_a_colour() -> None:
     """Green, red, and yellow for the rest; the sentence is bold."""
     unknown = make_endpoint(state=EndpointState.UNKNOWN)
     coloured = text(make_overview(make_failed_environment(login=unknown)), Style(colour=True))
-    assert coloured.startswith("\x1b[1mprod: pings fail")
+    assert coloured.startswith("\x1b[1mprod: pings have failed")
     assert "\x1b[31mdown\x1b[0m" in coloured
     assert "\x1b[33munknown\x1b[0m" in coloured
     assert "\x1b[32mup\x1b[0m" in text(make_overview(), Style(colour=True))

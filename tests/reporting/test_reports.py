@@ -155,7 +155,7 @@ def test_a_failing_ping_is_explained(monitor: FakeMonitor) -> None:
     assert failure_of(monitor.prod.ping).ticket is None  # no incident is open
     monitor.record(UNAVAILABLE)
     overview = monitor.reports.overview()
-    assert overview.sentence == "prod: pings fail since 08:00 UTC (server_error: their API); logins work"
+    assert overview.sentence == "prod: pings have failed since 08:00 UTC (server_error: their API); logins work"
     assert not overview.is_well
     ping = monitor.prod.ping
     failure = failure_of(ping)
@@ -198,7 +198,7 @@ def test_stopped_logins_have_no_next_attempt(monitor: FakeMonitor) -> None:
     prod.credentials_rejected, prod.attempts_left, prod.waits[Endpoint.TOKEN] = True, 0, math.inf
     login_part, ping_part = monitor.prod.sentence.split("; ")
     assert login_part == "logins rejected since 08:00 UTC and stopped until an operator acts"
-    assert ping_part == "no pings without a token since 08:00 UTC"
+    assert ping_part == "no pings since 08:00 UTC, because there is no token"
     login, ping = monitor.prod.login, monitor.prod.ping
     assert login.next_attempt == math.inf
     assert "logins have stopped" in login.delay
@@ -248,7 +248,7 @@ def test_a_failure_of_the_monitor_blames_no_host(monitor: FakeMonitor) -> None:
     prod = monitor.prod
     assert prod.ping.state is EndpointState.UNKNOWN
     assert failure_of(prod.ping).responsibility is Responsibility.MONITOR
-    assert prod.sentence == "pings cannot be measured since 08:00 UTC (the monitor itself); logins work"
+    assert prod.sentence == "pings have not been measured since 08:00 UTC (the monitor itself); logins work"
 
 
 def test_problems_of_the_monitor_are_first(monitor: FakeMonitor) -> None:

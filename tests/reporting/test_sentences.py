@@ -25,7 +25,10 @@ NO_TOKEN = replace(PING_DOWN, reason=Reason.NO_TOKEN, party="our credentials")
 LOGIN_STARTING = replace(LOGIN, state=EndpointState.STARTING, since=None, was_up=False)
 PING_STARTING = replace(LOGIN_STARTING, endpoint=Endpoint.PING)
 PING_UNKNOWN = replace(PING, state=EndpointState.UNKNOWN, reason=Reason.INTERNAL)
-STOPPED = "logins rejected since 07:00 UTC and stopped until an operator acts; no pings without a token since 07:00 UTC"
+STOPPED = (
+    "logins rejected since 07:00 UTC and stopped until an operator acts; "
+    "no pings since 07:00 UTC, because there is no token"
+)
 
 
 @pytest.mark.parametrize(
@@ -42,28 +45,34 @@ STOPPED = "logins rejected since 07:00 UTC and stopped until an operator acts; n
         ),
         (
             replace(WELL, login=LOGIN_STARTING, ping=NO_TOKEN, is_rejected=True, is_stopped=True),
-            "logins rejected and stopped until an operator acts; no pings without a token since 07:00 UTC",
+            "logins rejected and stopped until an operator acts; no pings since 07:00 UTC, because there is no token",
         ),
         (
             replace(WELL, login=LOGIN_DOWN),
-            "logins fail since 07:00 UTC (server_error: their login); pings still work for 6 min 40 s",
+            "logins have failed since 07:00 UTC (server_error: their login); pings still work for 6 min 40 s",
         ),
         (
             replace(WELL, login=LOGIN_DOWN, headroom=-3.0),
-            "logins fail since 07:00 UTC (server_error: their login); pings worked until the token expired",
+            "logins have failed since 07:00 UTC (server_error: their login); pings worked until the token expired",
         ),
-        (replace(WELL, ping=PING_DOWN), "pings fail since 07:00 UTC (timeout: their API); logins work"),
+        (replace(WELL, ping=PING_DOWN), "pings have failed since 07:00 UTC (timeout: their API); logins work"),
         (
             replace(WELL, ping=replace(PING_DOWN, since=NOW - 86400)),
-            "pings fail since 2027-01-14 08:00 UTC (timeout: their API); logins work",
+            "pings have failed since 2027-01-14 08:00 UTC (timeout: their API); logins work",
         ),
         (
             replace(WELL, login=LOGIN_DOWN, ping=PING_DOWN),
-            "logins fail since 07:00 UTC (server_error: their login); pings fail since 07:00 UTC (timeout: their API)",
+            (
+                "logins have failed since 07:00 UTC (server_error: their login); "
+                "pings have failed since 07:00 UTC (timeout: their API)"
+            ),
         ),
         (
             replace(WELL, login=replace(LOGIN_DOWN, was_up=False), ping=PING_STARTING),
-            "logins fail since 07:00 UTC (server_error: their login, none has succeeded yet); no ping has ended yet",
+            (
+                "logins have failed since 07:00 UTC (server_error: their login, none has succeeded yet); "
+                "no ping has ended yet"
+            ),
         ),
         (
             replace(WELL, login=LOGIN_STARTING, ping=PING_STARTING),
@@ -71,12 +80,12 @@ STOPPED = "logins rejected since 07:00 UTC and stopped until an operator acts; n
         ),
         (
             replace(WELL, ping=PING_UNKNOWN),
-            "pings cannot be measured since 07:00 UTC (the monitor itself); logins work",
+            "pings have not been measured since 07:00 UTC (the monitor itself); logins work",
         ),
         (replace(WELL, is_open=True), "logins and pings work; the Client API accepts unauthenticated requests"),
         (
             replace(WELL, ping=PING_DOWN, maintenance_until=NOW + 3600),
-            "pings fail since 07:00 UTC (timeout: their API); logins work; planned maintenance until 09:00 UTC",
+            "pings have failed since 07:00 UTC (timeout: their API); logins work; planned maintenance until 09:00 UTC",
         ),
     ],
 )
@@ -102,9 +111,9 @@ def environment(name: str, sentence: str = "") -> EnvironmentOverview:
     [
         ([environment("prod"), environment("uat")], [], "prod, uat: logins and pings work"),
         (
-            [environment("uat"), environment("prod", "pings fail since 07:00 UTC (dns: unknown)")],
+            [environment("uat"), environment("prod", "pings have failed since 07:00 UTC (dns)")],
             [],
-            "prod: pings fail since 07:00 UTC (dns: unknown). uat: logins and pings work",
+            "prod: pings have failed since 07:00 UTC (dns). uat: logins and pings work",
         ),
         (
             [environment("prod")],

@@ -136,7 +136,7 @@ def make_environment(name: str = "prod", **values: object) -> EnvironmentOvervie
 def make_failed_environment(name: str = "prod", **values: object) -> EnvironmentOverview:
     """Return an environment whose ping has failed for ten minutes."""
     failed: dict[str, object] = {
-        "sentence": "pings fail since 22:56 UTC (server_error); logins succeed",
+        "sentence": "pings have failed since 22:56 UTC (server_error); logins succeed",
         "is_well": False,
         "ping": make_failed_endpoint(Endpoint.PING),
     }

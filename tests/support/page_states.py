@@ -89,7 +89,7 @@ def stopped() -> Overview:
 def api_down() -> Overview:
     """Return an environment whose pings fail, which has an open and an ended incident, next to a well one."""
     ended = make_incident(16, environment="uat", begin=NOW - DAY, end=NOW - DAY + 60.0, down=60.0)
-    sentence = "pings fail since 22:56 UTC (server_error); logins succeed"
+    sentence = "pings have failed since 22:56 UTC (server_error); logins succeed"
     history = [
         make_failed_probe(started_at=NOW - 30.0 * age, duration=0.2)
         if age < 20
@@ -106,7 +106,7 @@ def both_down() -> Overview:
     down = [
         make_failed_environment(
             name,
-            sentence="login and ping fail since 22:56 UTC (timeout in connect)",
+            sentence="login and ping have failed since 22:56 UTC (timeout in connect)",
             login=make_failed_endpoint(Endpoint.TOKEN),
         )
         for name in ("prod", "uat")

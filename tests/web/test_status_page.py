@@ -98,7 +98,7 @@ def test_an_unchanged_fragment_is_not_sent_again(client: WebClient, reports: Cou
     reports.current = make_overview(make_failed_environment())
     changed, body = client.request("/fragment", validator)
     assert changed.status == 200
-    assert b"pings fail since" in body
+    assert b"pings have failed since" in body
     assert changed.headers["etag"] != response.headers["etag"]
 
 
@@ -107,7 +107,7 @@ def test_the_page_follows_the_overview(client: WebClient, reports: CountedReport
     """A rendering that is too old is not used again."""
     assert b"Every environment works." in client.request("/")[1]
     reports.current = make_overview(make_failed_environment())
-    assert b"pings fail since" in client.request("/")[1]
+    assert b"pings have failed since" in client.request("/")[1]
 
 
 def test_all_clients_share_one_rendering_per_second(reports: CountedReports) -> None:

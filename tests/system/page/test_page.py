@@ -81,7 +81,7 @@ def test_the_state_is_a_text_and_the_worst_comes_first(pages: FakePages, server:
     assert tab.evaluate("document.title") == "1 of 2 failing · tigr-monitor"
     text = tab.evaluate("document.body.innerText")
     order = [
-        "prod: pings fail since 22:56 UTC",
+        "prod: pings have failed since 22:56 UTC",
         "failing",
         "Likely responsible",
         "This text contains no secret.",
