@@ -39,7 +39,7 @@ test-system: $(VENV)/.dev ## run the tests that need root or Debian packages
 soak: $(VENV)/.dev ## check memory, files and threads over 100,000 exchanges with random faults (half an hour)
 	$(BIN)/python -m tests.soak
 
-bench: $(VENV)/.bench ## compare the monitor with blackbox_exporter (17 minutes; needs root and Debian packages)
+bench: $(VENV)/.bench ## compare the monitor with blackbox_exporter (20 minutes; needs root and Debian packages)
 	$(BIN)/python -m benchmarks
 
 test-lowest: ## run the tests with the lowest allowed dependencies (they support Python 3.11)

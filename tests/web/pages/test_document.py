@@ -7,7 +7,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from monitor.reporting.overview import Overview
@@ -89,6 +89,8 @@ def test_each_state_is_well_formed_and_has_no_inline_style_or_script(name: str) 
 
 
 @settings(max_examples=50)
+@example("<b>", '"><i>')
+@example("</section>", "</pre>")
 @given(st.text(), st.text())
 def test_a_text_of_a_server_is_never_markup(text: str, other: str) -> None:
     """The page has the same elements for every text of a server."""
