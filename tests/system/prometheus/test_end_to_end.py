@@ -89,7 +89,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     directory = tmp_path_factory.mktemp("stack")
     with ExitStack() as running:
         simulator = running.enter_context(Simulator([name for names in INSTANCES.values() for name in names]))
-        simulator.environment("login_refused").lifetime = 15
+        simulator.environment("login_refused").lifetime = 30
         monitors = {
             instance: running.enter_context(Monitor(_settings(simulator, names), directory))
             for instance, names in INSTANCES.items()
