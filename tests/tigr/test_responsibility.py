@@ -84,7 +84,7 @@ def test_the_fault_of_a_certificate_decides(detail: str, parties: tuple[Responsi
     assert tuple(party(endpoint, Reason.CERTIFICATE, detail=detail) for endpoint in Endpoint) == parties
 
 
-@pytest.mark.parametrize("reason", set(Reason) - {Reason.INTERNAL, Reason.NO_TOKEN})
+@pytest.mark.parametrize("reason", sorted(set(Reason) - {Reason.INTERNAL, Reason.NO_TOKEN}))
 def test_rejected_credentials_are_ours(reason: Reason) -> None:
     """Servers reject credentials with many statuses."""
     assert party(Endpoint.TOKEN, reason, credentials_rejected=True) is CREDENTIALS
