@@ -116,7 +116,7 @@ def test_a_page_by_email_and_its_end(messages: Messages) -> None:
         f"{FOLDER_URL}tigrpingfailing",
         "https://grafana.example.net/d/tigr-connectivity?var-environment=prod",
         "http://127.0.0.1:9844/",
-        "journalctl -u tigr-monitor --since -1h -o cat | grep -w prod",
+        "sudo /opt/tigr-monitor/bin/tigr-monitor evidence",
     )
     for part in expected:
         assert part in text
