@@ -499,7 +499,7 @@ def test_the_locations_of_the_trust_anchors_are_displayed(tmp_path: Path) -> Non
 def test_effective_settings_are_displayed_in_columns() -> None:
     """Every setting has a line with its name, value and source in aligned columns."""
     lines = describe(loaded({"TIGR_LISTEN": "[::1]:9844", name("uat", "ENABLED"): "false"}))
-    assert len(lines) == 18 + 10 + 1 + 1 + 2  # a disabled environment has one line, and OpenSSL two variables
+    assert len(lines) == 19 + 10 + 1 + 1 + 2  # a disabled environment has one line, and OpenSSL two variables
     listen = next(line for line in lines if line.startswith("TIGR_LISTEN "))
     assert listen.split() == ["TIGR_LISTEN", "[::1]:9844", "environment"]
     assert {line.index(line.split()[2]) for line in lines} == {listen.index("environment")}
