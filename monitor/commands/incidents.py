@@ -23,7 +23,7 @@ from monitor.commands.layout import (
 from monitor.log import timestamp
 from monitor.output.standard_streams import print_line
 
-_HEADINGS = ("id", "environment", "endpoint", "begin (UTC)", "end (UTC)", "down", "reasons: fault")
+_HEADINGS = ("id", "environment", "endpoint", "begin (UTC)", "end (UTC)", "down", "reasons (failures): responsible")
 JsonObject = dict[str, Any]
 
 

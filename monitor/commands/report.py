@@ -126,6 +126,6 @@ def _longest(incidents: list[JsonObject], style: Style) -> Iterator[str]:
         yield ""
         yield from style.wrapped(f"{title}: down for {duration(each['down_seconds'])}", f"{each['id']}  ")
         indent = " " * (len(str(each["id"])) + 2)
-        yield from style.wrapped(f"{reasons(each)}; fault: {responsible(each['responsibility'])}", indent)
+        yield from style.wrapped(f"{reasons(each)}; responsible: {responsible(each['responsibility'])}", indent)
         if each["submission_ids"]:
             yield from style.wrapped(", ".join(each["submission_ids"]), f"{indent}submissionId: ")

@@ -52,7 +52,7 @@ def test_the_report_has_a_table_and_the_longest_incidents() -> None:
     assert "prod ping 99.952 % 20 min 34 s 96.7 % 1" in rows
     assert "uat ping not observed 0 s 0.0 % 0" in rows
     assert "17 prod ping, from 2026-10-31 22:56:40 to 2026-10-31 23:06:40: down for 10 min" in rows
-    assert "server_error (20); fault: the vendor's API" in rows
+    assert "server_error (20); responsible: the vendor's API" in rows
     assert "submissionId: sub-0, sub-1" in rows
     assert max(map(len, report.splitlines())) <= 100
     assert "The month has not ended." not in report

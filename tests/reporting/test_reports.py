@@ -155,7 +155,7 @@ def test_a_failing_ping_is_explained(monitor: FakeMonitor) -> None:
     assert failure_of(monitor.prod.ping).ticket is None  # no incident is open
     monitor.record(UNAVAILABLE)
     overview = monitor.reports.overview()
-    assert overview.sentence == "prod: pings have failed since 08:00 UTC (server_error: their API); logins work"
+    assert overview.sentence == "prod: pings have failed since 08:00 UTC (server_error: the vendor's API); logins work"
     assert not overview.is_well
     ping = monitor.prod.ping
     failure = failure_of(ping)
