@@ -155,8 +155,8 @@ def _with_hint(explanation: Explanation, result: Result) -> Explanation:
 
 
 _AVOID_LOGINS = (
-    "Do not restart the monitor, delete its state directory or repeat the check to try again: each request with a "
-    "wrong password may lock the account."
+    "Until the values are corrected, do not restart the monitor, delete its state directory or repeat the check: each "
+    "request with a wrong password may lock the account."
 )
 _AVOID_REQUESTS = "Do not repeat the check at once: each request counts toward the server's limit."
 
