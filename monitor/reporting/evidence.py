@@ -209,7 +209,7 @@ def _request(incident: Incident) -> str:
         "granted.",
         Reason.CERTIFICATE: "Please check the certificate of the host, and tell us when it has been replaced.",
     }
-    fallback = f"Please find out{quoted} why these requests fail, and tell us the cause and the time at which it ended or will end."
+    fallback = f"Please find out{quoted} why these requests fail, and tell us the cause and the end of the failure."
     return f"{by_reason.get(incident.last.reason or Reason.INTERNAL, fallback)} Please respond to this e-mail."
 
 

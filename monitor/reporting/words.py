@@ -28,7 +28,7 @@ def duration(seconds: float) -> str:
 
 
 def telling_phase(reason: Reason, phase: Phase | None, status: int | None) -> Phase | None:
-    """Return the phase of a failure if it adds to the reason; None if the reason or the status already names the step."""
+    """Return the phase of a failure; None if the reason or the status already names the step."""
     if phase is None or phase.value == reason.value:
         return None
     has_response = status is not None and reason not in (Reason.TIMEOUT, Reason.DISCONNECT)

@@ -250,7 +250,12 @@ def test_each_failure_names_who_can_end_it(event_log: EventLog, caplog: pytest.L
         vary(PING, reason=Reason.INTERNAL),
     ):
         event_log.record(result)
-    parties = ["the vendor's API", "our network or the vendor's IP allowlist", "our network or the vendor's IP allowlist", "the monitor itself"]
+    parties = [
+        "the vendor's API",
+        "our network or the vendor's IP allowlist",
+        "our network or the vendor's IP allowlist",
+        "the monitor itself",
+    ]
     assert responsible(caplog) == parties
     event_log.record(vary(PING, reason=Reason.UNAUTHORIZED, status=401, rejects_token=True, token_rejected=True))
     assert responsible(caplog) == ["the vendor's API", "the vendor's API"]  # the rejected token, and the failed ping

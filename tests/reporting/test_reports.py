@@ -367,6 +367,27 @@ def test_an_outage_that_outlasts_a_restart_has_its_begin(tmp_path: Path) -> None
     after.recorder.close()
 
 
+def test_a_rejection_that_outlasts_a_restart_is_explained(tmp_path: Path) -> None:
+    """The current process has sent no login, but a reader needs the response and the next step."""
+    before = FakeMonitor(tmp_path)
+    before.recorder.start()
+    before.record(REJECTED)
+    wait_for(lambda: before.recorder.journal.is_loaded, "the journal is loaded")
+    before.recorder.close()
+    after = FakeMonitor(tmp_path)
+    after.time.elapsed = 2 * HOUR
+    after.environments["prod"].credentials_rejected = True
+    after.recorder.start()
+    wait_for(lambda: after.recorder.journal.is_loaded, "the journal is loaded")
+    login = after.prod.login
+    assert (login.state, login.incident) == (EndpointState.DOWN, 1)
+    failure = failure_of(login)
+    assert failure.received == "status 401, invalid login id or password"
+    assert (failure.responsibility, failure.ticket) == (Responsibility.CREDENTIALS, None)
+    assert failure.next_step.startswith("Do not log in by hand")
+    after.recorder.close()
+
+
 def test_a_journal_that_cannot_be_saved_is_a_problem(tmp_path: Path) -> None:
     """The reports go on."""
     monitor = FakeMonitor(tmp_path / "missing")

@@ -53,7 +53,10 @@ STOPPED = (
         ),
         (
             replace(WELL, login=LOGIN_DOWN, headroom=-3.0),
-            "logins have failed since 07:00 UTC (server_error: the vendor's login); pings worked until the token expired",
+            (
+                "logins have failed since 07:00 UTC (server_error: the vendor's login); "
+                "pings worked until the token expired"
+            ),
         ),
         (replace(WELL, ping=PING_DOWN), "pings have failed since 07:00 UTC (timeout: the vendor's API); logins work"),
         (
@@ -70,7 +73,8 @@ STOPPED = (
         (
             replace(WELL, login=replace(LOGIN_DOWN, was_up=False), ping=PING_STARTING),
             (
-                "logins have failed since 07:00 UTC (server_error: the vendor's login, none has succeeded yet); "
+                "logins have failed since 07:00 UTC (server_error: the vendor's login, none has succeeded since the "
+                "monitor started); "
                 "no ping has ended yet"
             ),
         ),
@@ -85,7 +89,10 @@ STOPPED = (
         (replace(WELL, is_open=True), "logins and pings work; the Client API accepts unauthenticated requests"),
         (
             replace(WELL, ping=PING_DOWN, maintenance_until=NOW + 3600),
-            "pings have failed since 07:00 UTC (timeout: the vendor's API); logins work; planned maintenance until 09:00 UTC",
+            (
+                "pings have failed since 07:00 UTC (timeout: the vendor's API); logins work; "
+                "planned maintenance until 09:00 UTC"
+            ),
         ),
     ],
 )
