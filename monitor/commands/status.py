@@ -13,6 +13,7 @@ from typing import Any
 from monitor.commands.connection import fetch_json
 from monitor.commands.layout import Style, clock, duration, moment, printable, responsible, style_for
 from monitor.errors import DaemonError
+from monitor.model import Reason
 from monitor.output.standard_streams import print_line, require_output
 
 _TARGET = "/api/v1/status"
@@ -81,7 +82,8 @@ def _endpoint(name: str, endpoint: JsonObject, now: float, style: Style) -> Iter
     yield from others
     failure = endpoint["failure"]
     if failure:
-        yield from style.wrapped(f"{failure['reason']}: {failure['received']}", _labelled("reason"))
+        phase = f" in the phase {failure['phase']}" if failure["reason"] == Reason.TIMEOUT and failure["phase"] else ""
+        yield from style.wrapped(f"{failure['reason']}{phase}: {failure['received']}", _labelled("reason"))
         yield from style.wrapped(responsible(failure["responsibility"]), _labelled("responsible"))
     yield from style.wrapped(_next_attempt(endpoint, now), _labelled("next try"))
     if failure:

@@ -65,6 +65,23 @@ def test_a_month_in_progress_is_marked() -> None:
     assert "No incidents." in report
 
 
+def test_a_month_without_observation_is_a_sentence() -> None:
+    """An empty table would read like a fault of the command."""
+    report = as_text(OCTOBER, OCTOBER.end + DAY, [], [], Style())
+    assert "\n\nNothing was observed in this month: the monitor did not run" in report
+    assert "availability  down" not in report
+
+
+def test_logins_come_before_pings() -> None:
+    """The order is that of the status."""
+    lines = as_text(OCTOBER, OCTOBER.end + DAY, ENDPOINTS[::-1], [], Style()).splitlines()
+    assert [line.split()[:2] for line in lines if line.startswith(("prod ", "uat "))] == [
+        ["prod", "login"],
+        ["prod", "ping"],
+        ["uat", "ping"],
+    ]
+
+
 def test_the_ten_longest_incidents_are_listed() -> None:
     """The longest comes first, and the number of all is given."""
     incidents = [incident(number=number, down=number * 60.0) for number in range(1, 13)]

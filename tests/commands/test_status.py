@@ -16,7 +16,7 @@ import pytest
 
 from monitor.commands.layout import Style
 from monitor.commands.status import as_text
-from monitor.model import Endpoint, Reason, Responsibility
+from monitor.model import Endpoint, Phase, Reason, Responsibility
 from monitor.reporting.overview import EndpointState, EnvironmentOverview, Overview
 from monitor.web import representation
 from tests.support.control import FakeDaemon, serving
@@ -80,7 +80,7 @@ def text(overview: Overview, style: Style = Style()) -> str:  # noqa: B008 - it 
 
 
 def test_the_sentence_comes_first_then_each_environment() -> None:
-    """State, since, reason, responsible party, next attempt and next step of each login and ping; times in UTC with their age."""
+    """State, since, reason, responsible party, next attempt and next step of each; times in UTC with their age."""
     problems = ("the last reload failed",)
     assert text(make_overview(make_failed_environment("prod"), STOPPED, problems=problems)) == TEXT
 
@@ -93,6 +93,13 @@ def test_a_start_and_a_pause_are_described() -> None:
     lines = text(make_overview(make_environment(login=starting))).splitlines()
     assert "    login  starting no probe has ended yet" in lines
     assert "           next try     no attempt is scheduled" in lines
+
+
+def test_a_timeout_has_its_phase() -> None:
+    """The next step depends on it."""
+    failure = make_failure(reason=Reason.TIMEOUT, phase=Phase.CONNECT, received="no response within 2 s")
+    lines = text(make_overview(make_failed_environment(ping=make_failed_endpoint(failure=failure)))).splitlines()
+    assert "           reason       timeout in the phase connect: no response within 2 s" in lines
 
 
 def test_only_the_state_has_a_colour() -> None:
