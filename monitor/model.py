@@ -73,9 +73,9 @@ class Responsibility(StrEnum):
         """The party from the operator's point of view, for messages."""
         return {
             Responsibility.CREDENTIALS: "our credentials",
-            Responsibility.NETWORK: "our network or the allowlist",
-            Responsibility.LOGIN: "their login",
-            Responsibility.API: "their API",
+            Responsibility.NETWORK: "our network or the vendor's IP allowlist",
+            Responsibility.LOGIN: "the vendor's login",
+            Responsibility.API: "the vendor's API",
             Responsibility.MONITOR: "the monitor itself",
             Responsibility.UNKNOWN: "unknown",
         }[self]

@@ -17,7 +17,7 @@ from monitor.commands.check_text import CheckText
 from monitor.commands.daemon_check import daemon_check
 from monitor.commands.layout import style_for
 from monitor.commands.marks import marks_for
-from monitor.errors import NoDaemonError
+from monitor.errors import ConfigError, NoDaemonError
 from monitor.output.standard_streams import OutputError, print_line, require_output
 from monitor.reporting.check_events import CheckEvent, exchanges
 
@@ -49,7 +49,11 @@ def _events(socket: str | None, names: Sequence[str], *, ping_only: bool) -> Ite
             raise
     from monitor.commands.own_check import own_check
 
-    return own_check(names)
+    try:
+        return own_check(names)
+    except ConfigError:
+        log.print_error("tigr-monitor: no monitor runs on this machine, so check needs settings of its own:")
+        raise
 
 
 def report(events: Iterable[CheckEvent], output: CheckOutput) -> bool:

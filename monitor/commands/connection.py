@@ -87,11 +87,16 @@ def fetch(option: str | None, method: str, target: str, timeout: float = TIMEOUT
     return status, b"".join(chunks).decode(errors="replace")
 
 
-def fetch_text(option: str | None, target: str) -> str:
-    """Return the text of a page with status 200. Raises `DaemonError` with the message of any other response."""
+def fetch_text(option: str | None, target: str, missing: str | None = None) -> str:
+    """Return the text of a page with status 200. Raises `DaemonError` with the message of any other response.
+
+    `missing` is the message if the page does not exist.
+    """
     status, text = fetch(option, "GET", target)
     if status == 200:
         return text
+    if status == 404 and missing is not None:
+        raise DaemonError(missing, exit_status=1)
     try:
         message = str(json.loads(text)["error"])
     except (KeyError, TypeError, ValueError):

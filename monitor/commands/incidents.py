@@ -16,6 +16,7 @@ from monitor.commands.layout import (
     columns,
     duration,
     endpoint_name,
+    printable,
     printable_lines,
     responsible,
     style_for,
@@ -23,7 +24,8 @@ from monitor.commands.layout import (
 from monitor.log import timestamp
 from monitor.output.standard_streams import print_line
 
-_HEADINGS = ("id", "environment", "endpoint", "begin (UTC)", "end (UTC)", "down", "reasons: fault")
+_HEADINGS = ("id", "environment", "endpoint", "begin (UTC)", "end (UTC)", "down", "reasons (failures): responsible")
+_LATEST = "latest"  # the default of the parser
 JsonObject = dict[str, Any]
 
 
@@ -34,21 +36,34 @@ def incidents(options: argparse.Namespace) -> int:
     listed = fetch_json(options.socket, f"/api/v1/incidents?{query}")
     if options.json:
         print_line(json.dumps(listed["incidents"], indent=2))
+    elif listed["incidents"]:
+        print_line(as_text(listed["incidents"], style_for(sys.stdout, os.environ)))
     else:
-        print_line(as_text(listed["incidents"], options.since, style_for(sys.stdout, os.environ)))
+        print_line(_none(options.socket, options.environment, options.since))
     return 0
 
 
 def evidence(options: argparse.Namespace) -> int:
     """Print the text for the vendor's support about an incident. Raises `DaemonError`."""
-    print_line(printable_lines(fetch_text(options.socket, f"/api/v1/evidence/{options.id}").rstrip("\n")))
+    missing = "there is no incident yet, so there is no evidence"
+    if options.id != _LATEST:
+        missing = f"there is no incident {options.id}; `tigr-monitor incidents --since 400d` lists all"
+    print_line(printable_lines(fetch_text(options.socket, f"/api/v1/evidence/{options.id}", missing).rstrip("\n")))
     return 0
 
 
-def as_text(listed: list[JsonObject], since: float, style: Style) -> str:
-    """Return a table of incidents, or a sentence if there are none."""
-    if not listed:
-        return f"no incidents since {clock(timestamp(since))} UTC"
+def _none(socket: str | None, environment: str | None, since: float) -> str:
+    """Return the sentence for an empty list. An unknown environment is no error: the journal keeps removed ones."""
+    time = f"{clock(timestamp(since))} UTC"
+    if environment is None:
+        return f"no incidents since {time}"
+    names = [each["name"] for each in fetch_json(socket, "/api/v1/status")["environments"]]
+    hint = "" if environment in names else f"; the monitored environments are {', '.join(names)}"
+    return printable(f"no incidents of {environment} since {time}{hint}")
+
+
+def as_text(listed: list[JsonObject], style: Style) -> str:
+    """Return a table of incidents."""
     return "\n".join(columns([_HEADINGS, *map(_row, listed)], style))
 
 

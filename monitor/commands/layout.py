@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TextIO
 
+from monitor.model import Responsibility
+
 MAX_WIDTH = 100  # columns
 _MIN_WIDTH = 40
 _MIN_LAST_COLUMN = 20
@@ -102,12 +104,8 @@ def endpoint_name(endpoint: str) -> str:
 
 
 def responsible(responsibility: str) -> str:
-    """Return the party that can end a failure."""
-    parties = {
-        "credentials": "our credentials",
-        "network": "our network, or the vendor's IP allowlist",
-        "login": "the vendor's login",
-        "api": "the vendor's API",
-        "monitor": "the monitor itself",
-    }
-    return parties.get(responsibility, "unknown")
+    """Return the party that can probably end a failure, in the words of the status page."""
+    try:
+        return Responsibility(responsibility).text
+    except ValueError:  # a newer daemon may know further parties
+        return Responsibility.UNKNOWN.text

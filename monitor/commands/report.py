@@ -16,6 +16,7 @@ from monitor.commands.connection import fetch_json
 from monitor.commands.incidents import reasons
 from monitor.commands.layout import Style, clock, columns, duration, endpoint_name, moment, responsible, style_for
 from monitor.log import timestamp
+from monitor.model import Endpoint
 from monitor.output.standard_streams import print_line
 
 _LONGEST = 10  # incidents that the report lists
@@ -82,7 +83,15 @@ def as_text(month: Month, now: float, endpoints: list[JsonObject], incidents: li
     lines.append(f"measured by tigr-monitor {__version__}, written at {clock(timestamp(now))} UTC")
     if now < month.end:
         lines.append("The month has not ended.")
-    lines += ["", *columns([_HEADINGS, *(_row(each, incidents) for each in endpoints)], style), ""]
+    if endpoints:
+        ordered = sorted(endpoints, key=lambda each: (each["environment"], each["endpoint"] != Endpoint.TOKEN))
+        lines += ["", *columns([_HEADINGS, *(_row(each, incidents) for each in ordered)], style), ""]
+    else:
+        lines += [
+            "",
+            "Nothing was observed in this month: the monitor did not run, or its journal does not reach back.",
+        ]
+        return "\n".join(lines)
     lines += style.wrapped(
         "availability: share of the observed time in which the endpoint worked. observed: share of the month in which "
         "its state was known; time in which the monitor did not run, or planned maintenance, is not observed."
@@ -126,6 +135,6 @@ def _longest(incidents: list[JsonObject], style: Style) -> Iterator[str]:
         yield ""
         yield from style.wrapped(f"{title}: down for {duration(each['down_seconds'])}", f"{each['id']}  ")
         indent = " " * (len(str(each["id"])) + 2)
-        yield from style.wrapped(f"{reasons(each)}; fault: {responsible(each['responsibility'])}", indent)
+        yield from style.wrapped(f"{reasons(each)}; responsible: {responsible(each['responsibility'])}", indent)
         if each["submission_ids"]:
             yield from style.wrapped(", ".join(each["submission_ids"]), f"{indent}submissionId: ")

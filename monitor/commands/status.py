@@ -13,6 +13,7 @@ from typing import Any
 from monitor.commands.connection import fetch_json
 from monitor.commands.layout import Style, clock, duration, moment, printable, responsible, style_for
 from monitor.errors import DaemonError
+from monitor.model import Reason
 from monitor.output.standard_streams import print_line, require_output
 
 _TARGET = "/api/v1/status"
@@ -79,16 +80,21 @@ def _endpoint(name: str, endpoint: JsonObject, now: float, style: Style) -> Iter
     first, *others = style.wrapped(text, f"    {name:5}  {printable(state):8} ")
     yield first.replace(state, style.paint(state, _COLOURS.get(state, "yellow")), 1)
     yield from others
-    indent = " " * 11
     failure = endpoint["failure"]
     if failure:
-        yield from style.wrapped(f"{failure['reason']}: {failure['received']}", f"{indent}reason   ")
-        yield from style.wrapped(responsible(failure["responsibility"]), f"{indent}fault    ")
-    yield from style.wrapped(_next_attempt(endpoint, now), f"{indent}next     ")
+        phase = f" in the phase {failure['phase']}" if failure["reason"] == Reason.TIMEOUT and failure["phase"] else ""
+        yield from style.wrapped(f"{failure['reason']}{phase}: {failure['received']}", _labelled("reason"))
+        yield from style.wrapped(responsible(failure["responsibility"]), _labelled("responsible"))
+    yield from style.wrapped(_next_attempt(endpoint, now), _labelled("next try"))
     if failure:
-        yield from style.wrapped(failure["next"], f"{indent}do       ")
+        yield from style.wrapped(failure["next"], _labelled("next step"))
         if endpoint["incident"] is not None and failure["ticket"]:
-            yield from style.wrapped(f"tigr-monitor evidence {endpoint['incident']}", f"{indent}ticket   ")
+            yield from style.wrapped(f"tigr-monitor evidence {endpoint['incident']}", _labelled("ticket"))
+
+
+def _labelled(label: str) -> str:
+    """Return the beginning of a line under the state of an endpoint."""
+    return f"{'':11}{label:11}  "
 
 
 def _next_attempt(endpoint: JsonObject, now: float) -> str:

@@ -13,7 +13,7 @@ from monitor.model import Endpoint, Reason, Responsibility
 from monitor.reporting.incident import Incident, ProbeRecord
 from monitor.reporting.records import end_of
 from monitor.reporting.steps import host_of, step_of
-from monitor.reporting.words import counted, duration
+from monitor.reporting.words import counted, duration, telling_phase
 from monitor.tigr.remedies import SUPPORT
 
 WIDTH = 76  # characters of a line: an e-mail in plain text is not wrapped again
@@ -52,7 +52,7 @@ def is_for_vendor(incident: Incident) -> bool:
 def subject_of(incident: Incident) -> str:
     """Return the subject of the e-mail, in ASCII."""
     status = "" if incident.last.status is None else f", status {incident.last.status}"
-    verb = "fails" if incident.is_open else "failed"
+    verb = "has failed" if incident.is_open else "failed"
     job = {Endpoint.TOKEN: "login to the TIGR registry", Endpoint.PING: "TIGR Client API ping"}[incident.endpoint]
     text = f"{job} {verb} since {timestamp(incident.begin)} ({incident.last.reason}{status})"
     if not incident.is_open:
@@ -99,7 +99,7 @@ def _summary(incident: Incident, now: float) -> str:
     count = counted(sum(count for _, count in incident.reasons), "request")
     if incident.end is None:
         length = duration(now - incident.begin)
-        return f"Since {timestamp(incident.begin)} our client cannot {job}: {count} failed in {length}."
+        return f"Our client has not been able to {job} since {timestamp(incident.begin)}: {count} failed in {length}."
     length = duration(incident.end - incident.begin)
     return (
         f"From {timestamp(incident.begin)} to {timestamp(incident.end)} our client could not {job}: {count} failed in "
@@ -117,17 +117,17 @@ def _facts(incident: Incident, now: float) -> Iterator[str]:
     yield from _row("Begin", timestamp(incident.begin))
     yield from _row("End", _end(incident, now))
     yield from _row("Failures", ", ".join(f"{count} {reason}" for reason, count in incident.reasons))
-    yield from _row("Down time", f"{duration(incident.down)} of the time that was observed")
+    yield from _row("Down time", f"{duration(incident.down)} (only time that the monitor observed)")
     if incident.episodes > 1:
         yield from _row("Episodes", f"{incident.episodes}, each less than ten minutes after the one before")
     if incident.submission_ids:
         yield from _row("submissionId", ", ".join(incident.submission_ids))
-    yield from _row("Probably", incident.responsibility.text)
+    yield from _row("Responsible", f"probably {incident.responsibility.text}")
 
 
 def _end(incident: Incident, now: float) -> str:
     if incident.end is None:
-        return f"not before {timestamp(now)}, when this text was made"
+        return f"still open at {timestamp(now)}, when this text was written"
     if incident.last_observed is not None:
         return f"between {timestamp(incident.last_observed)} and {timestamp(incident.end)}, not observed"
     return timestamp(incident.end)
@@ -140,15 +140,19 @@ def _described(incident: Incident, failures: Iterable[ProbeRecord]) -> Iterator[
         record = group.last
         times = f"at {timestamp(group.first.started_at)}"
         if group.count > 1:
-            times = f"{group.count} times, {times} first and at {timestamp(record.started_at)} last"
-        phase = f" in the phase {record.failed_phase}" if record.failed_phase else ""
-        yield _wrapped(f"{number}. {record.reason}{phase}, {times}", "   ")
+            times = f"{group.count} times, first {times}, last at {timestamp(record.started_at)}"
+        yield _wrapped(f"{number}. {_failure(record)}, {times}", "   ")
         for line in _details(record):
             yield _wrapped(f"   {line}", "      ")
         yield ""
     if len(groups) > MAX_KINDS:
         yield f"and {counted(len(groups) - MAX_KINDS, 'further kind')} of failures"
         yield ""
+
+
+def _failure(record: ProbeRecord) -> str:
+    phase = telling_phase(record.reason, record.failed_phase, record.status) if record.reason else None
+    return f"{record.reason} in the phase {phase}" if phase else f"{record.reason}"
 
 
 def _details(record: ProbeRecord) -> Iterator[str]:
@@ -196,7 +200,7 @@ def _decisions(incident: Incident) -> Iterator[str]:
 
 def _request(incident: Incident) -> str:
     """Return the request to the vendor's support."""
-    quoted = " by the submissionIds above" if incident.submission_ids else ""
+    quoted = ", with the submissionIds above," if incident.submission_ids else ""
     by_reason = {
         Reason.FORBIDDEN: "Please check whether the address from which you see our requests is on your IP allowlist, "
         "and tell us that address.",
@@ -205,7 +209,7 @@ def _request(incident: Incident) -> str:
         "granted.",
         Reason.CERTIFICATE: "Please check the certificate of the host, and tell us when it has been replaced.",
     }
-    fallback = f"Please find out{quoted} why these requests fail, and tell us the cause and when it has ended."
+    fallback = f"Please find out{quoted} why these requests fail, and tell us the cause and the end of the failure."
     return f"{by_reason.get(incident.last.reason or Reason.INTERNAL, fallback)} Please respond to this e-mail."
 
 

@@ -32,7 +32,7 @@ from monitor.reporting.overview import (
 from monitor.reporting.recorder import Recorder, urls_of
 from monitor.reporting.records import record_of
 from monitor.reporting.steps import host_of, step_of
-from monitor.tigr.remedies import explain
+from monitor.tigr.remedies import explain, explain_rejection
 
 if TYPE_CHECKING:
     from monitor.config.settings import EnvironmentSettings
@@ -223,7 +223,7 @@ class LiveReports:
         return EndpointOverview(
             endpoint=endpoint,
             host=host_of(urls_of(subject.settings)[endpoint]),
-            state=latest.state,
+            state=EndpointState.DOWN if _is_rejected_before(subject, endpoint) else latest.state,
             since=since,
             last=None if latest.result is None else record_of(latest.result),
             next_attempt=self._next_attempt(subject, endpoint),
@@ -245,10 +245,32 @@ class LiveReports:
             return None
         return subject.now + max(0.0, moment - now, subject.live.backoff(endpoint))
 
+    @staticmethod
+    def _earlier_rejection(subject: _Subject, endpoint: Endpoint, incident: Incident | None) -> Failure | None:
+        """Return the rejection of the credentials that the journal has from an earlier process."""
+        if incident is None or incident.last.reason is None or not _is_rejected_before(subject, endpoint):
+            return None
+        step = step_of(endpoint, urls_of(subject.settings)[endpoint], incident.last)
+        explanation = explain_rejection(incident.last.error_code)
+        return Failure(
+            reason=incident.last.reason,
+            responsibility=Responsibility.CREDENTIALS,
+            phase=None,  # the status names the step
+            sent=step.sent,
+            expected=step.expected,
+            received=step.received,
+            submission_id=incident.last.submission_id,
+            means=explanation.means,
+            next_step=explanation.next_step,
+            ticket=None,
+        )
+
     def _failure(self, subject: _Subject, endpoint: Endpoint, incident: Incident | None) -> Failure | None:
         latest = subject.latest[endpoint]
         result = latest.result
-        if result is None or result.verdict.reason is None:
+        if result is None:
+            return self._earlier_rejection(subject, endpoint, incident)
+        if result.verdict.reason is None:
             return None
         record, explanation = record_of(result), explain(result)
         step = step_of(endpoint, urls_of(subject.settings)[endpoint], record)
@@ -267,6 +289,12 @@ class LiveReports:
             next_step=explanation.next_step,
             ticket=self._ticket(incident) if incident is not None and is_for_vendor(incident) else None,
         )
+
+
+def _is_rejected_before(subject: _Subject, endpoint: Endpoint) -> bool:
+    """Return whether an earlier process has the rejection of the credentials, and this one has sent no login."""
+    is_first = subject.latest[endpoint].result is None
+    return endpoint is Endpoint.TOKEN and subject.live.credentials_rejected and is_first
 
 
 def _facts(endpoint: EndpointOverview, latest: Latest) -> sentences.EndpointFacts:

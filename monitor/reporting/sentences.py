@@ -111,7 +111,7 @@ def _endpoint(endpoint: EndpointFacts, now: float) -> str:
     if endpoint.state is EndpointState.UNKNOWN:
         return f"{name} have not been measured since {_since(endpoint, now)} (the monitor itself)"
     party = f": {endpoint.party}" if endpoint.party != Responsibility.UNKNOWN.text else ""
-    never = "" if endpoint.was_up else ", none has succeeded yet"
+    never = "" if endpoint.was_up else ", none has succeeded since the monitor started"
     return f"{name} have failed since {_since(endpoint, now)} ({endpoint.reason}{party}{never})"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from monitor.model import Endpoint
+from monitor.model import Endpoint, Phase, Reason
 
 JOBS = {Endpoint.TOKEN: "login", Endpoint.PING: "ping"}
 PLURAL = {Endpoint.TOKEN: "logins", Endpoint.PING: "pings"}
@@ -25,6 +25,14 @@ def duration(seconds: float) -> str:
         if count or (unit == "s" and not parts):
             parts.append(f"{count} {unit}")
     return " ".join(parts[:2])
+
+
+def telling_phase(reason: Reason, phase: Phase | None, status: int | None) -> Phase | None:
+    """Return the phase of a failure; None if the reason or the status already names the step."""
+    if phase is None or phase.value == reason.value:
+        return None
+    has_response = status is not None and reason not in (Reason.TIMEOUT, Reason.DISCONNECT)
+    return None if has_response else phase
 
 
 def counted(count: int, name: str) -> str:

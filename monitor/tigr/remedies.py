@@ -130,7 +130,7 @@ def explain(result: Result) -> Explanation:
     if result.verdict.reason is None:
         raise ValueError("a success has no explanation")
     if result.run.credentials_rejected:
-        return _with_hint(_BY_CODE.get(result.verdict.error_code or "", _BAD_CREDENTIALS), result)
+        return _with_hint(explain_rejection(result.verdict.error_code), result)
     if result.verdict.rejects_token:  # also as a 403, which names the address otherwise
         return _ANY[Reason.UNAUTHORIZED]
     if result.verdict.refused:
@@ -140,6 +140,11 @@ def explain(result: Result) -> Explanation:
     ):  # not sent: each 401 is a refusal
         return _NO_RESPONSE
     return _ANY[result.verdict.reason]
+
+
+def explain_rejection(error_code: str | None) -> Explanation:
+    """Return the explanation of a login whose credentials were rejected, by the server's error code."""
+    return _BY_CODE.get(error_code or "", _BAD_CREDENTIALS)
 
 
 def _with_hint(explanation: Explanation, result: Result) -> Explanation:
@@ -155,8 +160,8 @@ def _with_hint(explanation: Explanation, result: Result) -> Explanation:
 
 
 _AVOID_LOGINS = (
-    "Do not restart the monitor, delete its state directory or repeat the check to try again: each request with a "
-    "wrong password may lock the account."
+    "Until the values are corrected, do not restart the monitor, delete its state directory or repeat the check: each "
+    "request with a wrong password may lock the account."
 )
 _AVOID_REQUESTS = "Do not repeat the check at once: each request counts toward the server's limit."
 

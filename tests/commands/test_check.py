@@ -296,3 +296,12 @@ def test_no_secret_is_printed(arguments: list[str], simulator: Simulator) -> Non
     simulator.environment("prod").token_faults.set(Echo(401))
     ended = run(arguments, simulator.settings())
     assert not leaks(ended.stdout + ended.stderr, (*values(CANARIES), f"{CANARIES.client_id}:{CANARIES.client_secret}"))
+
+
+def test_without_a_monitor_and_settings_the_message_names_both(tmp_path: Path) -> None:
+    """A list of missing settings alone reads like a fault of the installation."""
+    ended = run(["check"], {"TIGR_STATE_DIR": str(tmp_path)})
+    assert ended.returncode == 2
+    first, second, *_ = ended.stderr.splitlines()
+    assert first == "tigr-monitor: no monitor runs on this machine, so check needs settings of its own:"
+    assert second == "tigr-monitor: 8 settings are wrong:"

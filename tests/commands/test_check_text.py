@@ -119,7 +119,7 @@ def test_a_refused_login_warns_of_what_makes_it_worse() -> None:
     text = " ".join(" ".join(lines(sent(refused))).split())
     assert "1 more request with these credentials before logins stop" in text
     assert "Next: Do not log in by hand" in text
-    assert " Do not restart the monitor, delete its state directory or repeat the check to try again: " in text
+    assert " do not restart the monitor, delete its state directory or repeat the check: " in text
     assert "Responsible: probably our credentials" in text
 
 

@@ -37,18 +37,13 @@ def listed(*incidents: Incident) -> list[dict[str, Any]]:
 
 def test_the_table_is_aligned_and_fits() -> None:
     """Newest first; an open incident has no end, and the last column is wrapped."""
-    lines = as_text(listed(make_incident(), ENDED), 0.0, Style()).splitlines()
+    lines = as_text(listed(make_incident(), ENDED), Style()).splitlines()
     assert lines[0].split("  ")[0] == "id"
     assert [line[:2] for line in lines if line[:2].strip()] == ["id", "17", "16"]
     assert max(map(len, lines)) <= 100
     joined = " ".join(" ".join(lines).split())
     assert "17 prod ping 2026-10-31 22:56 open 10 min server_error (20): the vendor's API" in joined
     assert "16 uat login 2026-10-30 22:06 2026-10-31 00:53 2 h 30 min timeout (12), connect (30): our network" in joined
-
-
-def test_no_incident_is_a_sentence() -> None:
-    """It has the begin of the period."""
-    assert as_text([], 0.0, Style()) == "no incidents since 1970-01-01 00:00:00 UTC"
 
 
 @pytest.fixture
@@ -77,6 +72,20 @@ def test_incidents_are_filtered_by_time_and_environment(path: str) -> None:
     assert plain.stdout.startswith("id  environment  ")
 
 
+def test_no_incident_is_a_sentence(path: str) -> None:
+    """It has the begin of the period, and for a name that is not monitored those that are."""
+    with serving(Path(path), FakeDaemon().respond):
+        texts = [
+            run(["incidents", "--since", "2030-01-01", "--socket", path, *more], {}).stdout.rstrip()
+            for more in ([], ["--environment", "prod"], ["--environment", "prd"])
+        ]
+    assert texts == [
+        "no incidents since 2030-01-01 00:00:00 UTC",
+        "no incidents of prod since 2030-01-01 00:00:00 UTC",
+        "no incidents of prd since 2030-01-01 00:00:00 UTC; the monitored environments are prod, uat",
+    ]
+
+
 def test_evidence_is_printed_without_control_characters(path: str) -> None:
     """It is the text of an incident or of the current one; an unknown number is status 1."""
     reports = FakeReports(journal=[make_incident(), ENDED])
@@ -86,7 +95,14 @@ def test_evidence_is_printed_without_control_characters(path: str) -> None:
         assert run(["evidence", "16", "--socket", path], {}).stdout == "line 1\n        line [2J 2\n"
         unknown = run(["evidence", "15", "--socket", path], {})
     assert unknown.returncode == 1
-    assert "there is no such incident" in unknown.stderr
+    assert "there is no incident 15; `tigr-monitor incidents --since 400d` lists all" in unknown.stderr
+
+
+def test_evidence_without_an_incident_is_a_sentence(path: str) -> None:
+    """It does not speak of a number, because none was entered."""
+    with serving(Path(path), FakeDaemon().respond):
+        ended = run(["evidence", "--socket", path], {})
+    assert (ended.returncode, ended.stderr) == (1, "tigr-monitor: there is no incident yet, so there is no evidence\n")
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def test_the_report_has_a_table_and_the_longest_incidents() -> None:
     assert "prod ping 99.952 % 20 min 34 s 96.7 % 1" in rows
     assert "uat ping not observed 0 s 0.0 % 0" in rows
     assert "17 prod ping, from 2026-10-31 22:56:40 to 2026-10-31 23:06:40: down for 10 min" in rows
-    assert "server_error (20); fault: the vendor's API" in rows
+    assert "server_error (20); responsible: the vendor's API" in rows
     assert "submissionId: sub-0, sub-1" in rows
     assert max(map(len, report.splitlines())) <= 100
     assert "The month has not ended." not in report
@@ -63,6 +63,23 @@ def test_a_month_in_progress_is_marked() -> None:
     report = as_text(OCTOBER, OCTOBER.end - DAY, ENDPOINTS, [], Style())
     assert "The month has not ended." in report
     assert "No incidents." in report
+
+
+def test_a_month_without_observation_is_a_sentence() -> None:
+    """An empty table would read like a fault of the command."""
+    report = as_text(OCTOBER, OCTOBER.end + DAY, [], [], Style())
+    assert "\n\nNothing was observed in this month: the monitor did not run" in report
+    assert "availability  down" not in report
+
+
+def test_logins_come_before_pings() -> None:
+    """The order is that of the status."""
+    lines = as_text(OCTOBER, OCTOBER.end + DAY, ENDPOINTS[::-1], [], Style()).splitlines()
+    assert [line.split()[:2] for line in lines if line.startswith(("prod ", "uat "))] == [
+        ["prod", "login"],
+        ["prod", "ping"],
+        ["uat", "ping"],
+    ]
 
 
 def test_the_ten_longest_incidents_are_listed() -> None:

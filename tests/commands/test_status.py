@@ -16,7 +16,7 @@ import pytest
 
 from monitor.commands.layout import Style
 from monitor.commands.status import as_text
-from monitor.model import Endpoint, Reason, Responsibility
+from monitor.model import Endpoint, Phase, Reason, Responsibility
 from monitor.reporting.overview import EndpointState, EnvironmentOverview, Overview
 from monitor.web import representation
 from tests.support.control import FakeDaemon, serving
@@ -53,22 +53,22 @@ monitor: the last reload failed
 
 prod: pings have failed since 22:56 UTC (server_error); logins succeed
     login  up       since 2026-10-30 23:06:40 UTC (1 d)
-           next     2026-10-31 23:06:58 UTC (in 18 s)
+           next try     2026-10-31 23:06:58 UTC (in 18 s)
     ping   down     since 2026-10-31 22:56:40 UTC (10 min)
-           reason   server_error: status 503: Service Unavailable
-           fault    the vendor's API
-           next     2026-10-31 23:06:58 UTC (in 18 s)
-           do       Send the ticket to the vendor.
-           ticket   tigr-monitor evidence 17
+           reason       server_error: status 503: Service Unavailable
+           responsible  the vendor's API
+           next try     2026-10-31 23:06:58 UTC (in 18 s)
+           next step    Send the ticket to the vendor.
+           ticket       tigr-monitor evidence 17
 
 uat: logins rejected since 22:56 UTC; pings still work for 50 min
     login  down     since 2026-10-31 22:56:40 UTC (10 min)
-           reason   unauthorized: status 401: "Invalid Login ID or Password"
-           fault    our credentials
-           next     no attempt until an operator acts: the credentials were rejected three times
-           do       Enter the current password, then run tigr-monitor reload.
+           reason       unauthorized: status 401: "Invalid Login ID or Password"
+           responsible  our credentials
+           next try     no attempt until an operator acts: the credentials were rejected three times
+           next step    Enter the current password, then run tigr-monitor reload.
     ping   up       since 2026-10-30 23:06:40 UTC (1 d)
-           next     2026-10-31 23:06:58 UTC (in 18 s)
+           next try     2026-10-31 23:06:58 UTC (in 18 s)
 
 2026-10-31 23:06:40 UTC, tigr-monitor 0.1.0"""
 
@@ -80,7 +80,7 @@ def text(overview: Overview, style: Style = Style()) -> str:  # noqa: B008 - it 
 
 
 def test_the_sentence_comes_first_then_each_environment() -> None:
-    """State, since, reason, fault, next attempt and next step of each login and ping; times in UTC with their age."""
+    """State, since, reason, responsible party, next attempt and next step of each; times in UTC with their age."""
     problems = ("the last reload failed",)
     assert text(make_overview(make_failed_environment("prod"), STOPPED, problems=problems)) == TEXT
 
@@ -92,7 +92,14 @@ def test_a_start_and_a_pause_are_described() -> None:
     )
     lines = text(make_overview(make_environment(login=starting))).splitlines()
     assert "    login  starting no probe has ended yet" in lines
-    assert "           next     no attempt is scheduled" in lines
+    assert "           next try     no attempt is scheduled" in lines
+
+
+def test_a_timeout_has_its_phase() -> None:
+    """The next step depends on it."""
+    failure = make_failure(reason=Reason.TIMEOUT, phase=Phase.CONNECT, received="no response within 2 s")
+    lines = text(make_overview(make_failed_environment(ping=make_failed_endpoint(failure=failure)))).splitlines()
+    assert "           reason       timeout in the phase connect: no response within 2 s" in lines
 
 
 def test_only_the_state_has_a_colour() -> None:

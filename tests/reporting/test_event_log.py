@@ -250,10 +250,15 @@ def test_each_failure_names_who_can_end_it(event_log: EventLog, caplog: pytest.L
         vary(PING, reason=Reason.INTERNAL),
     ):
         event_log.record(result)
-    parties = ["their API", "our network or the allowlist", "our network or the allowlist", "the monitor itself"]
+    parties = [
+        "the vendor's API",
+        "our network or the vendor's IP allowlist",
+        "our network or the vendor's IP allowlist",
+        "the monitor itself",
+    ]
     assert responsible(caplog) == parties
     event_log.record(vary(PING, reason=Reason.UNAUTHORIZED, status=401, rejects_token=True, token_rejected=True))
-    assert responsible(caplog) == ["their API", "their API"]  # the rejected token, and the failed ping
+    assert responsible(caplog) == ["the vendor's API", "the vendor's API"]  # the rejected token, and the failed ping
 
 
 def test_a_rejection_before_the_start_explains_a_missing_token(

@@ -63,7 +63,7 @@ def test_the_text_has_all_that_the_support_asks_for() -> None:
     text = plain(evidence(INCIDENT, [FIRST, OTHER, LAST], NOW))
     for part in (
         "To: tigrs@apx.com",
-        "Subject: TIGR Client API ping fails since 2027-01-15T08:00:00.123Z (server_error, status 503)",
+        "Subject: TIGR Client API ping has failed since 2027-01-15T08:00:00.123Z (server_error, status 503)",
         "Environment: prod",
         "Host: api.example",
         "GET /ClientAPI/api/system/ping HTTP/1.1",
@@ -71,15 +71,15 @@ def test_the_text_has_all_that_the_support_asks_for() -> None:
         "Received: status 503, code E503, Service unavailable: try later",
         "Failures: 4 server_error, 1 timeout",
         "submissionId: sim-1, sim-9",
-        "1. server_error in the phase transfer, 2 times, at 2027-01-15T08:00:00.123Z first",
-        "and at 2027-01-15T08:01:00.500Z last",
+        "1. server_error, 2 times, first at 2027-01-15T08:00:00.123Z,",
+        "last at 2027-01-15T08:01:00.500Z",
         "2. timeout in the phase transfer, at 2027-01-15T08:00:30.000Z",
         "connected to: 192.0.2.7, TLSv1.3",
         "duration: 500.0 ms (resolve 1.0 ms, processing 400.0 ms)",
         "backoff: no ping before 2027-01-15T08:01:00.000Z",
         f"tigr-monitor {__version__} with Python 3.",
         "contains no secret",
-        "Please find out by the submissionIds above why these requests fail",
+        "Please find out, with the submissionIds above, why these requests fail",
     ):
         assert part in text
 
@@ -90,14 +90,14 @@ def test_it_is_a_plain_e_mail() -> None:
     message = email.message_from_string(text)
     assert message["To"] == "tigrs@apx.com"
     assert message["Subject"].isascii()
-    assert str(message.get_payload()).startswith("Since 2027-01-15T08:00:00.123Z our client cannot ping")
+    assert str(message.get_payload()).startswith("Our client has not been able to ping")
     assert max(map(len, text.splitlines()[2:])) <= WIDTH
 
 
 @pytest.mark.parametrize(
     "end, last_observed, text",
     [
-        (None, None, "End: not before 2027-01-15T08:01:30.000Z, when this text was made"),
+        (None, None, "End: still open at 2027-01-15T08:01:30.000Z, when this text was written"),
         (START + 61, None, "End: 2027-01-15T08:01:01.000Z"),
         (
             START + 80,

@@ -155,7 +155,7 @@ def test_a_failing_ping_is_explained(monitor: FakeMonitor) -> None:
     assert failure_of(monitor.prod.ping).ticket is None  # no incident is open
     monitor.record(UNAVAILABLE)
     overview = monitor.reports.overview()
-    assert overview.sentence == "prod: pings have failed since 08:00 UTC (server_error: their API); logins work"
+    assert overview.sentence == "prod: pings have failed since 08:00 UTC (server_error: the vendor's API); logins work"
     assert not overview.is_well
     ping = monitor.prod.ping
     failure = failure_of(ping)
@@ -364,6 +364,27 @@ def test_an_outage_that_outlasts_a_restart_has_its_begin(tmp_path: Path) -> None
     assert after.prod.ping.since == START + INTERVAL
     assert after.prod.ping.incident == 1
     assert after.time.opened == []
+    after.recorder.close()
+
+
+def test_a_rejection_that_outlasts_a_restart_is_explained(tmp_path: Path) -> None:
+    """The current process has sent no login, but a reader needs the response and the next step."""
+    before = FakeMonitor(tmp_path)
+    before.recorder.start()
+    before.record(REJECTED)
+    wait_for(lambda: before.recorder.journal.is_loaded, "the journal is loaded")
+    before.recorder.close()
+    after = FakeMonitor(tmp_path)
+    after.time.elapsed = 2 * HOUR
+    after.environments["prod"].credentials_rejected = True
+    after.recorder.start()
+    wait_for(lambda: after.recorder.journal.is_loaded, "the journal is loaded")
+    login = after.prod.login
+    assert (login.state, login.incident) == (EndpointState.DOWN, 1)
+    failure = failure_of(login)
+    assert failure.received == "status 401, invalid login id or password"
+    assert (failure.responsibility, failure.ticket) == (Responsibility.CREDENTIALS, None)
+    assert failure.next_step.startswith("Do not log in by hand")
     after.recorder.close()
 
 

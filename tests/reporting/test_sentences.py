@@ -19,8 +19,8 @@ PING = replace(LOGIN, endpoint=Endpoint.PING)
 WELL = EnvironmentFacts(
     LOGIN, PING, is_rejected=False, is_stopped=False, headroom=400.0, is_open=False, maintenance_until=None, now=NOW
 )
-LOGIN_DOWN = replace(LOGIN, state=EndpointState.DOWN, reason=Reason.SERVER_ERROR, party="their login")
-PING_DOWN = replace(PING, state=EndpointState.DOWN, reason=Reason.TIMEOUT, party="their API")
+LOGIN_DOWN = replace(LOGIN, state=EndpointState.DOWN, reason=Reason.SERVER_ERROR, party="the vendor's login")
+PING_DOWN = replace(PING, state=EndpointState.DOWN, reason=Reason.TIMEOUT, party="the vendor's API")
 NO_TOKEN = replace(PING_DOWN, reason=Reason.NO_TOKEN, party="our credentials")
 LOGIN_STARTING = replace(LOGIN, state=EndpointState.STARTING, since=None, was_up=False)
 PING_STARTING = replace(LOGIN_STARTING, endpoint=Endpoint.PING)
@@ -49,28 +49,32 @@ STOPPED = (
         ),
         (
             replace(WELL, login=LOGIN_DOWN),
-            "logins have failed since 07:00 UTC (server_error: their login); pings still work for 6 min 40 s",
+            "logins have failed since 07:00 UTC (server_error: the vendor's login); pings still work for 6 min 40 s",
         ),
         (
             replace(WELL, login=LOGIN_DOWN, headroom=-3.0),
-            "logins have failed since 07:00 UTC (server_error: their login); pings worked until the token expired",
+            (
+                "logins have failed since 07:00 UTC (server_error: the vendor's login); "
+                "pings worked until the token expired"
+            ),
         ),
-        (replace(WELL, ping=PING_DOWN), "pings have failed since 07:00 UTC (timeout: their API); logins work"),
+        (replace(WELL, ping=PING_DOWN), "pings have failed since 07:00 UTC (timeout: the vendor's API); logins work"),
         (
             replace(WELL, ping=replace(PING_DOWN, since=NOW - 86400)),
-            "pings have failed since 2027-01-14 08:00 UTC (timeout: their API); logins work",
+            "pings have failed since 2027-01-14 08:00 UTC (timeout: the vendor's API); logins work",
         ),
         (
             replace(WELL, login=LOGIN_DOWN, ping=PING_DOWN),
             (
-                "logins have failed since 07:00 UTC (server_error: their login); "
-                "pings have failed since 07:00 UTC (timeout: their API)"
+                "logins have failed since 07:00 UTC (server_error: the vendor's login); "
+                "pings have failed since 07:00 UTC (timeout: the vendor's API)"
             ),
         ),
         (
             replace(WELL, login=replace(LOGIN_DOWN, was_up=False), ping=PING_STARTING),
             (
-                "logins have failed since 07:00 UTC (server_error: their login, none has succeeded yet); "
+                "logins have failed since 07:00 UTC (server_error: the vendor's login, none has succeeded since the "
+                "monitor started); "
                 "no ping has ended yet"
             ),
         ),
@@ -85,7 +89,10 @@ STOPPED = (
         (replace(WELL, is_open=True), "logins and pings work; the Client API accepts unauthenticated requests"),
         (
             replace(WELL, ping=PING_DOWN, maintenance_until=NOW + 3600),
-            "pings have failed since 07:00 UTC (timeout: their API); logins work; planned maintenance until 09:00 UTC",
+            (
+                "pings have failed since 07:00 UTC (timeout: the vendor's API); logins work; "
+                "planned maintenance until 09:00 UTC"
+            ),
         ),
     ],
 )

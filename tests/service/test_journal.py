@@ -56,7 +56,7 @@ def test_an_outage_that_outlasts_a_kill_is_one_incident(simulator: Simulator, st
         wait_for(lambda: is_stored(state, 1), "the begin of the incident is saved")
         monitor.process.kill()
         monitor.process.wait()
-        assert 'responsible="their API"' in monitor.log()
+        assert 'responsible="the vendor\'s API"' in monitor.log()
     with Monitor(environ, tmp_path) as monitor:
         wait_for(lambda: (monitor.value("tigr_consecutive_failures", **PROD_PING) or 0) >= 4, "more failed pings")
         assert monitor.value("tigr_incidents_total", **COUNTED) == 0

@@ -51,7 +51,7 @@ class Document:
             undefined=StrictUndefined,
             auto_reload=False,
         )
-        environment.globals.update(history_image=history.image, history_rows=history.rows)
+        environment.globals.update(history_image=history.image, history_rows=history.rows, last_probes=history.last)
         self._template = environment.get_template
         self._sections: dict[str, _Section] = {}  # of the last rendering, by id
         self._before: dict[str, _Section] = {}  # of the rendering before

@@ -9,6 +9,7 @@ from statistics import median
 from markupsafe import Markup, escape
 
 from monitor.reporting.incident import ProbeRecord
+from monitor.reporting.words import telling_phase
 from monitor.web.pages.texts import duration, visible
 
 _BARS = 60
@@ -52,10 +53,15 @@ def summary(records: Sequence[ProbeRecord], noun: str) -> str:
         return f"No {noun} yet."
     durations = [each.duration for each in records if each.reason is None]
     failed = len(records) - len(durations)
-    counts = f"Last {len(records)} {noun}: {len(durations)} succeeded, {failed} failed"
+    counts = f"{last(len(records), noun)}: {len(durations)} succeeded, {failed} failed"
     if not durations:
         return f"{counts}."
     return f"{counts}; median {duration(median(durations))}, slowest {duration(max(durations))}."
+
+
+def last(count: int, noun: str) -> str:
+    """Return `Last 60 pings`, or `Last ping`. `noun` is the plural of the probe."""
+    return f"Last {count} {noun}" if count != 1 else f"Last {noun.removesuffix('s')}"
 
 
 def rows(records: Sequence[ProbeRecord]) -> Markup:
@@ -81,7 +87,8 @@ def rows(records: Sequence[ProbeRecord]) -> Markup:
 
 def failure_text(record: ProbeRecord) -> str:
     """Return the result of a failed probe: reason, phase, status and the server's message."""
-    phase = f" in {record.failed_phase}" if record.failed_phase else ""
+    telling = telling_phase(record.reason, record.failed_phase, record.status) if record.reason else None
+    phase = f" in the phase {telling}" if telling else ""
     status = f", status {record.status}" if record.status else ""
     detail = f": {visible(record.detail, _MAX_DETAIL)}" if record.detail else ""
     return f"{record.reason}{phase}{status}{detail}"

@@ -58,7 +58,7 @@ def incident(of: Incident) -> IncidentView:
         begin=moment(of.begin),
         end=moment(of.end),
         last_observed=None if of.end is None else moment(of.last_observed),
-        down=span(of.down, smallest="min") if of.is_open else span(of.down),
+        down=_open_span(of.down) if of.is_open else span(of.down),
         episodes=of.episodes,
         reasons=", ".join(f"{reason} ({count})" for reason, count in of.reasons),
         responsible=of.responsibility.text,
@@ -67,6 +67,11 @@ def incident(of: Incident) -> IncidentView:
         decisions=tuple(visible(each) for each in of.decisions),
         responses=(_response("First failure", of.first), _response("Last failure", of.last)),
     )
+
+
+def _open_span(down: float) -> str:
+    """Return the down time of an open incident, which changes once a minute."""
+    return span(down, smallest="min") if down >= 60 else "less than 1 min"
 
 
 def _response(name: str, record: ProbeRecord) -> ResponseView:

@@ -65,7 +65,7 @@ def days_left(expiry: float, now: float) -> str:
     days = math.floor((expiry - now) / _DAY)
     if days < 0:
         return f"expired {_count(-days - 1, 'day')} ago" if days < -1 else "expired"
-    return _count(days, "day") if days else "less than 1 day"
+    return f"valid for {_count(days, 'day')}" if days else "valid for less than 1 day"
 
 
 def _count(number: int, noun: str) -> str:

@@ -18,6 +18,7 @@ from monitor.reporting.overview import (
     Failure,
     Overview,
 )
+from monitor.reporting.words import telling_phase
 from monitor.web.pages.history import failure_text
 from monitor.web.pages.texts import Moment, days_left, duration, moment, percent, span, visible
 
@@ -216,9 +217,8 @@ def _token(expiry: float | None, now: float) -> str:
 
 def _offset(seconds: float) -> str:
     """Return the clock offset as text: a reader needs to know which clock is ahead."""
-    if abs(seconds) < 1:
-        return f"{seconds * 1000:+.0f} ms"
-    return f"the server's clock is {span(abs(seconds))} {'ahead' if seconds > 0 else 'behind'}"
+    size = f"{abs(seconds) * 1000:.0f} ms" if abs(seconds) < 1 else span(abs(seconds))
+    return f"the server's clock is {size} {'ahead' if seconds >= 0 else 'behind'}"
 
 
 def _endpoint(of: EnvironmentOverview, endpoint: EndpointOverview, now: float) -> EndpointView:
@@ -245,7 +245,7 @@ def _endpoint(of: EnvironmentOverview, endpoint: EndpointOverview, now: float) -
         uptimes=tuple(_uptime(each.period, each.observed, each.share) for each in endpoint.uptimes),
         certificate=_expiry(endpoint.certificate_expiry, now),
         chain=_expiry(endpoint.chain_expiry, now),
-        failure=None if endpoint.failure is None else _failure(endpoint.failure),
+        failure=None if endpoint.failure is None else _failure(endpoint.failure, last),
         incident=endpoint.incident,
     )
 
@@ -277,7 +277,11 @@ def _uptime(period: float, observed: float, share: float | None) -> UptimeView:
     if share is None:
         return UptimeView(name, "not observed", "0 %")
     part = math.floor(100 * observed / period) if period > 0 else 0
-    return UptimeView(name, percent(share), f"{min(100, part)} %" if part else span(observed, smallest="min"))
+    return UptimeView(name, percent(share), f"{min(100, part)} %" if part else _short_span(observed))
+
+
+def _short_span(seconds: float) -> str:
+    return "less than 1 min" if 0 < seconds < 60 else span(seconds, smallest="min")
 
 
 def _expiry(expiry: float | None, now: float) -> ExpiryView | None:
@@ -286,8 +290,9 @@ def _expiry(expiry: float | None, now: float) -> ExpiryView | None:
     return ExpiryView(days_left(expiry, now), moment(expiry), expiry - now < _SOON * 86_400)
 
 
-def _failure(failure: Failure) -> FailureView:
-    step = failure.reason.value if failure.phase is None else f"{failure.reason.value}, in the phase {failure.phase}"
+def _failure(failure: Failure, last: ProbeRecord | None) -> FailureView:
+    phase = telling_phase(failure.reason, failure.phase, None if last is None else last.status)
+    step = failure.reason.value if phase is None else f"{failure.reason.value} in the phase {phase}"
     facts: Sequence[tuple[str, str | None]] = (
         ("Reason", step),
         ("Likely responsible", failure.responsibility.text),

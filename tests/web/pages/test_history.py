@@ -37,7 +37,7 @@ def test_the_text_alternative_has_the_numbers() -> None:
     """A reader without the image learns how many succeeded, and how fast."""
     assert summary(HISTORY, "pings") == "Last 60 pings: 59 succeeded, 1 failed; median 50 ms, slowest 79 ms."
     assert summary([], "pings") == "No pings yet."
-    assert summary([HISTORY[-1]], "logins") == "Last 1 logins: 0 succeeded, 1 failed."
+    assert summary([HISTORY[-1]], "logins") == "Last login: 0 succeeded, 1 failed."
 
 
 def test_the_table_has_the_newest_probe_first() -> None:
@@ -45,7 +45,7 @@ def test_the_table_has_the_newest_probe_first() -> None:
     table = str(rows(HISTORY))
     assert table.count("<tr>") == 60
     assert table.startswith(
-        '<tr><td>2026-10-31 23:06:40</td><td><span class="bad">server_error in processing, status 503: '
+        '<tr><td>2026-10-31 23:06:40</td><td><span class="bad">server_error, status 503: '
         "&lt;b&gt;sorry&lt;/b&gt;</span></td><td>81 ms</td></tr><tr><td>2026-10-31 23:06:10</td><td>success</td>"
     )
 

@@ -54,7 +54,13 @@ def test_no_outage_reads_as_100_percent(share: float) -> None:
 
 @pytest.mark.parametrize(
     "days,expected",
-    [(60.5, "60 days"), (1.2, "1 day"), (0.5, "less than 1 day"), (-0.5, "expired"), (-2.5, "expired 2 days ago")],
+    [
+        (60.5, "valid for 60 days"),
+        (1.2, "valid for 1 day"),
+        (0.5, "valid for less than 1 day"),
+        (-0.5, "expired"),
+        (-2.5, "expired 2 days ago"),
+    ],
 )
 def test_an_expiry_is_in_whole_days(days: float, expected: str) -> None:
     """The days are rounded down."""

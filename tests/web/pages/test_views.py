@@ -44,6 +44,7 @@ def test_failing_environments_come_first_in_the_order_of_the_settings() -> None:
         (Uptime(DAY, DAY, 0.001), ("24 h", "99.99 %", "100 %")),
         (Uptime(30 * DAY, 15 * DAY, DAY), ("30 d", "93.33 %", "50 %")),
         (Uptime(365 * DAY, 600.0, 0.0), ("1 y", "100 %", "10 min")),
+        (Uptime(365 * DAY, 59.0, 0.0), ("1 y", "100 %", "less than 1 min")),
         (Uptime(365 * DAY, 0.0, 0.0), ("1 y", "not observed", "0 %")),
     ],
 )
@@ -126,13 +127,13 @@ def test_all_windows_are_in_the_order_of_their_begin() -> None:
 @pytest.mark.parametrize(
     "offset,expected",
     [
-        (0.0041, "+4 ms"),
-        (-0.2, "-200 ms"),
+        (0.0041, "the server's clock is 4 ms ahead"),
+        (-0.2, "the server's clock is 200 ms behind"),
         (65.0, "the server's clock is 1 min 5 s ahead"),
         (-3600.0, "the server's clock is 1 h behind"),
     ],
 )
-def test_a_large_clock_offset_is_a_sentence(offset: float, expected: str) -> None:
+def test_a_clock_offset_is_a_sentence(offset: float, expected: str) -> None:
     """A reader does not have to know the meaning of the sign."""
     assert views.environment(make_environment(clock_offset=offset), NOW).clock_offset == expected
 
@@ -170,6 +171,7 @@ def test_an_incident_whose_end_was_not_observed_has_two_times() -> None:
 def test_an_open_incident_changes_once_a_minute() -> None:
     """The down time of an ended incident is exact, that of an open one is in minutes."""
     assert incident_views.incident(make_incident(down=659.0)).down == "10 min"
+    assert incident_views.incident(make_incident(down=0.0)).down == "less than 1 min"
     assert incident_views.incident(make_incident(down=659.0, end=NOW)).down == "10 min 59 s"
 
 
