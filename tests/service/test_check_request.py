@@ -65,7 +65,9 @@ def test_a_second_check_has_status_409(monkeypatch: pytest.MonkeyPatch) -> None:
     may_end.set()
     assert isinstance(first, StreamedResponse)
     assert list(first.chunks) == []
-    assert isinstance(respond(checks, b""), StreamedResponse)
+    second = respond(checks, b"")
+    assert isinstance(second, StreamedResponse)
+    assert list(second.chunks) == []
 
 
 def test_checks_in_a_loop_keep_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
