@@ -4,7 +4,8 @@ This is the only place that decides it, for the journal and for `tigr_incidents_
 
 - Three failed pings or two failed logins in a row open an incident, or a rejection of the credentials. It begins with
   the first failure of the row, and ends with the first success.
-- If the next row begins within ten minutes of the end, the incident goes on with a further episode.
+- If the next row begins within ten minutes of the end, the incident goes on with a further episode. After the wall
+  clock was stepped back by more than that, the time since the end is unknown, and the row is another incident.
 - `no_token` belongs to the incident of the login, and `internal` says nothing about the host: both change nothing.
 - After a restart, an open incident goes on if the first Result is a failure. If it is a success, the end of the
   incident was not observed.
@@ -117,8 +118,7 @@ class EndpointIncidents:
         begin = row.first.started_at
         self._down_at_begin = row.down_before
         if before is not None and before.end is not None:
-            begin = max(begin, before.end)  # the wall clock may have been stepped back
-            if begin - before.end <= REOPENING_TIME:
+            if abs(begin - before.end) <= REOPENING_TIME:
                 self._down_earlier = before.down
                 self.incident = replace(
                     before,

@@ -24,7 +24,7 @@ from monitor.reporting.journal_content import (
     TotalsRow,
     UnusableJournalError,
 )
-from monitor.reporting.uptime_sums import CACHED_HOURS, DAY, HOUR
+from monitor.reporting.uptime_sums import CACHED_HOURS, DAY, HOUR, MAX_AHEAD
 
 FILE = "journal.sqlite3"
 SET_ASIDE = "journal.damaged.sqlite3"
@@ -93,19 +93,24 @@ class JournalDatabase:
             self._connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
 
     def load(self, now: float, most_recent: int) -> LoadedJournal:
-        """Return the open incidents, the `most_recent` ones, and the totals that are kept in memory."""
+        """Return the open incidents, the `most_recent` ones, and the totals that are kept in memory.
+
+        Totals of a wall clock that was far ahead are left out.
+        """
         with _translated():
             execute = self._connection.execute
             row = execute("SELECT seq FROM sqlite_sequence WHERE name = 'incidents'").fetchone()
             columns = "number, environment, endpoint, content"
             newest = execute(f"SELECT {columns} FROM incidents ORDER BY number DESC LIMIT ?", (most_recent,)).fetchall()  # noqa: S608
             is_open = execute(f"SELECT {columns} FROM incidents WHERE end IS NULL").fetchall()  # noqa: S608
-            oldest_hour = now // HOUR - CACHED_HOURS
+            oldest_hour, latest_day = now // HOUR - CACHED_HOURS, now // DAY + MAX_AHEAD
+            hours = execute("SELECT * FROM hours WHERE hour > ? AND hour < ?", (oldest_hour, latest_day * DAY // HOUR))
+            days = execute("SELECT * FROM days WHERE day <= ? ORDER BY day", (latest_day,))
             return LoadedJournal(
                 last_number=row[0] if row else 0,
                 incidents=tuple(incident_json.decode_rows({each[0]: each for each in (*newest, *is_open)}.values())),
-                hours=tuple(_rows(execute("SELECT * FROM hours WHERE hour > ?", (oldest_hour,)).fetchall())),
-                days=tuple(_rows(execute("SELECT * FROM days ORDER BY day").fetchall())),
+                hours=tuple(_rows(hours.fetchall())),
+                days=tuple(_rows(days.fetchall())),
             )
 
     def save(self, incidents: Iterable[Incident], totals: Totals) -> None:

@@ -51,7 +51,9 @@ class JournalWriter:
         self._is_refused = False  # a newer version has written the file: there is no further attempt
         self._is_loaded = False  # the content of the file is in memory
         self._set_aside_at = clock.now() - RETRY_INTERVAL  # time of the last damage
-        self._open_at = self._save_at = self._settle_at = self._prune_at = clock.now()
+        self._open_at = self._save_at = self._settle_at = clock.now()
+        self._prune_at = clock.now() + PRUNE_INTERVAL
+        self._wall_ahead = clock.wall() - clock.now()  # seconds, at the last look at both clocks
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         journal.on_change = self._wake
 
@@ -192,7 +194,10 @@ class JournalWriter:
     def _prune_if_due(self) -> None:
         if self._database is not None and self._clock.now() >= self._prune_at:
             self._prune_at = self._clock.now() + PRUNE_INTERVAL
-            self._database.prune(self._clock.wall())
+            before, self._wall_ahead = self._wall_ahead, self._clock.wall() - self._clock.now()
+            # A clock that is wrong after the start, or for a short time, must not delete what is not old.
+            if self._wall_ahead - before < PRUNE_INTERVAL:
+                self._database.prune(self._clock.wall())
 
     # Problems.
 

@@ -10,6 +10,7 @@ from monitor.reporting.overview import Uptime
 HOUR, DAY = 3600, 86400  # seconds
 CACHED_HOURS = 24
 CACHED_DAYS = 365
+MAX_AHEAD = 30  # days after the current one that may be of a wall clock that was a little ahead
 PERIODS = (24 * HOUR, 30 * DAY, 365 * DAY)  # seconds
 MAX_SPREAD = 2 * HOUR  # seconds; over a longer time between two looks at the totals, nothing is spread
 
@@ -31,9 +32,12 @@ class UptimeSums:
         """Add seconds to an hour, counted from 1970."""
         seconds = self._hours.get(hour, (0.0, 0.0))
         self._hours[hour] = (seconds[0] + observed, seconds[1] + down)
-        while len(self._hours) > CACHED_HOURS:
-            del self._hours[min(self._hours)]
-        self.add_to_day(hour * HOUR // DAY, observed, down)
+        if len(self._hours) > CACHED_HOURS:
+            self._hours = {each: self._hours[each] for each in self._hours if abs(hour - each) < CACHED_HOURS}
+        day = hour * HOUR // DAY
+        if day < self._day - MAX_AHEAD:
+            self._return_to(day)
+        self.add_to_day(day, observed, down)
 
     def set_hour(self, hour: int, observed: float, down: float) -> None:
         """Set the seconds of an hour without a change of its day, because both were loaded."""
@@ -78,6 +82,14 @@ class UptimeSums:
         for skipped in range(max(self._day + 1, day - CACHED_DAYS + 1), day + 1):
             self._observed[skipped % CACHED_DAYS] = self._down[skipped % CACHED_DAYS] = 0.0
         self._day, self._today = day, (0.0, 0.0)
+
+    def _return_to(self, day: int) -> None:
+        """Discard the days after `day`: they were those of a wall clock that was far ahead."""
+        for wrong in range(max(day + 1, self._day - CACHED_DAYS + 1), self._day + 1):
+            self._observed[wrong % CACHED_DAYS] = self._down[wrong % CACHED_DAYS] = 0.0
+        slot = day % CACHED_DAYS
+        self._day, self._today = day, (self._observed[slot], self._down[slot])
+        self._observed[slot] = self._down[slot] = 0.0
 
 
 def _sum(seconds: array[float], first: int, count: int) -> float:

@@ -44,16 +44,21 @@ def _parsed(body: bytes) -> _Request:
     """Return the request in `body`. Raises `CheckError`."""
     try:
         content = json.loads(body or b"{}")
-    except ValueError:
+    except (RecursionError, ValueError):
         content = None
     if not isinstance(content, dict) or content.keys() - {"names", "ping_only"}:
         raise CheckError('the body must be a JSON object with the keys "names" and "ping_only"')
     names, ping_only = content.get("names", []), content.get("ping_only", False)
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+    # JSON can contain lone surrogates, which no name has and which cannot be encoded for a response.
+    if not isinstance(names, list) or not all(isinstance(name, str) and _is_encodable(name) for name in names):
         raise CheckError('"names" must be an array of strings')
     if not isinstance(ping_only, bool):
         raise CheckError('"ping_only" must be a boolean')
     return _Request(names, CheckOptions(ping_only=ping_only))
+
+
+def _is_encodable(text: str) -> bool:
+    return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def _encoded(events: Iterator[CheckEvent]) -> Iterator[bytes]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 
 from monitor.reporting.check_events import CheckError, CheckEvent
 from monitor.service.check import CheckedEnvironment, CheckOptions, run_check
 from monitor.service.check_observer import Emit
+
+# Seconds between the end of a check and the begin of the next one: each sends pings, and a command may be in a loop.
+_PAUSE = 1.0
 
 
 class CheckInProgressError(CheckError):
@@ -22,11 +27,12 @@ def require_known(names: Sequence[str], known: Sequence[str]) -> None:
 
 
 class MonitoredChecks:
-    """Checks of the environments that the daemon monitors, one at a time. Thread-safe."""
+    """Checks of the environments that the daemon monitors, one at a time, with a pause between two. Thread-safe."""
 
     def __init__(self, environments: Callable[[], Sequence[CheckedEnvironment]]) -> None:
         self._environments = environments
         self._running = threading.Lock()
+        self._ended = float("-inf")  # monotonic time of the end of the last check
 
     def start(self, names: Sequence[str], options: CheckOptions) -> Iterator[CheckEvent]:
         """Start a check and return its events.
@@ -39,7 +45,14 @@ class MonitoredChecks:
         chosen = [each for each in environments if not names or each.name in names]
         if not self._running.acquire(blocking=False):
             raise CheckInProgressError("another check is in progress; repeat this one when it has ended")
-        return events_of(lambda emit: run_check(chosen, options, emit), self._running.release)
+        return events_of(functools.partial(self._run, chosen, options), self._running.release)
+
+    def _run(self, environments: Sequence[CheckedEnvironment], options: CheckOptions, emit: Emit) -> None:
+        time.sleep(max(0.0, self._ended + _PAUSE - time.monotonic()))
+        try:
+            run_check(environments, options, emit)
+        finally:
+            self._ended = time.monotonic()
 
 
 def events_of(check: Callable[[Emit], None], on_end: Callable[[], None] = lambda: None) -> Iterator[CheckEvent]:

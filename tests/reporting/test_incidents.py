@@ -299,12 +299,29 @@ def test_ignored_results_change_no_incident(endpoint: Endpoint, symbols: str, po
     assert numbers[0] == numbers[1]
 
 
-def test_a_wall_clock_that_is_stepped_back_makes_no_overlap() -> None:
-    """The new incident, or episode, begins at the end of the one before."""
+def test_an_incident_after_a_wall_clock_that_was_far_ahead_is_another_one() -> None:
+    """Else every failure would belong to the incident with the wrong time until the clock has caught up."""
+    course = Course()
+    course.run("sss+")
+    earlier = course.incident
+    course.now -= 365 * 86400
+    course.run("sss")
+    assert course.incident.number == earlier.number + 1
+    assert course.incident.episodes == 1
+    assert earlier.end is not None
+    assert course.incident.begin < earlier.end - 364 * 86400
+    course.run("+")
+    course.now += 601
+    course.run("sss")
+    assert course.incident.number == earlier.number + 2
+
+
+def test_a_wall_clock_that_is_stepped_back_a_little_makes_a_further_episode() -> None:
+    """Its end is not before its begin."""
     course = Course()
     course.run("sss+")
     end = course.incident.end
-    course.now -= 7200
+    course.now -= 300
     course.run("sss")
     assert course.incident.episodes == 2
     course.run("+")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import tracemalloc
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -337,3 +338,22 @@ def test_cached_availability_has_whole_days() -> None:
     assert entry.uptime.observed == pytest.approx(time.observed_of("prod", Endpoint.PING)[0])
     assert entry.uptime.period == 2
     assert journal.availability(START + 2 * DAY, START + 3 * DAY) == []
+
+
+def test_a_wall_clock_that_was_years_ahead_stops_no_sum() -> None:
+    """The time that is observed after that belongs to the right days, and the wrong days count in no period."""
+    sums = UptimeSums()
+    hour = int(START // HOUR)
+    sums.add(hour, 3600.0, 36.0)
+    for ahead in range(30):
+        sums.add(hour + 20 * 365 * 24 + ahead, 3600.0, 3600.0)
+    for later in range(1, 40):
+        sums.add(hour + later, 3600.0, 0.0)
+    day, month, year = sums.uptimes((hour + 40) * HOUR - 1)
+    assert (day.observed, day.down) == (24 * 3600.0, 0.0)
+    assert month == replace(year, period=month.period)
+    assert year.observed >= 39 * 3600.0
+    assert year.down <= 36.0
+    sums.add(hour + 24 * 45, 3600.0, 0.0)
+    sums.add(hour + 40, 3600.0, 0.0)
+    assert sums.uptimes((hour + 41) * HOUR)[2].observed == year.observed + 3600.0

@@ -394,6 +394,35 @@ def test_old_incidents_and_totals_are_deleted(database: JournalDatabase) -> None
     assert (loaded.incidents, loaded.days, loaded.last_number) == ((), (), 3)
 
 
+def test_a_wall_clock_that_is_years_ahead_deletes_nothing(tmp_path: Path) -> None:
+    """Neither at a start with a wrong clock nor after a step: an hour later it has usually been corrected."""
+    with Saved(tmp_path) as saved:
+        saved.run("sss+")
+    late = JournalTime("prod", wall=START + 800 * DAY)
+    with Saved(tmp_path, late) as saved:
+        saved.run("+")
+        saved.save()
+        late.wall = START
+        late.elapsed += 1.5 * HOUR
+        saved.run("+")
+        saved.save()
+        late.wall += 800 * DAY
+        late.elapsed += 1.5 * HOUR
+        saved.run("+")
+        saved.save()
+        assert [each.number for each in saved.stored()] == [1]
+
+
+def test_totals_of_a_wall_clock_that_was_years_ahead_are_not_loaded(database: JournalDatabase) -> None:
+    """They would push the days of the last year out of memory."""
+    hour = int(START // HOUR)
+    ahead = hour + 20 * 365 * 24
+    database.save([], {("prod", Endpoint.PING, each): (10.0, 1.0) for each in (hour, ahead)})
+    loaded = database.load(START, 10)
+    assert [each[1] for each in loaded.hours] == [hour]
+    assert [each[1] for each in loaded.days] == [hour // 24]
+
+
 def test_the_number_of_incidents_is_limited(database: JournalDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest ones are deleted."""
     monkeypatch.setattr(journal_database, "MAX_INCIDENTS", 5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 
 import pytest
 
@@ -41,6 +42,8 @@ def test_each_event_is_a_line(body: bytes) -> None:
         (b'{"name": "prod"}', "the body must be a JSON object"),
         (b'{"names": "prod"}', '"names" must be an array of strings'),
         (b'{"names": [1]}', '"names" must be an array of strings'),
+        (b'{"names": ["\\ud800"]}', '"names" must be an array of strings'),
+        pytest.param(b"[" * 60_000, "the body must be a JSON object", id="deep"),
         (b'{"ping_only": 1}', '"ping_only" must be a boolean'),
         (b'{"names": ["prud"]}', "unknown environment prud; the environments are"),
     ],
@@ -62,4 +65,24 @@ def test_a_second_check_has_status_409(monkeypatch: pytest.MonkeyPatch) -> None:
     may_end.set()
     assert isinstance(first, StreamedResponse)
     assert list(first.chunks) == []
-    assert isinstance(respond(checks, b""), StreamedResponse)
+    second = respond(checks, b"")
+    assert isinstance(second, StreamedResponse)
+    assert list(second.chunks) == []
+
+
+def test_checks_in_a_loop_keep_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command in a loop must not send pings as fast as the server responds: 54 in a second were measured."""
+    begins: list[float] = []
+    ends: list[float] = []
+
+    def run(*_: object) -> None:
+        begins.append(time.monotonic())
+        ends.append(time.monotonic())
+
+    monkeypatch.setattr(check_stream, "run_check", run)
+    checks = MonitoredChecks(list)
+    for _ in range(3):
+        response = respond(checks, b"")
+        assert isinstance(response, StreamedResponse)
+        assert list(response.chunks) == []
+    assert all(begin - end >= 1.0 for begin, end in zip(begins[1:], ends, strict=False))
