@@ -80,6 +80,11 @@ class Responsibility(StrEnum):
             Responsibility.UNKNOWN: "unknown",
         }[self]
 
+    @property
+    def probable_text(self) -> str:
+        """The party with `probably`, because it is derived from one failure; `unknown` has no degree."""
+        return self.text if self is Responsibility.UNKNOWN else f"probably {self.text}"
+
 
 class LoginCause(StrEnum):
     """Causes of a login. A retry keeps the cause of the login that it repeats."""

@@ -139,7 +139,7 @@ class CheckText:
             names = exchange.get("field_names")
             if names is not None and names != self._field_names:
                 yield from self._paragraph("Decisive", f"the request with {FieldNames(names).text}")
-            yield from self._paragraph("Responsible", f"probably {Responsibility(exchange['responsible']).text}")
+            yield from self._paragraph("Responsible", Responsibility(exchange["responsible"]).probable_text)
             yield from self._paragraph("Means", exchange["means"])
             yield from self._paragraph("Next", exchange["next"])
             if exchange["do_not"]:

@@ -88,8 +88,9 @@ def _endpoint(name: str, endpoint: JsonObject, now: float, style: Style) -> Iter
     yield from style.wrapped(_next_attempt(endpoint, now), _labelled("next try"))
     if failure:
         yield from style.wrapped(failure["next"], _labelled("next step"))
-        if endpoint["incident"] is not None and failure["ticket"]:
-            yield from style.wrapped(f"tigr-monitor evidence {endpoint['incident']}", _labelled("ticket"))
+        if endpoint["incident"] is not None:  # without a ticket, the text is for others who can help
+            label = "ticket" if failure["ticket"] else "evidence"
+            yield from style.wrapped(f"tigr-monitor evidence {endpoint['incident']}", _labelled(label))
 
 
 def _labelled(label: str) -> str:

@@ -117,12 +117,15 @@ def _facts(incident: Incident, now: float) -> Iterator[str]:
     yield from _row("Begin", timestamp(incident.begin))
     yield from _row("End", _end(incident, now))
     yield from _row("Failures", ", ".join(f"{count} {reason}" for reason, count in incident.reasons))
-    yield from _row("Down time", f"{duration(incident.down)} (only time that the monitor observed)")
+    yield from _row(
+        "Down time",
+        f"{duration(incident.down)} ({'observed until the last failure' if incident.is_open else 'observed'})",
+    )
     if incident.episodes > 1:
         yield from _row("Episodes", f"{incident.episodes}, each less than ten minutes after the one before")
     if incident.submission_ids:
         yield from _row("submissionId", ", ".join(incident.submission_ids))
-    yield from _row("Responsible", f"probably {incident.responsibility.text}")
+    yield from _row("Responsible", incident.responsibility.probable_text)
 
 
 def _end(incident: Incident, now: float) -> str:

@@ -43,7 +43,7 @@ def step_of(endpoint: Endpoint, url: str, record: ProbeRecord) -> Step:
         Phase.TLS: (f"a TLS handshake with {host}", "a certificate that verifies, and TLS 1.2 or newer"),
     }
     if record.reason is Reason.NO_TOKEN:
-        return Step("nothing", "a valid token from the login", "no token: see the login")
+        return Step("nothing", "a valid token from the login", "there is no valid token, so no ping was sent")
     if record.status is None and record.failed_phase in before:
         sent, expected = before[record.failed_phase]
         return Step(sent, expected, received(record))

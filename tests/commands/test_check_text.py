@@ -50,6 +50,12 @@ def sent(result: Result, *, has_token: bool = True) -> list[CheckEvent]:
     return [response_event(result, URL, has_token=has_token, was_sent=True), result_event(result, URL)]
 
 
+def test_an_unknown_party_is_not_probable() -> None:
+    """`probably unknown` has no meaning."""
+    text = "\n".join(lines(sent(make_result(Endpoint.PING, reason=Reason.RATE_LIMITED, status=429))))
+    assert "Responsible: unknown" in text
+
+
 def test_each_step_is_a_line_with_what_was_learned() -> None:
     """Address, TLS version, certificate, status, token and clock."""
     begin = RequestBegin(Endpoint.TOKEN, "https://login.example:8443/token", FieldNames.DOCUMENTED)

@@ -67,6 +67,7 @@ uat: logins rejected since 22:56 UTC; pings still work for 50 min
            responsible  our credentials
            next try     no attempt until an operator acts: the credentials were rejected three times
            next step    Enter the current password, then run tigr-monitor reload.
+           evidence     tigr-monitor evidence 17
     ping   up       since 2026-10-30 23:06:40 UTC (1 d)
            next try     2026-10-31 23:06:58 UTC (in 18 s)
 

@@ -70,6 +70,8 @@ def test_the_text_has_all_that_the_support_asks_for() -> None:
         'Expected: status 200 with a JSON object that contains "pong"',
         "Received: status 503, code E503, Service unavailable: try later",
         "Failures: 4 server_error, 1 timeout",
+        "(observed until the last failure)",
+        "Responsible: probably the vendor's API",
         "submissionId: sim-1, sim-9",
         "1. server_error, 2 times, first at 2027-01-15T08:00:00.123Z,",
         "last at 2027-01-15T08:01:00.500Z",

@@ -105,7 +105,7 @@ def test_a_change_arrives_without_a_reload(pages: FakePages, server: WebServer, 
     ]  # fmt: skip
     assert tab.evaluate('document.querySelector("#incident-16")') is None
     assert tab.evaluate("document.title") == "1 of 3 failing · tigr-monitor"
-    assert tab.evaluate('document.getElementById("announcement").textContent').startswith("prod: pings fail")
+    assert tab.evaluate('document.getElementById("announcement").textContent').startswith("prod: pings have failed")
     pages.reports.current = well()
     tab.wait_until('document.querySelector("#environment-new") === null')
     assert tab.evaluate("window.mark") == 1
@@ -248,7 +248,7 @@ def test_the_page_works_without_javascript(pages: FakePages, server: WebServer, 
     tab.call("Emulation.setScriptExecutionDisabled", value=True)
     tab.open(server.url)
     text = tab.evaluate("document.body.innerText")
-    for part in ("Without JavaScript", "login and ping fail", "This text contains no secret.", "State at 2026-10-31"):
+    for part in ("Without JavaScript", "login and ping have failed", "This text contains no secret.", "State at 2026-10-31"):
         assert part in text
     for part in ("Copy the ticket", "all\nopen"):
         assert part not in text
