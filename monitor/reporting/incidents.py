@@ -117,22 +117,21 @@ class EndpointIncidents:
         before = self.incident
         begin = row.first.started_at
         self._down_at_begin = row.down_before
-        if before is not None and before.end is not None:
-            if abs(begin - before.end) <= REOPENING_TIME:
-                self._down_earlier = before.down
-                self.incident = replace(
-                    before,
-                    end=None,
-                    last_observed=None,
-                    responsibility=responsibility,
-                    reasons=_added(before.reasons, row.reasons),
-                    last=row.last,
-                    submission_ids=_limited((*before.submission_ids, *row.submission_ids)),
-                    episodes=before.episodes + 1,
-                    down=self._down(down),
-                    decisions=_limited((*before.decisions, *row.decisions)),
-                )
-                return Change.REOPENED
+        if before is not None and before.end is not None and abs(begin - before.end) <= REOPENING_TIME:
+            self._down_earlier = before.down
+            self.incident = replace(
+                before,
+                end=None,
+                last_observed=None,
+                responsibility=responsibility,
+                reasons=_added(before.reasons, row.reasons),
+                last=row.last,
+                submission_ids=_limited((*before.submission_ids, *row.submission_ids)),
+                episodes=before.episodes + 1,
+                down=self._down(down),
+                decisions=_limited((*before.decisions, *row.decisions)),
+            )
+            return Change.REOPENED
         self._down_earlier = 0.0
         self.incident = Incident(
             number=self._next_number(),
