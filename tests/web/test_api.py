@@ -324,7 +324,7 @@ def test_a_slow_journal_does_not_delay_other_pages() -> None:
         assert {status.result(PATIENCE) for status in statuses} == {200}
 
 
-def test_clients_that_do_not_read_hold_a_limited_amount_of_memory() -> None:
+def test_few_large_responses_wait_for_slow_clients() -> None:
     """A long list is refused while others are held for slow clients, and sent when these have left."""
     pages = FakePages()
     pages.reports.journal = (make_incident(decisions=("x" * 1_000_000,) * 12),)
