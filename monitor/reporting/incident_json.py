@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -62,13 +62,11 @@ def decode(number: int, environment: str, endpoint: str, content: str) -> Incide
         raise ValueError(f"incident {number} has another form") from error
 
 
-def decode_rows(rows: Iterable[Row]) -> list[Incident]:
-    """Return the incidents of these rows. A row of another form is left out."""
-    incidents = []
+def decode_rows(rows: Iterable[Row]) -> Iterator[Incident]:
+    """Yield the incidents of these rows. A row of another form is left out."""
     for row in rows:
         with contextlib.suppress(ValueError):
-            incidents.append(decode(*row))
-    return incidents
+            yield decode(*row)
 
 
 def _probe(record: ProbeRecord) -> dict[str, object]:

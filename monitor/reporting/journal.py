@@ -6,9 +6,10 @@ changes; neither probes nor readers wait for it. Until it has loaded, Results ar
 
 from __future__ import annotations
 
+import heapq
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -281,6 +282,8 @@ def newest_first(incidents: Iterable[Incident]) -> list[Incident]:
     return sorted(incidents, key=lambda each: (each.begin, each.number), reverse=True)
 
 
-def merged(stored: Sequence[Incident], cached: Sequence[Incident]) -> list[Incident]:
-    """Return the incidents of both lists, newest first; those in memory are more recent."""
-    return newest_first(({each.number: each for each in (*stored, *cached)}).values())
+def merged(stored: Iterable[Incident], cached: Sequence[Incident]) -> Iterator[Incident]:
+    """Yield the incidents of both, newest first as each of them is; those in memory are more recent."""
+    known = {each.number for each in cached}
+    others = (each for each in stored if each.number not in known)
+    return heapq.merge(others, cached, key=lambda each: (-each.begin, -each.number))

@@ -145,7 +145,7 @@ class JournalDatabase:
 
     def incidents(self, since: float | None, environment: str | None) -> list[Incident]:
         """Return the incidents that had not ended at `since`, newest first."""
-        return incident_json.decode_rows(self.rows(since, environment))
+        return list(incident_json.decode_rows(self.rows(since, environment)))
 
     def rows(self, since: float | None, environment: str | None) -> list[incident_json.Row]:
         """Return those incidents without decoding them, which takes a second for 10,000."""
@@ -163,7 +163,7 @@ class JournalDatabase:
             rows = self._connection.execute(
                 "SELECT number, environment, endpoint, content FROM incidents WHERE number = ?", (number,)
             ).fetchall()
-        return next(iter(incident_json.decode_rows(rows)), None)
+        return next(incident_json.decode_rows(rows), None)
 
     def totals(self, begin: float, end: float, now: float) -> dict[tuple[str, str], tuple[float, float]]:
         """Return observed and down seconds between two times: to whole hours in the last weeks, else to whole days."""

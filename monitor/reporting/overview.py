@@ -5,7 +5,7 @@ Times are in Unix seconds, durations in seconds. The redactor has checked every 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -126,7 +126,7 @@ class Reports(Protocol):
     def results(self, environment: str, endpoint: Endpoint) -> Sequence[ProbeRecord] | None:
         """Return the history of an endpoint, oldest first; None if the environment is unknown. It never waits."""
 
-    def incidents(self, since: float | None = None, environment: str | None = None) -> Sequence[Incident]:
+    def incidents(self, since: float | None = None, environment: str | None = None) -> Iterable[Incident]:
         """Return the incidents that had not ended at `since`, newest first, at most 10,000.
 
         It may wait for the disk, so it must not run in an event loop. Raises `JournalBusyError` after two seconds.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -118,10 +118,13 @@ class LiveReports:
             return None
         return self._recorder.history.all(environment, endpoint)
 
-    def incidents(self, since: float | None = None, environment: str | None = None) -> Sequence[Incident]:
-        """Return the incidents that had not ended at `since`, newest first. Raises `JournalBusyError`."""
+    def incidents(self, since: float | None = None, environment: str | None = None) -> Iterator[Incident]:
+        """Return the incidents that had not ended at `since`, newest first. Raises `JournalBusyError`.
+
+        They are decoded one by one: 10,000 of them would take more memory than the monitor may use.
+        """
         rows = self._recorder.writer.read(lambda database: database.rows(since, environment), list[Row])
-        return merged(decode_rows(rows), self._recorder.journal.cached(since, environment))
+        return merged(decode_rows(_taken(rows)), self._recorder.journal.cached(since, environment))
 
     def evidence(self, number: int | None = None) -> str | None:
         """Return the text about an incident for the party that can end it; None if there is no such incident.
@@ -295,6 +298,13 @@ def _is_rejected_before(subject: _Subject, endpoint: Endpoint) -> bool:
     """Return whether an earlier process has the rejection of the credentials, and this one has sent no login."""
     is_first = subject.latest[endpoint].result is None
     return endpoint is Endpoint.TOKEN and subject.live.credentials_rejected and is_first
+
+
+def _taken(rows: list[Row]) -> Iterator[Row]:
+    """Yield the rows in their order, and remove each from the list, so that its memory can be used again."""
+    rows.reverse()
+    while rows:
+        yield rows.pop()
 
 
 def _facts(endpoint: EndpointOverview, latest: Latest) -> sentences.EndpointFacts:

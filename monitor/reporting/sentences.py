@@ -85,7 +85,9 @@ def _state(facts: EnvironmentFacts) -> str:
 def _login(facts: EnvironmentFacts) -> str:
     login = facts.login
     if facts.is_rejected:
-        since = "" if login.since is None else f" since {moment(login.since, facts.now)}"
+        # Another environment with the same credentials, or an earlier process, may have seen the rejection.
+        is_known = login.since is not None and login.state in (EndpointState.DOWN, EndpointState.STARTING)
+        since = f" since {_since(login, facts.now)}" if is_known else ""
         return f"logins rejected{since}" + (" and stopped until an operator acts" if facts.is_stopped else "")
     return _endpoint(login, facts.now)
 

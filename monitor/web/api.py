@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from importlib.resources import files
@@ -17,6 +18,7 @@ from monitor.web.responses import WebResponse, text_response
 
 PREFIX = "/api/v1/"
 EVIDENCE = f"{PREFIX}evidence/"
+INCIDENTS = f"{PREFIX}incidents"
 LATEST = "latest"  # instead of the number of an incident
 
 _JSON = "application/json"
@@ -43,10 +45,11 @@ class JsonInterface:
 
     def __init__(self, reports: Reports) -> None:
         self._reports = reports
+        self._listing = threading.Lock()  # held while incidents are listed: a long list takes much memory
         # By path, the names of the parameters and the function that responds.
         self._routes: dict[str, tuple[frozenset[str], Callable[[Parameters], WebResponse]]] = {
             f"{PREFIX}status": (frozenset(), self._status),
-            f"{PREFIX}incidents": (frozenset({"since", "environment"}), self._incidents),
+            INCIDENTS: (frozenset({"since", "environment"}), self._incidents),
             f"{PREFIX}results": (frozenset({"environment", "endpoint"}), self._results),
             f"{PREFIX}availability": (frozenset({"begin", "end"}), self._availability),
             f"{PREFIX}openapi.json": (frozenset(), _description),
@@ -77,7 +80,9 @@ class JsonInterface:
     def _incidents(self, parameters: Parameters) -> WebResponse:
         since = _moment(parameters, "since") if "since" in parameters else None
         incidents = self._reports.incidents(since, parameters.get("environment"))
-        return _json({"incidents": [representation.incident(each) for each in incidents]})
+        with self._listing:
+            listed = b", ".join([_encoded(representation.incident(each)) for each in incidents])
+        return WebResponse(200, _JSON, b'{"incidents": [%b]}' % listed)
 
     def _results(self, parameters: Parameters) -> WebResponse:
         environment = _required(parameters, "environment")
@@ -160,8 +165,11 @@ def _unix_seconds(text: str) -> float | None:
 
 
 def _json(content: representation.JsonObject) -> WebResponse:
-    text = json.dumps(content, ensure_ascii=False, allow_nan=False)
-    return WebResponse(200, _JSON, text.encode(errors="backslashreplace"))
+    return WebResponse(200, _JSON, _encoded(content))
+
+
+def _encoded(content: representation.JsonObject) -> bytes:
+    return json.dumps(content, ensure_ascii=False, allow_nan=False).encode(errors="backslashreplace")
 
 
 def unavailable(message: str) -> WebResponse:

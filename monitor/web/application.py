@@ -70,7 +70,12 @@ class Application:
     async def __call__(self, scope: Message, _receive: object, send: Send) -> None:
         headers = _joined(scope["headers"])
         response = await self._response(scope, headers)
-        await deliver(response, self._extra_headers(scope, headers), send)
+        if _path(scope).startswith(PREFIX):
+            with self._api.held(response) as allowed:
+                del response  # else a refused body would stay in memory until the client has the refusal
+                await deliver(allowed, self._extra_headers(scope, headers), send)
+        else:
+            await deliver(response, self._extra_headers(scope, headers), send)
 
     def _extra_headers(self, scope: Message, headers: Headers) -> list[tuple[bytes, bytes]]:
         """Return the configured headers, and `Connection: close` if this response is the last one.

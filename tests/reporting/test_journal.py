@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import tracemalloc
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -224,7 +225,7 @@ def test_merged_lists_prefer_the_cached_incidents() -> None:
     run(journal, time, "sss")
     stored = journal.recent(10)
     run(journal, time, "+")
-    assert merged(stored, journal.recent(10)) == journal.recent(10)
+    assert list(merged(stored, journal.recent(10))) == journal.recent(10)
 
 
 def test_a_hundred_environments_take_at_most_2_mb() -> None:
@@ -357,3 +358,21 @@ def test_a_wall_clock_that_was_years_ahead_stops_no_sum() -> None:
     sums.add(hour + 24 * 45, 3600.0, 0.0)
     sums.add(hour + 40, 3600.0, 0.0)
     assert sums.uptimes((hour + 41) * HOUR)[2].observed == year.observed + 3600.0
+
+
+def test_incidents_of_the_file_are_merged_one_by_one() -> None:
+    """A list of 10,000 must not be in memory as a whole."""
+    time = JournalTime("prod")
+    journal = journal_of(time, "prod")
+    run(journal, time, "sss+")
+    incident, taken = only(journal), []
+
+    def stored() -> Iterator[Incident]:
+        for number in range(100):
+            taken.append(number)
+            yield replace(incident, number=-number, begin=incident.begin - number)
+
+    listed = merged(stored(), [incident])
+    assert next(iter(listed)) == incident
+    assert len(taken) <= 2
+    assert len(list(listed)) == 100

@@ -126,7 +126,7 @@ def test_a_monitor_that_starts_is_not_well_yet(monitor: FakeMonitor) -> None:
     assert prod.login.state is prod.ping.state is EndpointState.STARTING
     assert (prod.ping.since, prod.ping.last, prod.ping.failure, list(prod.ping.history)) == (None, None, None, [])
     assert monitor.reports.evidence() is None
-    assert monitor.reports.incidents() == []
+    assert list(monitor.reports.incidents()) == []
 
 
 def test_a_well_environment_has_its_facts(monitor: FakeMonitor) -> None:
@@ -340,7 +340,7 @@ def test_incidents_and_availability_come_from_the_disk(stored: FakeMonitor) -> N
     """Changes that are not saved yet are part of them."""
     stored.record(PONG, *[UNAVAILABLE] * 3)
     assert [each.number for each in stored.reports.incidents(environment="prod")] == [1]
-    assert stored.reports.incidents(environment="uat") == []
+    assert list(stored.reports.incidents(environment="uat")) == []
     (entry,) = stored.reports.availability(START - HOUR, START + HOUR)
     assert (entry.environment, entry.endpoint, entry.uptime.period) == ("prod", Endpoint.PING, 2 * HOUR)
     assert (entry.uptime.observed, entry.uptime.down) == pytest.approx(stored.time.observed_of("prod", Endpoint.PING))
@@ -397,5 +397,5 @@ def test_a_journal_that_cannot_be_saved_is_a_problem(tmp_path: Path) -> None:
     overview = monitor.reports.overview()
     assert "the journal cannot be saved" in overview.problems[0]
     assert len(overview.incidents) == 1
-    assert len(monitor.reports.incidents()) == 1
+    assert len(list(monitor.reports.incidents())) == 1
     monitor.recorder.close()

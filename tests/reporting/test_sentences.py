@@ -43,6 +43,10 @@ STOPPED = (
             replace(WELL, login=LOGIN_DOWN, ping=NO_TOKEN, is_rejected=True, is_stopped=True, headroom=None),
             STOPPED,
         ),
+        (  # another environment with the same credentials has seen the rejection; this one logged in an hour ago
+            replace(WELL, is_rejected=True),
+            "logins rejected; pings still work for 6 min 40 s",
+        ),
         (
             replace(WELL, login=LOGIN_STARTING, ping=NO_TOKEN, is_rejected=True, is_stopped=True),
             "logins rejected and stopped until an operator acts; no pings since 07:00 UTC, because there is no token",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -316,12 +317,27 @@ def test_a_slow_journal_does_not_delay_other_pages() -> None:
         try:
             statuses = [clients.submit(client.status, "/api/v1/incidents") for _ in range(api_threads._MAX_REQUESTS)]
             assert waiting.acquire(timeout=PATIENCE)
-            assert waiting.acquire(timeout=PATIENCE)
             wait_for(lambda: client.status("/api/v1/incidents") == 503, "the limit")
             assert client.status("/-/healthy") == 200
         finally:
             proceed.set()
         assert {status.result(PATIENCE) for status in statuses} == {200}
+
+
+def test_few_large_responses_wait_for_slow_clients() -> None:
+    """A long list is refused while others are held for slow clients, and sent when these have left."""
+    pages = FakePages()
+    pages.reports.journal = (make_incident(decisions=("x" * 1_000_000,) * 12),)
+    with serving(pages) as server:
+        client = WebClient(server)
+        with socket.socket() as slow:
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            slow.connect(("127.0.0.1", server.port))
+            slow.sendall(b"GET /api/v1/incidents HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert slow.recv(1)
+            assert client.status("/api/v1/incidents") == 503
+            assert client.status("/api/v1/status") == 200
+        wait_for(lambda: client.status("/api/v1/incidents") == 200, "the slow client has left")
 
 
 def test_the_share_of_nothing_is_unknown() -> None:
