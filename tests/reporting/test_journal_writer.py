@@ -317,10 +317,16 @@ def test_a_full_disk_is_no_damage(directory: Path) -> None:
 def test_readers_wait_two_seconds_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A slow disk delays no page longer, and no probe at all."""
     monkeypatch.setattr(journal_writer, "READ_TIMEOUT", 0.05)
-    proceed = threading.Event()
+    entered, proceed = threading.Event(), threading.Event()
+
+    def slow(_: object) -> bool:
+        entered.set()
+        return proceed.wait(60)
+
     with Saved(tmp_path) as saved:
-        with pytest.raises(JournalBusyError):
-            saved.writer.read(lambda _: proceed.wait(60), lambda: True)
+        while not entered.is_set():  # on a busy machine, the thread may not take up a request in time
+            with pytest.raises(JournalBusyError):
+                saved.writer.read(slow, lambda: True)
         saved.run("sss+")  # while the thread is busy
         assert len(saved.journal.recent(10)) == 1
         for _ in range(journal_writer._MAX_REQUESTS + 1):
