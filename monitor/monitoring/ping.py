@@ -75,13 +75,16 @@ class Pings:
 
         Unless the run `may_log_in`, it uses only tokens that other runs obtain.
         """
-        with self._running:
-            self._run(may_log_in=may_log_in)
+        is_done = False
+        while not is_done and self._backoff.remaining() <= 0:
+            # Before the lock: a run that may not log in must not wait for the login of another run.
+            access, token = self._access_and_token(may_log_in=may_log_in)
+            with self._running:
+                is_done = access is self._access
+                if is_done and self._backoff.remaining() <= 0:
+                    self._run(access, token, may_log_in=may_log_in)
 
-    def _run(self, *, may_log_in: bool) -> None:
-        if self._backoff.remaining() > 0:
-            return
-        access, token = self._access_and_token(may_log_in=may_log_in)
+    def _run(self, access: _Access, token: Token | None, *, may_log_in: bool) -> None:
         self._waits_for_token = token is None and self._logins.first_is_late
         if self._waits_for_token:
             return
