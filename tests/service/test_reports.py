@@ -56,7 +56,7 @@ def test_the_reports_follow_the_probes(simulator: Simulator, supervisor: Supervi
     simulator.environment("prod").api_faults.set(Status(503))
     wait_for(lambda: reports.overview().environments[0].ping.incident, "an incident is open")
     failing = reports.overview()
-    assert failing.sentence.startswith("prod: pings fail since ")
+    assert failing.sentence.startswith("prod: pings have failed since ")
     assert "(server_error: the vendor's API)" in failing.sentence
     assert [each.environment for each in reports.incidents()] == ["prod"]
     records = reports.results("prod", Endpoint.PING)
