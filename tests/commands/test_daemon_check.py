@@ -123,7 +123,7 @@ def test_the_evidence_about_a_failure_is_printed_at_the_end(simulator: Simulator
     for ended in (through_daemon, alone):
         assert ended.returncode == 1
         *_, first, second = ended.stdout.split("\nTo: ")
-        assert "Subject: TIGR Client API ping fails since " in first
+        assert "Subject: TIGR Client API ping has failed since " in first
         assert "server_error, status 503" in first
         assert "This text contains no secret" in " ".join(second.split())
         assert not leaks(ended.stdout + ended.stderr, values(CANARIES))

@@ -248,7 +248,12 @@ def test_the_page_works_without_javascript(pages: FakePages, server: WebServer, 
     tab.call("Emulation.setScriptExecutionDisabled", value=True)
     tab.open(server.url)
     text = tab.evaluate("document.body.innerText")
-    for part in ("Without JavaScript", "login and ping have failed", "This text contains no secret.", "State at 2026-10-31"):
+    for part in (
+        "Without JavaScript",
+        "login and ping have failed",
+        "This text contains no secret.",
+        "State at 2026-10-31",
+    ):
         assert part in text
     for part in ("Copy the ticket", "all\nopen"):
         assert part not in text
