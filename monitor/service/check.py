@@ -79,7 +79,9 @@ class _EnvironmentCheck:
         self._checked = checked
         self._environment = checked.environment
         self._emit = emit
-        self._observer = CheckObserver(checked.settings, emit)
+        self._observer = CheckObserver(
+            checked.settings, emit, credentials_rejected=checked.environment.credentials_rejected
+        )
 
     def run(self, options: CheckOptions) -> bool:
         """Run the check; return whether its decisive requests succeeded."""

@@ -30,8 +30,10 @@ Emit = Callable[[CheckEvent], None]  # returns at once and does not raise, becau
 class CheckObserver:
     """Turns the requests and Results of one environment into events."""
 
-    def __init__(self, settings: EnvironmentSettings, emit: Emit) -> None:
+    def __init__(self, settings: EnvironmentSettings, emit: Emit, *, credentials_rejected: bool = False) -> None:
+        """Create an observer. `credentials_rejected`: an earlier login was rejected, and none has succeeded since."""
         self.results: list[Result] = []
+        self._earlier = Responsibility.CREDENTIALS if credentials_rejected else Responsibility.UNKNOWN
         self._settings = settings
         self._emit = emit
         self._has_token = False  # whether the last ping has a token
@@ -70,7 +72,7 @@ class CheckObserver:
     def _login_responsibility(self) -> Responsibility:
         failed = [each for each in self.results if each.endpoint is Endpoint.TOKEN and not each.success]
         decisive = [each for each in failed if each.is_decisive]
-        return responsible(decisive[-1]) if decisive else Responsibility.UNKNOWN
+        return responsible(decisive[-1]) if decisive else self._earlier
 
 
 def incident_of(failed: Result, url: str) -> Incident:

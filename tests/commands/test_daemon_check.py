@@ -100,6 +100,8 @@ def test_a_rejected_password_is_not_sent_by_a_check(simulator: Simulator, path: 
         assert "1 more request with these credentials before logins stop" in text
         assert "SIGUSR1 allows one login" in text
         assert "Not for the vendor's support" in text  # the text about the incident that the rejection opened
+        without_token = check(path, "prod", "--ping-only").stdout
+        assert "Responsible: probably our credentials" in without_token
         assert simulator.log.requests("prod", "token") == sent
 
 
