@@ -177,6 +177,7 @@ def test_the_service_starts_and_is_scraped(service: Service) -> None:
         lambda: re.search("prod up, token .*; uat up, token ", machine.property("StatusText")), "its status", PATIENCE
     )
     assert 'Status: "prod up, token ' in machine.run("systemctl status tigr-monitor")
+    assert "prod, uat: logins and pings work" in machine.run(block("bin/tigr-monitor status"))
     service.simulator.environment("prod").api_faults.set(Status(503))
     service.wait_for_journal("prod: ping failed")
     lines = [json.loads(line) for line in machine.run("journalctl -q -u tigr-monitor -o json").splitlines()]
