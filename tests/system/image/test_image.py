@@ -136,7 +136,9 @@ def test_a_manual_check_works_in_the_container(store: Podman, options: list[str]
     """A check with `podman exec` goes through the monitor of the container, and its health check needs no password."""
     with container(store, *options) as name:
         wait_for(lambda: up("prod"), "it is scraped", PATIENCE)
-        assert re.search(r"^prod: .*?✓ ping ", store.podman("exec", name, "tigr-monitor", "check").stdout, re.S | re.M)
+        assert re.search(
+            r"^prod: .*?✓ ping ", store.podman("exec", name, "tigr-monitor", "check").stdout, re.DOTALL | re.MULTILINE
+        )
 
 
 def test_the_demo_runs_confined(store: Podman) -> None:
