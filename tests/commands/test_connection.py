@@ -67,8 +67,9 @@ def test_without_a_daemon_a_command_reports_what_to_do(name: str, path: Path) ->
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_without_permission_the_message_names_sudo(tmp_path: Path) -> None:
     """The directory or the socket refuses another user."""
-    script = (
+    script = (  # Python may lie below the home of root: the first call imports all that the second one needs
         "import os, sys; from monitor.commands import status; from monitor.cli import main\n"
+        "assert main(['status', '--socket', '/nowhere']) == 3\n"
         "os.setgid(65534); os.setuid(65534); sys.exit(main(['status', '--socket', sys.argv[1]]))"
     )
     command = [sys.executable, "-c", script, str(tmp_path / "control.sock")]
