@@ -125,7 +125,7 @@ def test_a_fault_has_its_name(
         caplog.clear()
         read.clear()
         result = harness.run(endpoint)
-        if not is_too_early(result, row):
+        if not any(is_too_early(each, row) for each in harness.results[2:]):  # the login of a rejected token too
             break
         faults.clear()
 
