@@ -63,7 +63,7 @@ INSTALL_BY_NAME = re.compile(
 
 
 def test_no_text_installs_the_package_by_its_name() -> None:
-    """The package is on no index, so anybody may register the name there."""
+    """The package is on no index, so any other person may register the name there."""
     names = [*tracked("monitor", "release", "systemd", "kubernetes", "Dockerfile", "Makefile"), *DOCUMENTS]
     assert len(names) > 100
     assert [name for name in names if INSTALL_BY_NAME.search((ROOT / name).read_text("utf-8"))] == []

@@ -11,9 +11,9 @@ from monitor.reporting.incident import ProbeRecord
 from monitor.reporting.packed_records import SIZE, TextTable, UnpackedRecords
 from monitor.reporting.records import record_of
 
-MAX_RECORDS = 500  # of an endpoint, whatever their outcome
+MAX_RECORDS = 500  # of an endpoint, with any outcome
 MAX_EARLIER_FAILURES = 200  # of an endpoint, before those records
-MIN_RECORDS = 60  # of an endpoint, whatever the number of endpoints is: those of an overview
+MIN_RECORDS = 60  # of an endpoint, with any number of endpoints: those of an overview
 MAX_SIZE = 4_000_000  # bytes of all endpoints
 _STEP = 50  # records by which a ring grows or shrinks
 _RING_COST = 400  # bytes of an empty ring

@@ -183,7 +183,7 @@ class JournalDatabase:
             self._connection.close()
 
     def abandon(self) -> None:
-        """Close the database whatever its state is."""
+        """Close the database in any state."""
         with contextlib.suppress(sqlite3.Error):
             self._connection.close()
 

@@ -274,7 +274,7 @@ def test_a_killed_process_loses_nothing_that_was_saved(directory: Path) -> None:
 
 
 def test_a_process_that_is_killed_during_its_saves_leaves_a_sound_file(directory: Path) -> None:
-    """The file is not damaged, whatever the moment of the end is."""
+    """The file is not damaged, at any moment of the end."""
     for number in range(4):
         process = Process(directory)
         assert process.process.stdin is not None

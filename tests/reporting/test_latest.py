@@ -84,7 +84,7 @@ def test_a_missing_token_has_the_party_of_the_login() -> None:
 
 
 def test_a_chain_that_failed_verification_has_no_expiry() -> None:
-    """That of its certificate is fetched by another connection."""
+    """Another connection fetches the expiry of its certificate."""
     latest = LatestResults()
     latest.record(make_result(certificate_expiry=9.0, chain_expiry=8.0))
     latest.record(make_result(reason=Reason.CONNECT))

@@ -111,7 +111,7 @@ def test_the_page_follows_the_overview(client: WebClient, reports: CountedReport
 
 
 def test_all_clients_share_one_rendering_per_second(reports: CountedReports) -> None:
-    """The overview is read again only after a second, whatever the number of requests."""
+    """The overview is read again only after a second, for any number of requests."""
     now = [100.0]
     page = status_page.StatusPage(reports.overview, lambda: None, lambda: now[0])
     first = page._refresh()[1]
