@@ -1,4 +1,4 @@
-"""Durations in the format of Prometheus (`90s`, `5m`, `1h30m`) and in plain seconds."""
+"""Durations in the format of Prometheus (`90s`, `5m`, `1h30m`), in plain seconds, and for people (`6 min 40 s`)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 MAX_DURATION = 86400.0  # seconds; a probe that runs less than once a day does not monitor anything
 
 _UNITS = {"y": 31_536_000, "w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1}  # seconds
+_UNITS_FOR_PEOPLE = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))  # seconds
 _PLAIN = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
 _COMPOUND = re.compile("".join(rf"(?:(?P<{unit}>[0-9]{{1,12}}){unit})?" for unit in (*_UNITS, "ms")))
 
@@ -36,6 +37,18 @@ def text(seconds: float) -> str:
     if remainder:
         parts.append(f"{remainder}ms")
     return "".join(parts) or "0s"
+
+
+def span(seconds: float, *, smallest: str = "s") -> str:
+    """Return a duration in its two largest units, for example `6 min 40 s`, rounded down to the `smallest` unit."""
+    rest, parts = max(0, int(seconds)), list[str]()
+    for unit, size in _UNITS_FOR_PEOPLE:
+        count, rest = divmod(rest, size)
+        if count or parts:
+            parts.append(f"{count} {unit}" if count else "")
+        if unit == smallest or len(parts) == 2:
+            break
+    return " ".join(filter(None, parts)) or f"0 {smallest}"
 
 
 def _seconds(value: object) -> float | None:

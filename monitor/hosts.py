@@ -1,8 +1,19 @@
-"""Host names and addresses: loopback, the network of a client, the local address of a listener, brackets."""
+"""Host names and addresses: hosts of URLs, loopback, the network of a client, the address of a listener, brackets."""
 
 from __future__ import annotations
 
 import ipaddress
+from urllib.parse import urlsplit
+
+
+def host_of(url: str) -> str:
+    """Return host and port of a URL, as the URL names them."""
+    return urlsplit(url).netloc
+
+
+def origin_of(url: str) -> tuple[str, str]:
+    """Return scheme, and host and port, of a URL. If they change, its requests go to another host."""
+    return urlsplit(url)[:2]
 
 
 def is_loopback(host: str) -> bool:

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TextIO
 
+from monitor.durations import span
 from monitor.model import Responsibility
 
 MAX_WIDTH = 100  # columns
 _MIN_WIDTH = 40
 _MIN_LAST_COLUMN = 20
 _CODES = {"red": "31", "green": "32", "yellow": "33", "bold": "1"}
-_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +72,8 @@ def clock(text: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return seconds as text with at most two units, such as `6 min 40 s`."""
-    remainder = max(0, round(seconds))
-    parts = []
-    for size, unit in _UNITS:
-        count, remainder = divmod(remainder, size)
-        if count:
-            parts.append(f"{count} {unit}")
-        if len(parts) == 2 or (parts and not count):
-            break
-    return " ".join(parts) or "0 s"
+    """Return seconds as text with at most two units, such as `6 min 40 s`, rounded to seconds."""
+    return span(round(seconds))
 
 
 def columns(rows: Sequence[Sequence[str]], style: Style) -> list[str]:

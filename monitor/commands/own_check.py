@@ -14,7 +14,7 @@ from monitor.monitoring.environment import MonitoredEnvironment
 from monitor.monitoring.state import State
 from monitor.reporting.check_events import CheckEvent
 from monitor.service.check import CheckedEnvironment, CheckOptions, run_check
-from monitor.service.check_stream import events_of, require_known
+from monitor.service.check_stream import chosen, events_of
 from monitor.service.process_limits import forbid_core_dumps
 from monitor.service.trust import probing_contexts
 from monitor.tigr.client import TigrClient
@@ -28,13 +28,12 @@ def own_check(names: Sequence[str]) -> Iterator[CheckEvent]:
     """
     forbid_core_dumps()  # before the secrets are loaded
     settings = load(os.environ).settings
-    require_known(names, [each.name for each in settings.environments])
+    environments = chosen(names, settings.environments)
     log.configure("warning", "logfmt", journald=False)
     contexts = probing_contexts(settings)
     state = State(settings.state_dir, shared=True)
-    chosen = [each for each in settings.environments if not names or each.name in names]
-    environments = [_own_environment(each, contexts[each.name], state) for each in chosen]
-    return events_of(lambda emit: run_check(environments, CheckOptions(), emit))
+    checked = [_own_environment(each, contexts[each.name], state) for each in environments]
+    return events_of(lambda emit: run_check(checked, CheckOptions(), emit))
 
 
 def _own_environment(settings: EnvironmentSettings, context: ssl.SSLContext, state: State) -> CheckedEnvironment:

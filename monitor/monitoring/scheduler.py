@@ -112,12 +112,8 @@ class _JobSchedule:
     def begin(self) -> None:
         """Record the start of a run."""
         now = self._clock.now()
-        if now >= self._slot:
-            self._slot += self.job.interval  # the slot of this run
-            if now >= self._slot:  # a busy machine has started its thread so late that further slots have passed
-                self._skip_missed(now)
-            elif skipped := self._skipping.succeeded():
-                _log.info("%s: runs start in time again", self.job.key, extra=fields(skipped=skipped))
+        if now >= self._slot and not self._leave_slot(now) and (skipped := self._skipping.succeeded()):
+            _log.info("%s: runs start in time again", self.job.key, extra=fields(skipped=skipped))
         self._running, self._progress, self.wall_time = True, now, None
         if self.job.endpoint is not None:
             self._observer.run_started(self.job.environment, self.job.endpoint, max(0.0, now - self._planned))
@@ -129,9 +125,7 @@ class _JobSchedule:
         """
         now = self._clock.now()
         if now >= self._slot:
-            self._slot += self.job.interval
-            if now >= self._slot:
-                self._skip_missed(now)
+            self._leave_slot(now)
         self._earliest, self._progress, self.wall_time = now + START_RETRY_INTERVAL, now, None
         self.job.not_started(error)
 
@@ -154,6 +148,13 @@ class _JobSchedule:
         if self._missed_check != checked:
             self._missed_check, self._missed_since = checked, now
         return now - self._missed_since < _RESUME_TIMEOUT
+
+    def _leave_slot(self, now: float) -> bool:
+        """Go on to the next slot; return whether runs were skipped: on a busy machine a thread starts slots late."""
+        self._slot += self.job.interval
+        if skips := now >= self._slot:
+            self._skip_missed(now)
+        return skips
 
     def _skip_missed(self, now: float) -> None:
         following = self._next_slot(now)

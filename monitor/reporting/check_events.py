@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
-from urllib.parse import urlsplit
 
+from monitor.hosts import host_of
 from monitor.log import timestamp
 from monitor.model import Endpoint, Responsibility, Result, Role
 from monitor.tigr.remedies import avoid, explain, next_login
@@ -134,7 +134,7 @@ def request_event(environment: str, request: RequestBegin) -> RequestEvent:
         "event": "request",
         "environment": environment,
         "endpoint": request.endpoint.value,
-        "host": urlsplit(request.url).netloc,
+        "host": host_of(request.url),
         "field_names": request.field_names.value if request.field_names else None,
         "has_token": request.has_token,
         "has_proxy": request.has_proxy,
@@ -225,7 +225,7 @@ def _exchange(result: Result, url: str) -> dict[str, Any]:
         "phases": {phase.value: round(seconds, 6) for phase, seconds in measured.phases.items()},
         "failed_phase": measured.failed_phase.value if measured.failed_phase else None,
         "url": url,
-        "host": urlsplit(url).netloc,
+        "host": host_of(url),
         "address": measured.address,
         "tls_version": measured.tls_version,
         "certificate_expires_at": _time(measured.certificate_expiry),

@@ -6,6 +6,7 @@ import math
 
 from monitor.log import timestamp
 from monitor.model import Endpoint, Result
+from monitor.reporting.words import counted
 
 
 def decision(result: Result) -> str:
@@ -20,8 +21,7 @@ def _text(result: Result, until: float) -> str:
     if math.isinf(until):
         return "logins stopped: no further request may contain the rejected credentials"
     if result.run.attempts_left is not None:
-        requests = "request" if result.run.attempts_left == 1 else "requests"
-        left = f"{result.run.attempts_left} more {requests} with these credentials before logins stop"
+        left = f"{counted(result.run.attempts_left, 'more request')} with these credentials before logins stop"
         return f"credentials rejected: logins suppressed until {timestamp(until)}, {left}"
     job = "login" if result.endpoint is Endpoint.TOKEN else "ping"
     return f"backoff: no {job} before {timestamp(until)}"

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from monitor import __version__
+from monitor.hosts import host_of
 from monitor.log import timestamp
 from monitor.model import Endpoint, Reason, Responsibility
 from monitor.reporting.incident import Incident, ProbeRecord
 from monitor.reporting.records import end_of
-from monitor.reporting.steps import host_of, step_of
+from monitor.reporting.steps import step_of
 from monitor.reporting.words import counted, duration, telling_phase
 from monitor.tigr.remedies import SUPPORT
 
@@ -52,11 +53,9 @@ def is_for_vendor(incident: Incident) -> bool:
 def subject_of(incident: Incident) -> str:
     """Return the subject of the e-mail, in ASCII."""
     status = "" if incident.last.status is None else f", status {incident.last.status}"
-    verb = "has failed" if incident.is_open else "failed"
+    verb = "has failed since" if incident.is_open else "failed at"
     job = {Endpoint.TOKEN: "login to the TIGR registry", Endpoint.PING: "TIGR Client API ping"}[incident.endpoint]
-    text = f"{job} {verb} since {timestamp(incident.begin)} ({incident.last.reason}{status})"
-    if not incident.is_open:
-        text = text.replace(" since ", " at ")
+    text = f"{job} {verb} {timestamp(incident.begin)} ({incident.last.reason}{status})"
     return text.encode("ascii", "replace").decode()
 
 

@@ -12,9 +12,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from monitor.clock import Clock
+from monitor.hosts import origin_of
 from monitor.model import Endpoint, Reason, Responsibility, Result
 from monitor.reporting.incident import Incident
 from monitor.reporting.incidents import Change, EndpointIncidents
@@ -74,7 +74,7 @@ class Journal:
                     self._sums.setdefault(host, UptimeSums())
                     self._settled[host] = 0.0, 0.0, self._clock.wall()
                 else:
-                    if urlsplit(url)[:2] != urlsplit(incidents.url)[:2]:
+                    if origin_of(url) != origin_of(incidents.url):
                         self._end_unobserved(host)
                     incidents.url = url
         self.on_change()

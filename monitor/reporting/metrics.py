@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from prometheus_client.exposition import choose_encoder
 
 from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.config.maintenance import MaintenanceWindow
+from monitor.hosts import host_of, origin_of
 from monitor.model import Endpoint, HostCheck, LoginCause, Phase, Reason, Result, Role
 from monitor.reporting.computed_metrics import EnvironmentReadings, register_computed
 from monitor.reporting.maintenance import PlannedTime
@@ -50,7 +50,7 @@ class Metrics:
             self._maintenance[name] = settings.maintenance
             planned = PlannedTime(settings.maintenance, self._clock).seconds_between
             for endpoint, url in ((Endpoint.TOKEN, settings.token_url), (Endpoint.PING, settings.api_url)):
-                origin = urlsplit(url)[:2]
+                origin = origin_of(url)
                 if self._origins.setdefault((name, endpoint), origin) != origin:
                     self._origins[name, endpoint] = origin
                     self._remove_host(name, endpoint)
@@ -73,7 +73,7 @@ class Metrics:
             self._families.token_rejected.labels(name)
             self._families.open.labels(name)
             self._families.info.remove_by_labels({"environment": name})
-            hosts = _host(settings.token_url), _host(settings.api_url)
+            hosts = host_of(settings.token_url), host_of(settings.api_url)
             self._families.info.labels(name, *hosts, settings.severity).set(1)
 
     def _remove_host(self, name: str, endpoint: Endpoint) -> None:
@@ -290,7 +290,3 @@ class Metrics:
         encode, content_type = choose_encoder(accept)
         with self._mutex:
             return content_type, encode(self._registry)
-
-
-def _host(url: str) -> str:
-    return urlsplit(url).netloc

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from monitor.clock import Clock
+from monitor.hosts import origin_of
 from monitor.model import Endpoint, HostCheck, Result
 from monitor.reporting.history import History
 from monitor.reporting.journal import Journal, TimeSource
@@ -41,7 +41,7 @@ class Recorder:
         urls = urls_of(settings)
         if old is not None:
             for endpoint, url in urls_of(old).items():
-                if urlsplit(url)[:2] != urlsplit(urls[endpoint])[:2]:
+                if origin_of(url) != origin_of(urls[endpoint]):
                     self.latest.forget(settings.name, endpoint)
         self.journal.use(settings.name, urls)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from monitor import __version__
 from monitor.clock import Clock
 from monitor.config.maintenance import current
+from monitor.hosts import host_of
 from monitor.model import Endpoint, Reason, Responsibility, Token
 from monitor.reporting import sentences
 from monitor.reporting.delays import delay_text
@@ -31,7 +32,7 @@ from monitor.reporting.overview import (
 )
 from monitor.reporting.recorder import Recorder, urls_of
 from monitor.reporting.records import record_of
-from monitor.reporting.steps import host_of, step_of
+from monitor.reporting.steps import step_of
 from monitor.tigr.remedies import explain, explain_rejection
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ from monitor.config.maintenance import MaintenanceWindow, utc_text
 from monitor.model import Endpoint, Reason, Result
 
 MAX_ENVIRONMENTS = 8  # environments that are listed; of more, only those with failures are listed
-_NAMES = {Endpoint.TOKEN: "LOGIN", Endpoint.PING: "PING"}
 
 
 class EnvironmentStatus(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from monitor.hosts import host_of
 from monitor.model import Endpoint, Phase, Reason
 from monitor.reporting.incident import ProbeRecord
 
@@ -22,11 +23,6 @@ class Step:
     sent: str
     expected: str
     received: str
-
-
-def host_of(url: str) -> str:
-    """Return host and port of a URL, as the URL names them."""
-    return urlsplit(url).netloc
 
 
 def request_line(endpoint: Endpoint, url: str) -> str:

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 from monitor.model import Endpoint, Phase, Reason
 
-JOBS = {Endpoint.TOKEN: "login", Endpoint.PING: "ping"}
 PLURAL = {Endpoint.TOKEN: "logins", Endpoint.PING: "pings"}
 
 

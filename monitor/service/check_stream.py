@@ -7,6 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol, TypeVar
 
 from monitor.reporting.check_events import CheckError, CheckEvent
 from monitor.service.check import CheckedEnvironment, CheckOptions, run_check
@@ -20,10 +21,20 @@ class CheckInProgressError(CheckError):
     """Another check of the same monitor is in progress."""
 
 
-def require_known(names: Sequence[str], known: Sequence[str]) -> None:
-    """Raise `CheckError` if one of the names is not known."""
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+Environment = TypeVar("Environment", bound=_Named)
+
+
+def chosen(names: Sequence[str], environments: Sequence[Environment]) -> list[Environment]:
+    """Return the environments with these names, all if there are no names. Raises `CheckError` for an unknown name."""
+    known = [each.name for each in environments]
     if unknown := [name for name in names if name not in known]:
         raise CheckError(f"unknown environment {', '.join(unknown)}; the environments are {', '.join(known)}")
+    return [each for each in environments if not names or each.name in names]
 
 
 class MonitoredChecks:
@@ -40,12 +51,10 @@ class MonitoredChecks:
         Raises `CheckError` if a name is unknown, and `CheckInProgressError` if another check runs. A check whose events
         are no longer read runs to its end, so that none of its logins lacks a consequence.
         """
-        environments = self._environments()
-        require_known(names, [each.name for each in environments])
-        chosen = [each for each in environments if not names or each.name in names]
+        environments = chosen(names, self._environments())
         if not self._running.acquire(blocking=False):
             raise CheckInProgressError("another check is in progress; repeat this one when it has ended")
-        return events_of(functools.partial(self._run, chosen, options), self._running.release)
+        return events_of(functools.partial(self._run, environments, options), self._running.release)
 
     def _run(self, environments: Sequence[CheckedEnvironment], options: CheckOptions, emit: Emit) -> None:
         time.sleep(max(0.0, self._ended + _PAUSE - time.monotonic()))

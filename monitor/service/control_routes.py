@@ -13,7 +13,7 @@ from monitor.service.control import ControlRequest, ControlResponse
 from monitor.service.reload import ReloadOutcome
 from monitor.service.signals import SignalRequest
 from monitor.web.api import PREFIX, JsonInterface
-from monitor.web.responses import text_response
+from monitor.web.responses import health_response, text_response
 
 _RELOAD_TIMEOUT = 60.0  # seconds; systemd waits 90 s for its command
 
@@ -59,8 +59,7 @@ class ControlRoutes:
         return text_response(404, "Not found")
 
     def _healthy(self, _request: ControlRequest) -> ControlResponse:
-        stalled = self._monitor.stalled()
-        return text_response(503, "\n".join(stalled)) if stalled else text_response(200, "Healthy")
+        return health_response(self._monitor.stalled())
 
     def _check(self, request: ControlRequest) -> ControlResponse:
         return check_request.respond(self._checks, request.body)

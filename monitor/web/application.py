@@ -18,7 +18,7 @@ from monitor.web.api_threads import ThreadedApi
 from monitor.web.exchange import Headers, Message, Route, Send, WebRequest, deliver
 from monitor.web.negotiation import metrics_format
 from monitor.web.rendering import SingleFlight
-from monitor.web.responses import WebResponse, text_response
+from monitor.web.responses import WebResponse, health_response, text_response
 from monitor.web.status_page import StatusPage
 
 _log = logging.getLogger(__name__)
@@ -129,8 +129,7 @@ class Application:
         return rendering.response(request, b"accept, accept-encoding")
 
     async def _healthy(self, _request: WebRequest) -> WebResponse:
-        stalled = self._pages.stalled()
-        return text_response(503, "\n".join(stalled)) if stalled else text_response(200, "Healthy")
+        return health_response(self._pages.stalled())
 
     async def _ready(self, _request: WebRequest) -> WebResponse:
         waiting = self._pages.waiting()

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from monitor.durations import span
 from monitor.reporting.incident import Incident, ProbeRecord
 from monitor.web.pages.history import failure_text
-from monitor.web.pages.texts import Moment, duration, moment, span, visible
+from monitor.web.pages.texts import Moment, duration, moment, visible
 from monitor.web.pages.views import NAMES, phases
 
 

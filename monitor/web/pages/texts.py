@@ -7,9 +7,10 @@ import re
 import time
 from dataclasses import dataclass
 
+from monitor.reporting.words import counted
+
 MAX_SHOWN = 1200  # characters of a server's text; the monitor keeps at most 1,024 of a response
 _DAY = 86_400  # seconds
-_UNITS = (("d", _DAY), ("h", 3600), ("min", 60), ("s", 1))
 _MAX_TIME = 253_402_300_799  # Unix seconds: the end of the year 9999
 # Controls except tab and line feed, format characters that reorder or hide text, surrogates, and tags.
 _INVISIBLE = re.compile(
@@ -36,18 +37,6 @@ def moment(seconds: float | None) -> Moment | None:
     return Moment(f"{day} {clock} UTC", f"{day}T{clock}Z", whole)
 
 
-def span(seconds: float, *, smallest: str = "s") -> str:
-    """Return a duration in its two largest units, for example `6 min 40 s`, rounded down to the `smallest` unit."""
-    rest, parts = max(0, int(seconds)), list[str]()
-    for unit, size in _UNITS:
-        count, rest = divmod(rest, size)
-        if count or parts:
-            parts.append(f"{count} {unit}" if count else "")
-        if unit == smallest or len(parts) == 2:
-            break
-    return " ".join(filter(None, parts)) or f"0 {smallest}"
-
-
 def duration(seconds: float) -> str:
     """Return the duration of a request: `81 ms`, or `1.25 s` from one second on."""
     if seconds >= 1:
@@ -64,12 +53,8 @@ def days_left(expiry: float, now: float) -> str:
     """Return the time until an expiry in whole days."""
     days = math.floor((expiry - now) / _DAY)
     if days < 0:
-        return f"expired {_count(-days - 1, 'day')} ago" if days < -1 else "expired"
-    return f"valid for {_count(days, 'day')}" if days else "valid for less than 1 day"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+        return f"expired {counted(-days - 1, 'day')} ago" if days < -1 else "expired"
+    return f"valid for {counted(days, 'day')}" if days else "valid for less than 1 day"
 
 
 def visible(text: str, limit: int = MAX_SHOWN) -> str:

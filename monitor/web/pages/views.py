@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from monitor.durations import span
 from monitor.model import Endpoint
 from monitor.reporting.incident import ProbeRecord
 from monitor.reporting.overview import (
@@ -18,9 +19,9 @@ from monitor.reporting.overview import (
     Failure,
     Overview,
 )
-from monitor.reporting.words import telling_phase
+from monitor.reporting.words import counted, telling_phase
 from monitor.web.pages.history import failure_text
-from monitor.web.pages.texts import Moment, days_left, duration, moment, percent, span, visible
+from monitor.web.pages.texts import Moment, days_left, duration, moment, percent, visible
 
 NAMES = {Endpoint.TOKEN: "Login", Endpoint.PING: "Ping"}
 _PERIODS = {86_400: "24 h", 30 * 86_400: "30 d", 365 * 86_400: "1 y"}
@@ -205,7 +206,7 @@ def _attempts(of: EnvironmentOverview) -> str:
     left = of.attempts_left or 0
     if left == 0:
         return "No further login is sent with these credentials, so that the account is not locked."
-    requests = "1 more request" if left == 1 else f"{left} more requests"
+    requests = counted(left, "more request")
     return f"At most {requests} with these credentials, then logins stop, so that the account is not locked."
 
 

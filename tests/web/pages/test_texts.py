@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.web.pages.texts import days_left, duration, moment, percent, span, visible
+from monitor.durations import span
+from monitor.web.pages.texts import days_left, duration, moment, percent, visible
 from tests.support.overviews import NOW
 
 DAY = 86_400.0
