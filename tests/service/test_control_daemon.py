@@ -110,6 +110,7 @@ def test_a_killed_monitor_does_not_prevent_the_next_start(simulator: Simulator, 
     """Its socket is replaced."""
     environ = simulator.settings() | FAST | {"TIGR_CONTROL_SOCKET": str(path)}
     with Monitor(environ, tmp_path) as monitor:
+        wait_for(path.is_socket, "a control socket")  # it opens after the web server, for which `Monitor` waits
         monitor.process.kill()
         monitor.process.wait(PATIENCE)
         assert path.is_socket()
