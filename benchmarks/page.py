@@ -9,14 +9,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import urlencode
 
 from benchmarks.accuracy import compare
 from benchmarks.capture import capturing, exchanges
 from benchmarks.figures import Spread
 from benchmarks.processes import QUICK, monitor, name_of, reported
 from benchmarks.target import serving
+from monitor.reporting.overview import Overview
 from monitor.web.pages.document import Document
-from tests.support.overviews import make_endpoint, make_probe
+from tests.support.overviews import make_failed_probe, make_probe
 from tests.support.page_states import thirty
 
 READERS = 20
@@ -25,6 +27,7 @@ _INTERVAL = 2.0  # seconds between two requests of a reader, as in the script of
 _DELAY = 0.020  # seconds
 _SETTLED = 5.0  # seconds until every environment has had its first runs, and the templates are loaded
 _RENDERINGS = 300
+_OPENED = {"environment-env_1"}  # by a reader; two other environments are failing, and so not folded
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ class Renderings:
 
     first: float  # of a process: it loads the templates
     new: float  # of all sections, with the templates loaded
-    later: Spread  # one environment has a new ping since the rendering before
+    later: Spread  # each environment has a new ping since the rendering before
 
 
 def quantile(values: Sequence[float], share: float) -> float:
@@ -56,20 +59,35 @@ def renderings() -> Renderings:
     Document().render(overview, None)
     first = time.thread_time() - began
     document = Document()
-    document.render(replace(overview, environments=(), incidents=()), None)
+    document.render(_loading_every_template(overview), None, {"environment-well", "incident-50"})
     began = time.thread_time()
     document.render(overview, None)
     new, later = time.thread_time() - began, list[float]()
-    for number in range(_RENDERINGS):
-        environments = list(overview.environments)
-        at = number % len(environments)
-        ping = make_endpoint(last=make_probe(started_at=overview.time + number))
-        environments[at] = replace(environments[at], ping=ping)
-        overview = replace(overview, environments=tuple(environments), time=overview.time + 1.0)
+    for _ in range(_RENDERINGS):
+        overview = _with_new_pings(overview)
         began = time.thread_time()
-        document.render(overview, None)
+        document.render(overview, None, _OPENED)
         later.append(time.thread_time() - began)
     return Renderings(first, new, Spread.of(later))
+
+
+def _loading_every_template(overview: Overview) -> Overview:
+    """Return an overview with all kinds of sections; its environments have other names."""
+    others = {each.is_well: each for each in overview.environments}
+    names = (("folded", True), ("well", True), ("failing", False))
+    environments = tuple(replace(others[is_well], name=name) for name, is_well in names)
+    return replace(overview, environments=environments, incidents=overview.incidents[:2])
+
+
+def _with_new_pings(overview: Overview) -> Overview:
+    """Return the overview a second later: in each environment, a ping has ended as the one before."""
+    now = overview.time + 1.0
+    environments = []
+    for each in overview.environments:
+        last = make_probe(started_at=now) if each.ping.failure is None else make_failed_probe(started_at=now)
+        ping = replace(each.ping, last=last, history=[*each.ping.history[1:], last])
+        environments.append(replace(each, ping=ping))
+    return replace(overview, environments=tuple(environments), time=now)
 
 
 def errors(seconds: float, directory: Path) -> Errors:
@@ -107,7 +125,9 @@ def errors(seconds: float, directory: Path) -> Errors:
 
 @contextmanager
 def reading(port: int, readers: int) -> Iterator[None]:
-    """Keep the page open in so many browsers: each fetches the fragment every two seconds, with its validator.
+    """Keep the page open in so many browsers, with the details of all environments.
+
+    Each fetches the fragment every two seconds, with its validator.
 
     Raises RuntimeError if a request failed.
     """
@@ -125,13 +145,14 @@ def reading(port: int, readers: int) -> Iterator[None]:
 
 def _read(port: int, readers: int, stop: threading.Event, failures: list[Exception]) -> None:
     validators = [""] * readers
+    opened = urlencode([("open", f"environment-{name_of(number)}") for number in range(ENVIRONMENTS)])
     connections = [http.client.HTTPConnection("127.0.0.1", port, timeout=30) for _ in range(readers)]
     number = 0
     try:
         while not stop.wait(_INTERVAL / readers):
             at = number % readers
             headers = {"Accept-Encoding": "gzip"} | ({"If-None-Match": validators[at]} if validators[at] else {})
-            connections[at].request("GET", "/fragment", headers=headers)
+            connections[at].request("GET", f"/fragment?{opened}", headers=headers)
             response = connections[at].getresponse()
             response.read()
             if response.status not in (200, 304):

@@ -112,14 +112,15 @@ class Application:
             denial = await self._access.denial(scope["state"]["client"], authorization)
             if denial is not None:
                 return text_response(denial.status, denial.text, denial.headers)
+        query = scope["query_string"].decode("latin-1")
         if path.startswith(PREFIX):
-            return await self._api.respond(scope["method"], path, scope["query_string"].decode("latin-1"))
+            return await self._api.respond(scope["method"], path, query)
         route = self._routes.get(path)
         if route is None:
             return text_response(404, "Not found")
         if scope["method"] not in ("GET", "HEAD"):
             return text_response(405, "Method not allowed", ((b"allow", b"GET, HEAD"),))
-        return await route(WebRequest(path, headers))
+        return await route(WebRequest(path, headers, query))
 
     def _overview(self) -> Overview:
         return self._pages.reports.overview()

@@ -34,6 +34,7 @@ class WebRequest:
 
     path: str  # decoded, without a query
     headers: Headers  # by name, in lower case
+    query: str = ""  # encoded
 
     def header(self, name: bytes) -> str:
         """Return the value of a header field; empty if the request has none."""

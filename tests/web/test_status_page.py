@@ -16,7 +16,7 @@ from monitor.reporting.overview import Overview
 from monitor.web import status_page
 from monitor.web.server import WebServer
 from tests.support.checkout import ROOT
-from tests.support.overviews import NOW, FakeReports, make_failed_environment, make_overview
+from tests.support.overviews import NOW, FakeReports, make_environment, make_failed_environment, make_overview
 from tests.support.web import SESAME, FakePages, WebClient, basic, serving, write
 
 PATHS = ("/", "/fragment", "/style.css", "/script.js")
@@ -114,13 +114,37 @@ def test_all_clients_share_one_rendering_per_second(reports: CountedReports) -> 
     """The overview is read again only after a second, for any number of requests."""
     now = [100.0]
     page = status_page.StatusPage(reports.overview, lambda: None, lambda: now[0])
-    first = page._refresh()[1]
-    for _ in range(50):
-        assert page._refresh()[1] is first
+    nothing = frozenset[str]()
+    first = page._refresh(nothing)[1]
+    for number in range(50):
+        assert page._refresh(frozenset({f"unknown-{number}"}))[1] is first
+    page._refresh(frozenset({"environment-prod"}))
     assert reports.calls == 1
     now[0] += 1.0
-    page._refresh()
+    again = page._refresh(nothing)[1]
     assert reports.calls == 2
+    assert again.fragment is first.fragment  # it need not be compressed again
+
+
+def test_few_combinations_of_opened_sections_are_kept(reports: CountedReports) -> None:
+    """A client cannot fill the memory by asking for each of them."""
+    names = [f"e{number}" for number in range(8)]
+    reports.current = make_overview(*(make_environment(name) for name in names))
+    page = status_page.StatusPage(reports.overview, lambda: None, lambda: 100.0)
+    for number in range(2 ** len(names)):
+        opened = frozenset(f"environment-{name}" for at, name in enumerate(names) if number >> at & 1)
+        _, shown = page._refresh(opened)
+        assert shown.content.html.count("Certificate chain") == 2 * len(opened)
+    assert len(page._shown) <= status_page._MAX_SHOWN
+
+
+@pytest.mark.parametrize("path", ["/", "/fragment"])
+def test_a_reader_gets_the_details_of_the_sections_that_are_open(client: WebClient, path: str) -> None:
+    """Each reader has opened others; what does not exist is ignored."""
+    assert b"Certificate chain" not in client.request(path)[1]
+    body = client.request(f"{path}?open=environment-uat&open=unknown&other=1&open")[1]
+    assert body.count(b"Certificate chain") == 2
+    assert b'<details id="environment-uat-details" class="environment" open>' in body
 
 
 def test_the_link_follows_the_setting(client: WebClient, pages: FakePages, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Sequence
 from statistics import median
+from typing import NamedTuple
 
 from markupsafe import Markup, escape
 
+from monitor.model import Phase, Reason
 from monitor.reporting.incident import ProbeRecord
 from monitor.reporting.words import telling_phase
 from monitor.web.pages.texts import duration, visible
@@ -16,6 +19,7 @@ _BARS = 60
 _STEP = 4  # units of the image per bar
 _HEIGHT = 32  # units of the image
 _MIN_HEIGHT = 3  # units: the bar of the fastest probe
+_MAX_ROWS = 2000  # kept: those of 16 endpoints
 _MAX_DETAIL = 200  # characters of a server's text in the table
 
 
@@ -67,25 +71,36 @@ def last(count: int, noun: str) -> str:
 def rows(records: Sequence[ProbeRecord]) -> Markup:
     """Return the rows of the table, newest first: time, result, duration.
 
-    Plain string formatting: a template takes ten times as long for the 3,600 rows of 30 environments.
+    A new probe adds one row to those that are known. Plain string formatting: a template takes ten times as long.
     """
-    day, parts = -1, list[str]()
-    date = ""
-    for each in reversed(records):
-        whole = int(each.started_at)
-        if whole // 86_400 != day:
-            day = whole // 86_400
-            date = time.strftime("%Y-%m-%d", time.gmtime(whole))
-        minutes, seconds = divmod(whole % 86_400, 60)
-        result = "success" if each.reason is None else f'<span class="bad">{escape(failure_text(each))}</span>'
-        parts.append(
-            f"<tr><td>{date} {minutes // 60:02}:{minutes % 60:02}:{seconds:02}</td><td>{result}</td>"
-            f"<td>{duration(each.duration)}</td></tr>"
-        )
+    parts = [_row(each.started_at, each.duration, _Outcome.of(each)) for each in reversed(records)]
     return Markup("".join(parts))  # noqa: S704 - numbers, and texts that are escaped
 
 
-def failure_text(record: ProbeRecord) -> str:
+class _Outcome(NamedTuple):
+    """The values that decide the text of a result."""
+
+    reason: Reason | None
+    failed_phase: Phase | None
+    status: int | None
+    detail: str
+
+    @classmethod
+    def of(cls, record: ProbeRecord) -> _Outcome | None:
+        """Return the outcome of a failure, None for a success."""
+        if record.reason is None:
+            return None
+        return cls(record.reason, record.failed_phase, record.status, record.detail)
+
+
+@functools.lru_cache(maxsize=_MAX_ROWS)
+def _row(started_at: float, seconds: float, outcome: _Outcome | None) -> str:
+    result = "success" if outcome is None else f'<span class="bad">{escape(failure_text(outcome))}</span>'
+    clock = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(int(started_at)))
+    return f"<tr><td>{clock}</td><td>{result}</td><td>{duration(seconds)}</td></tr>"
+
+
+def failure_text(record: ProbeRecord | _Outcome) -> str:
     """Return the result of a failed probe: reason, phase, status and the server's message."""
     telling = telling_phase(record.reason, record.failed_phase, record.status) if record.reason else None
     phase = f" in the phase {telling}" if telling else ""

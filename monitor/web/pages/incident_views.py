@@ -22,8 +22,8 @@ class ResponseView:
 
 
 @dataclass(frozen=True, slots=True)
-class IncidentView:
-    """One incident."""
+class IncidentLineView:
+    """The line of an incident: all that is shown of a folded one."""
 
     id: str
     number: int
@@ -31,11 +31,18 @@ class IncidentView:
     endpoint: str
     is_open: bool
     begin: Moment | None
+    down: str
+    reasons: str
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentView:
+    """One incident."""
+
+    line: IncidentLineView
     end: Moment | None
     last_observed: Moment | None  # the end is between this time and `end`, and was not observed
-    down: str
     episodes: int
-    reasons: str
     responsible: str
     url: str
     submission_ids: tuple[str, ...]
@@ -48,20 +55,27 @@ def incident_id(of: Incident) -> str:
     return f"incident-{of.number}"
 
 
-def incident(of: Incident) -> IncidentView:
-    """Return the view of an incident. The down time of an open one is in whole minutes."""
-    return IncidentView(
+def line(of: Incident) -> IncidentLineView:
+    """Return the line of an incident. The down time of an open one is in whole minutes."""
+    return IncidentLineView(
         id=incident_id(of),
         number=of.number,
         environment=of.environment,
         endpoint=NAMES[of.endpoint].lower(),
         is_open=of.is_open,
         begin=moment(of.begin),
+        down=_open_span(of.down) if of.is_open else span(of.down),
+        reasons=", ".join(f"{reason} ({count})" for reason, count in of.reasons),
+    )
+
+
+def incident(of: Incident) -> IncidentView:
+    """Return the view of an incident."""
+    return IncidentView(
+        line=line(of),
         end=moment(of.end),
         last_observed=None if of.end is None else moment(of.last_observed),
-        down=_open_span(of.down) if of.is_open else span(of.down),
         episodes=of.episodes,
-        reasons=", ".join(f"{reason} ({count})" for reason, count in of.reasons),
         responsible=of.responsibility.text,
         url=visible(of.url),
         submission_ids=tuple(visible(each) for each in of.submission_ids),

@@ -46,17 +46,17 @@ def windows_key(overview: Overview) -> Key:
     )
 
 
-def incident_key(of: Incident) -> Key:
-    """Return the key of an incident; the down time of an open one is in whole minutes."""
+def incident_line_key(of: Incident) -> Key:
+    """Return the key of the line of an incident; the down time of an open one is in whole minutes."""
     down = of.down // 60 if of.is_open else of.down
-    outcome = (of.end, of.last_observed, of.responsibility, of.episodes, down)
+    return (of.number, of.environment, of.endpoint, of.begin, of.is_open, down, of.reasons)
+
+
+def incident_key(of: Incident) -> Key:
+    """Return the key of an incident with its details."""
     return (
-        of.number,
-        of.environment,
-        of.endpoint,
-        of.begin,
-        outcome,
-        of.reasons,
+        incident_line_key(of),
+        (of.end, of.last_observed, of.responsibility, of.episodes),
         _record_key(of.first),
         _record_key(of.last),
         of.submission_ids,

@@ -9,11 +9,13 @@
   const byId = (id) => document.getElementById(id);
   const title = document.title;
   let etag = "";
-  let pending = null; // a fragment of which some sections still wait, because the reader uses them
+  let pending = null; // a fragment; some of its sections still wait, because the reader uses them
   let ahead = 0; // ms by which the monitor's clock is ahead of this one
   let responded = 0; // time of the last response, by this clock
   let failures = 0;
   let announced = "";
+  let updating = false; // a request is in progress
+  let again = false; // another request follows, because the reader has opened something meanwhile
 
   // A section that has the focus or part of the selection is not replaced: the reader uses it.
   function isUsed(section) {
@@ -24,7 +26,21 @@
     return selection.rangeCount > 0 && !selection.isCollapsed && selection.containsNode(section, true);
   }
 
-  function replace(old, fresh) {
+  const isFolded = (section) => section.querySelector(".on-demand") !== null; // it lacks its details
+
+  // Whether the reader sees opened details in the section. What is open in a folded section is not seen.
+  function hasOpened(section) {
+    const details = section.querySelector(":scope > details");
+    return details !== null ? details.open : section.querySelector("details[open]") !== null;
+  }
+
+  // The ids of the sections that the reader has opened, or in which the reader has opened something.
+  function openedSections() {
+    return [...document.querySelectorAll("[data-list] > section")].filter(hasOpened).map((section) => section.id);
+  }
+
+  // Keep what the reader has opened and scrolled.
+  function keepView(old, fresh) {
     for (const details of old.querySelectorAll("details[id]")) {
       const same = fresh.querySelector(`#${CSS.escape(details.id)}`);
       if (same !== null) {
@@ -33,15 +49,39 @@
     }
     for (const box of old.querySelectorAll("pre[id]")) {
       const same = fresh.querySelector(`#${CSS.escape(box.id)}`);
-      if (same !== null && box.scrollTop > 0) {
-        requestAnimationFrame(() => { same.scrollTop = box.scrollTop; });
+      const top = box.scrollTop;
+      if (same !== null && top > 0) {
+        requestAnimationFrame(() => { same.scrollTop = top; });
       }
     }
-    // A section that was not folded gets folded: keep what the reader has opened in it.
-    const folded = fresh.querySelector("details.environment");
-    if (folded !== null && old.querySelector("details.environment") === null && old.querySelector("[open]") !== null) {
-      folded.open = true;
+  }
+
+  // The reader who opens a folded line has the focus on it: replace what is inside, and keep the line itself.
+  function fill(section, fresh) {
+    const [old, details] = [section, fresh].map((each) => each.querySelector("details"));
+    const [line, freshLine] = [old, details].map((each) => each.querySelector("summary"));
+    keepView(section, fresh);
+    line.replaceChildren(...freshLine.childNodes);
+    freshLine.remove();
+    while (line.nextSibling !== null) {
+      line.nextSibling.remove(); // removing the line itself would take the focus from it
     }
+    old.append(...details.childNodes);
+    for (const [name, value] of Object.entries(details.dataset)) {
+      old.dataset[name] = value;
+    }
+    section.dataset.hash = fresh.dataset.hash;
+  }
+
+  // Whether the reader uses nothing of the section except its line, which stays if the section is filled.
+  function canBeFilled(section, fresh) {
+    const line = section.querySelector(":scope > details > summary");
+    return line !== null && line === document.activeElement && document.getSelection().isCollapsed
+      && fresh.querySelector(":scope > details > summary") !== null;
+  }
+
+  function replace(old, fresh) {
+    keepView(old, fresh);
     old.replaceWith(fresh);
   }
 
@@ -65,10 +105,14 @@
       if (section === null) {
         section = document.importNode(original, true);
       } else if (section.dataset.hash !== original.dataset.hash) {
-        if (isUsed(section)) {
+        const fresh = document.importNode(original, true);
+        if (isFolded(fresh) && !isFolded(section) && hasOpened(section)) {
+          complete = false; // the reader has opened it after the request
+        } else if (canBeFilled(section, fresh)) {
+          fill(section, fresh);
+        } else if (isUsed(section)) {
           complete = false;
         } else {
-          const fresh = document.importNode(original, true);
           cursor = cursor === section ? fresh : cursor;
           replace(section, fresh);
           section = fresh;
@@ -208,12 +252,13 @@
     }
   }
 
-  async function update() {
+  async function request() {
+    const opened = new URLSearchParams(openedSections().map((id) => ["open", id]));
     const headers = etag === "" ? {} : { "If-None-Match": etag };
     let response = null;
     let text = "";
     try {
-      response = await fetch("fragment", { headers, cache: "no-store", signal: AbortSignal.timeout(TIMEOUT) });
+      response = await fetch(`fragment?${opened}`, { headers, cache: "no-store", signal: AbortSignal.timeout(TIMEOUT) });
       text = response.status === 200 ? await response.text() : "";
     } catch (error) {
       lost(error.name === "TimeoutError" ? "no response in time" : "no connection");
@@ -235,6 +280,23 @@
       apply(source);
     } else if (pending !== null) {
       apply(pending);
+    }
+  }
+
+  // One request at a time: responses are applied in the order of the requests.
+  async function update() {
+    if (updating) {
+      again = true;
+      return;
+    }
+    updating = true;
+    try {
+      do {
+        again = false;
+        await request();
+      } while (again);
+    } finally {
+      updating = false;
     }
   }
 
@@ -276,6 +338,13 @@
       copy(button);
     }
   });
+  // The event does not bubble.
+  document.addEventListener("toggle", (event) => {
+    const section = event.target.closest("[data-list] > section");
+    if (section !== null && event.target.open && isFolded(section)) {
+      update();
+    }
+  }, true);
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden) {
       update();

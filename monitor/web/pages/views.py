@@ -92,15 +92,22 @@ class WindowView:
 
 
 @dataclass(frozen=True, slots=True)
-class EnvironmentView:
-    """One environment."""
+class LineView:
+    """The line of an environment: all that is shown of a folded one, with its sentence."""
 
     id: str
     name: str
-    severity: str
     is_well: bool
     state: str  # class of the badge
     state_text: str
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentView:
+    """One environment."""
+
+    line: LineView
+    severity: str
     attempts: str  # further logins with rejected credentials, as a sentence; empty if they are not rejected
     token: str
     token_expiry: Moment | None
@@ -157,26 +164,26 @@ def windows(overview: Overview) -> tuple[WindowView, ...]:
     return tuple(sorted(every, key=lambda view: 0 if view.begin is None else view.begin.seconds))
 
 
+def line(of: EnvironmentOverview, now: float) -> LineView:
+    """Return the line of an environment at a time in Unix seconds."""
+    level, text = _environment_state(of)
+    if any(window.begin <= now < window.end for window in of.maintenance):
+        level, text = "maintenance", f"{text}, planned maintenance"
+    return LineView(environment_id(of), of.name, of.is_well, level, text)
+
+
 def environment(of: EnvironmentOverview, now: float) -> EnvironmentView:
     """Return the view of an environment at a time in Unix seconds."""
-    planned = _windows(of, now)
-    level, text = _environment_state(of)
-    if any(window.in_progress for window in planned):
-        level, text = "maintenance", f"{text}, planned maintenance"
     return EnvironmentView(
-        id=environment_id(of),
-        name=of.name,
+        line=line(of, now),
         severity=of.severity,
-        is_well=of.is_well,
-        state=level,
-        state_text=text,
         attempts=_attempts(of),
         token=_token(of.token_expiry, now),
         token_expiry=moment(of.token_expiry),
         token_lifetime="" if of.token_lifetime is None else span(of.token_lifetime),
         clock_offset="" if of.clock_offset is None else _offset(of.clock_offset),
         api_open=of.api_open,
-        windows=planned,
+        windows=_windows(of, now),
         endpoints=(_endpoint(of, of.login, now), _endpoint(of, of.ping, now)),
     )
 

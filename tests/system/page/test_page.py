@@ -32,6 +32,9 @@ axe.run(document, {resultTypes: ["violations"]}).then((result) => JSON.stringify
 """
 
 
+LOADED = 'document.querySelector("details[open] .on-demand") === null'  # the page has the details of what is open
+
+
 def violations(tab: Tab, axe: str) -> list[Any]:
     """Return the accessibility problems that axe-core finds, best practices included."""
     if tab.evaluate("typeof axe") == "undefined":
@@ -45,11 +48,10 @@ def open_everything(tab: Tab) -> None:
 
     Checking the 3,600 rows of thirty environments takes a minute.
     """
-    tab.evaluate(
-        'for (const each of document.querySelectorAll("tbody tr:nth-child(n+4), section:nth-child(n+6)"))'
-        " { each.remove(); }"
-        'for (const each of document.querySelectorAll("details")) { each.open = true; }'
-    )
+    for each in ("section:nth-child(n+6) details", "tbody tr:nth-child(n+4)"):
+        tab.evaluate(f"for (const each of document.querySelectorAll({json.dumps(each)})) {{ each.remove(); }}")
+        tab.evaluate('for (const each of document.querySelectorAll("details")) { each.open = true; }')
+        tab.wait_until(LOADED)
 
 
 @pytest.mark.parametrize("name", STATES)
@@ -117,12 +119,19 @@ def test_open_details_stay_open(pages: FakePages, server: WebServer, tab: Tab) -
     tab.open(server.url)
     tab.evaluate('document.getElementById("environment-prod-ping-probes").open = true')
     tab.evaluate('document.getElementById("environment-uat-details").open = true')
+    tab.wait_until(LOADED)
+    tab.evaluate('document.getElementById("environment-uat-ping-probes").open = true')
     changed = make_endpoint(history=[make_probe(started_at=NOW)])
     pages.reports.current = make_overview(make_environment("prod", ping=changed), make_environment("uat", ping=changed))
     tab.wait_until('document.querySelector("#environment-prod details.environment") !== null')
     tab.wait_until('document.querySelector("#environment-uat-ping-probes tbody").rows.length === 1')
-    for name in ("environment-uat-details", "environment-prod-ping-probes", "environment-prod-details"):
+    for name in (
+        "environment-uat-details", "environment-uat-ping-probes", "environment-prod-ping-probes",
+        "environment-prod-details",
+    ):  # fmt: skip
         assert tab.evaluate(f'document.getElementById("{name}").open') is True
+    tab.evaluate('document.getElementById("environment-uat-details").open = false')
+    tab.wait_until('document.querySelector("#environment-uat .on-demand") !== null')
 
 
 @pytest.mark.parametrize(
@@ -188,13 +197,20 @@ def test_the_ticket_can_be_copied(browser: Chromium, pages: FakePages, server: W
 
 
 def test_the_keyboard_opens_what_is_folded(pages: FakePages, server: WebServer, tab: Tab) -> None:
-    """Tab reaches the folded line, and Enter opens it."""
+    """Tab reaches the folded line, and Enter opens it. The focus stays on the line while what it opened is updated."""
     pages.reports.current = well()
     tab.open(server.url)
     tab.press("Tab", 9)
     assert tab.evaluate("document.activeElement.parentElement.id") == "environment-prod-details"
     tab.press("Enter", 13, "\r")
     assert tab.evaluate('document.getElementById("environment-prod-details").open') is True
+    tab.wait_until(LOADED)
+    history = [make_probe(started_at=NOW)]
+    pages.reports.current = make_overview(make_environment("prod", ping=make_endpoint(history=history)))
+    tab.wait_until('document.querySelector("#environment-prod-ping-probes tbody").rows.length === 1')
+    assert tab.evaluate("document.activeElement.parentElement.id") == "environment-prod-details"
+    tab.press("Enter", 13, "\r")
+    assert tab.evaluate('document.getElementById("environment-prod-details").open') is False
 
 
 def test_incidents_can_be_filtered(pages: FakePages, server: WebServer, tab: Tab) -> None:
@@ -227,6 +243,8 @@ def test_a_link_to_an_incident_opens_it(pages: FakePages, server: WebServer, tab
     tab.open(server.url)
     tab.evaluate("document.querySelector(\"#environment-prod a[href='#incident-17']\").click()")
     tab.wait_until('document.getElementById("incident-17-details").open')
+    tab.wait_until(LOADED)
+    assert "Likely responsible" in tab.evaluate('document.getElementById("incident-17").innerText')
 
 
 def test_a_hostile_text_stays_text(pages: FakePages, server: WebServer, tab: Tab) -> None:
@@ -258,6 +276,18 @@ def test_the_page_works_without_javascript(pages: FakePages, server: WebServer, 
     for part in ("Copy the ticket", "all\nopen"):
         assert part not in text
     assert tab.evaluate('document.querySelector("meta[http-equiv=refresh]").content') == "30"
+
+
+def test_a_link_opens_what_is_folded_without_javascript(pages: FakePages, server: WebServer, tab: Tab) -> None:
+    """The folded line has a link to the page with its details."""
+    pages.reports.current = well()
+    tab.call("Emulation.setScriptExecutionDisabled", value=True)
+    tab.open(server.url)
+    link = tab.evaluate('document.querySelector("#environment-uat .on-demand a").href')
+    tab.open(link)
+    assert tab.evaluate('document.getElementById("environment-uat-details").open') is True
+    assert "Certificate chain" in tab.evaluate('document.getElementById("environment-uat").innerText')
+    assert tab.evaluate('document.getElementById("environment-prod-details").open') is False
 
 
 def test_an_unchanged_page_is_not_sent_again(pages: FakePages, server: WebServer, tab: Tab) -> None:

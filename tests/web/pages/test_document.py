@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from monitor.reporting.overview import Overview
-from monitor.web.pages.document import Document
+from monitor.web.pages.document import Document, section_ids
 from tests.support.overviews import (
     NOW,
     make_endpoint,
@@ -61,11 +61,12 @@ def loaded() -> Document:
     return Document()
 
 
-def outline(overview: Overview, alertmanager_url: str | None = None) -> Outline:
-    """Return the elements of the page of an overview."""
+def outline(overview: Overview, alertmanager_url: str | None = None, *, folded: bool = False) -> Outline:
+    """Return the elements of the page of an overview, with or without what is folded."""
     document = loaded()
     parsed = Outline()
-    parsed.feed(document.page(document.render(overview, alertmanager_url)).decode())
+    opened = set() if folded else section_ids(overview)
+    parsed.feed(document.page(document.render(overview, alertmanager_url, opened)).decode())
     parsed.close()
     assert parsed.open == []
     return parsed
@@ -76,10 +77,11 @@ def hashes(html: str) -> dict[str, str]:
     return dict(re.findall(r'<section id="([^"]+)" data-hash="([^"]+)">', html))
 
 
+@pytest.mark.parametrize("shown", ["folded", "opened"])
 @pytest.mark.parametrize("name", STATES)
-def test_each_state_is_well_formed_and_has_no_inline_style_or_script(name: str) -> None:
+def test_each_state_is_well_formed_and_has_no_inline_style_or_script(name: str, shown: str) -> None:
     """Elements nest, ids are unique, and nothing needs an exception in the Content-Security-Policy."""
-    parsed = outline(STATES[name]())
+    parsed = outline(STATES[name](), folded=shown == "folded")
     assert len(parsed.ids) == len(set(parsed.ids))
     assert "style" not in parsed.attributes
     assert not {attribute for attribute in parsed.attributes if attribute.startswith("on")}
@@ -107,7 +109,8 @@ def test_a_text_of_a_server_is_never_markup(text: str, other: str) -> None:
     assert elements(**{name: value or "x" for name, value in values.items()}) == elements(**dict.fromkeys(values, "x"))
 
 
-def test_every_text_is_escaped() -> None:
+@pytest.mark.parametrize("shown", ["folded", "opened"])
+def test_every_text_is_escaped(shown: str) -> None:
     """Names, sentences, problems and decisions are texts, too."""
     markup = "\"'><script>"
     overview = make_overview(
@@ -116,7 +119,7 @@ def test_every_text_is_escaped() -> None:
         problems=(HOSTILE,),
         incidents=(make_incident(decisions=(HOSTILE,), environment=markup),),
     )
-    parsed = outline(overview, alertmanager_url='https://alerts.example/"><script>')
+    parsed = outline(overview, alertmanager_url='https://alerts.example/"><script>', folded=shown == "folded")
     assert parsed.elements.count("script") == 1
     assert "img" not in parsed.elements
 
@@ -125,10 +128,36 @@ def test_only_changed_sections_get_another_hash() -> None:
     """The script keeps a section whose hash is the same."""
     document = Document()
     prod, uat = make_environment("prod"), make_environment("uat")
-    before = hashes(document.render(make_overview(prod, uat), None).html)
+    opened = section_ids(make_overview(prod, uat))
+    before = hashes(document.render(make_overview(prod, uat), None, opened).html)
     changed = make_environment("uat", ping=make_endpoint(last=make_probe(started_at=NOW)))
-    after = hashes(document.render(make_overview(prod, changed), None).html)
+    after = hashes(document.render(make_overview(prod, changed), None, opened).html)
     assert {name for name in before if before[name] != after[name]} == {"environment-uat"}
+
+
+def test_a_probe_changes_nothing_for_a_reader_who_has_not_opened_its_environment() -> None:
+    """The line of a well environment has no value of a probe, so the reader gets 304."""
+    document = Document()
+    changed = make_environment("uat", ping=make_endpoint(last=make_probe(started_at=NOW)))
+    before, after = (make_overview(make_environment("prod"), each) for each in (make_environment("uat"), changed))
+    assert document.render(before, None).etag == document.render(after, None).etag
+    assert document.render(before, None).etag != document.render(before, None, {"environment-uat"}).etag
+
+
+@pytest.mark.parametrize(
+    "section,detail",
+    [("environment-uat", "Certificate"), ("incident-17", "Likely responsible")],
+    ids=["well", "incident"],
+)
+def test_details_are_rendered_for_a_reader_who_has_opened_them(section: str, detail: str) -> None:
+    """Others get the line, with a link for browsers without JavaScript."""
+    document = Document()
+    overview = make_overview(make_environment("uat"), incidents=(make_incident(17),))
+    line, details = (document.render(overview, None, opened).html for opened in ((), {section, "unknown"}))
+    assert f'<a href="?open={section}#{section}">' in line
+    assert (detail in line, detail in details) == (False, True)
+    assert f'<a href="?open={section}#{section}">' not in details
+    assert document.render(overview, None).html == line
 
 
 def test_a_countdown_changes_the_text_but_not_the_hash() -> None:
@@ -157,8 +186,9 @@ def test_a_section_that_is_gone_is_forgotten() -> None:
     """A removed environment costs no memory."""
     document = Document()
     document.render(make_overview(make_environment("a"), make_environment("b")), None)
+    assert [key for key in document._sections if "environment-a" in key]
     document.render(make_overview(make_environment("b")), None)
-    assert "environment-a" not in document._sections
+    assert not [key for key in document._sections if "environment-a" in key]
 
 
 def test_a_well_environment_is_folded_and_a_failing_one_is_not() -> None:

@@ -17,7 +17,8 @@ from monitor.reporting.overview import (
     Maintenance,
     Uptime,
 )
-from monitor.web.pages.keys import environment_key, incident_key, windows_key
+from monitor.web.pages import incident_views
+from monitor.web.pages.keys import environment_key, incident_key, incident_line_key, windows_key
 from tests.support.overviews import (
     DAY,
     NOW,
@@ -121,6 +122,15 @@ def test_each_value_of_a_failure_is_in_its_key(name: str) -> None:
 def test_each_value_of_an_incident_is_in_its_key(name: str) -> None:
     """A new field of the incident needs a value here, and a place in the key."""
     assert incident_key(replace(make_incident(), **{name: OF_INCIDENT[name]})) != incident_key(make_incident())
+
+
+@pytest.mark.parametrize("name", [each.name for each in fields(Incident)])
+def test_each_value_in_the_line_of_an_incident_is_in_its_key(name: str) -> None:
+    """Another line has another key."""
+    base, changed = make_incident(), replace(make_incident(), **{name: OF_INCIDENT[name]})
+    is_changed = incident_views.line(base) != incident_views.line(changed)
+    assert is_changed <= (incident_line_key(base) != incident_line_key(changed))
+    assert is_changed == (name in {"number", "environment", "endpoint", "begin", "end", "reasons", "down"})
 
 
 def test_the_key_does_not_change_every_second() -> None:

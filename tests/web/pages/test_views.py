@@ -101,7 +101,7 @@ def test_stopped_logins_have_no_next_attempt() -> None:
 def test_an_environment_that_was_never_reached_has_no_times() -> None:
     """Nothing is shown as measured."""
     prod = of(never_reached())
-    assert (prod.state, prod.token, prod.clock_offset) == ("starting", "none", "")
+    assert (prod.line.state, prod.token, prod.clock_offset) == ("starting", "none", "")
     for endpoint in prod.endpoints:
         assert (endpoint.since, endpoint.last, endpoint.last_text, endpoint.latency) == (None, None, "none yet", "")
         assert endpoint.state is EndpointState.STARTING
@@ -112,7 +112,7 @@ def test_maintenance_is_in_progress_from_its_begin_to_its_end(at: float, *, in_p
     """The begin belongs to the window, the end does not."""
     view = views.environment(make_environment(maintenance=(Maintenance(NOW, NOW + 60),)), at)
     assert view.windows[0].in_progress is in_progress
-    assert ("planned maintenance" in view.state_text) is in_progress
+    assert ("planned maintenance" in view.line.state_text) is in_progress
 
 
 def test_all_windows_are_in_the_order_of_their_begin() -> None:
@@ -165,20 +165,20 @@ def test_an_incident_whose_end_was_not_observed_has_two_times() -> None:
     view = incident_views.incident(make_incident(end=NOW, last_observed=NOW - 600))
     assert view.last_observed is not None
     assert view.end is not None
-    assert not view.is_open
+    assert not view.line.is_open
 
 
 def test_an_open_incident_changes_once_a_minute() -> None:
     """The down time of an ended incident is exact, that of an open one is in minutes."""
-    assert incident_views.incident(make_incident(down=659.0)).down == "10 min"
-    assert incident_views.incident(make_incident(down=0.0)).down == "less than 1 min"
-    assert incident_views.incident(make_incident(down=659.0, end=NOW)).down == "10 min 59 s"
+    assert incident_views.line(make_incident(down=659.0)).down == "10 min"
+    assert incident_views.line(make_incident(down=0.0)).down == "less than 1 min"
+    assert incident_views.line(make_incident(down=659.0, end=NOW)).down == "10 min 59 s"
 
 
 def test_an_incident_has_everything_that_is_known() -> None:
     """Reasons with their counts, and both responses with their details."""
     view = incident_views.incident(make_incident(reasons=((Reason.TIMEOUT, 3), (Reason.CONNECT, 2))))
-    assert view.reasons == "timeout (3), connect (2)"
+    assert view.line.reasons == "timeout (3), connect (2)"
     assert [response.name for response in view.responses] == ["First failure", "Last failure"]
     assert dict(view.responses[0].facts)["Message"] == "Service Unavailable"
     assert dict(view.responses[0].facts)["Address"] == "192.0.2.10"
