@@ -30,7 +30,7 @@ pytestmark = [
 SUITES = {"trixie": 257, "bookworm": 252}  # Debian 13 and 12, and their systemd
 INSTALLATION = documents.section("docs/install.md", "On Debian or Ubuntu, with systemd")
 BLOCKS = documents.blocks(INSTALLATION + documents.text("docs/operations.md"))
-STATUS = "/opt/tigr-monitor/bin/tigr-monitor status"
+STATUS = "tigr-monitor status"
 PORT = 9844
 PATIENCE = 60.0  # seconds
 PROD_PING = {"environment": "prod", "endpoint": "ping"}
@@ -57,7 +57,7 @@ def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             f"{name}={text}" for name, text in os.environ.items() if name.startswith("PIP_") and name != "PIP_CERT"
         ]
         running.variables = [*pip_settings, "PIP_CERT=/root/registry.pem"]
-        running.run(f"cd /root/tigr-monitor\n{block('pip install')}")
+        running.run(f"cd /root/tigr-monitor\n{block('python3 -m venv')}")
         running.run("cp /root/tigr-monitor/systemd/tigr-monitor.toml /root/shipped.toml")
         yield running
     shutil.rmtree(root)
