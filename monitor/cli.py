@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 
 from monitor import __version__, log
 from monitor.commands.parsers import add_daemon_commands
-from monitor.errors import ConfigError, DaemonError, describe_exception
+from monitor.commands.setup_parsers import add_setup_commands
+from monitor.errors import ConfigError, DaemonError, InstallationError, describe_exception
 from monitor.machine.limits import local_limit
 from monitor.output.standard_streams import (
     OutputError,
@@ -32,6 +33,7 @@ with TIGR_; a later source overrides an earlier one. The required settings, for 
 To disable an environment: TIGR_ENVIRONMENTS__UAT__ENABLED=false
 
 first steps:
+  tigr-monitor setup     enter the secrets of the service of systemd, check them, start it
   tigr-monitor demo      monitor a simulated TIGR on this machine
   tigr-monitor config    print the effective settings and the source of each
   tigr-monitor check     log in and ping once
@@ -59,7 +61,7 @@ def _reported(arguments: Sequence[str] | None) -> int:
     except ConfigError as error:
         _print_error(*_error_lines(error))
         return EXIT_USAGE
-    except DaemonError as error:
+    except (DaemonError, InstallationError) as error:
         _print_error(*(line.strip() for line in str(error).splitlines()))
         return error.exit_status
     except OutputError as error:
@@ -134,6 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--seconds", type=float, metavar="N", help="stop after N seconds (default: run until Ctrl-C)")
     add("config", _config, "validate the settings, and print the effective values and the source of each")
     add_daemon_commands(add)
+    add_setup_commands(add)
     return parser
 
 

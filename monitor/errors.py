@@ -26,6 +26,18 @@ class DaemonError(Exception):
         self.exit_status = exit_status
 
 
+class ReloadRefusedError(DaemonError):
+    """The daemon refuses new settings, and the old ones stay in force. The message has its problems."""
+
+
+class InstallationError(Exception):
+    """The installed service cannot be set up or changed. The message is for the operator, without secrets."""
+
+    def __init__(self, message: str, exit_status: int = 1) -> None:
+        super().__init__(message)
+        self.exit_status = exit_status
+
+
 class NoDaemonError(DaemonError):
     """No daemon listens on this machine."""
 

@@ -6,7 +6,7 @@ import argparse
 
 from monitor.commands.connection import fetch
 from monitor.commands.layout import printable_lines
-from monitor.errors import DaemonError
+from monitor.errors import DaemonError, ReloadRefusedError
 from monitor.output.standard_streams import print_line
 
 _TIMEOUT = 80.0  # seconds: the daemon waits 60 s for its reload, systemd 90 s for this command
@@ -15,11 +15,19 @@ _REFUSED = 422
 
 def reload(options: argparse.Namespace) -> int:
     """Reload; print the changes. Raises `DaemonError`, with the problems if the reload is refused."""
-    status, text = fetch(options.socket, "POST", "/reload", _TIMEOUT)
+    print_line(request_reload(options.socket))
+    return 0
+
+
+def request_reload(option: str | None) -> str:
+    """Reload and return the changes as text; `option` is the value of `--socket`.
+
+    Raises `ReloadRefusedError` with the problems, and `DaemonError` if the daemon does not respond.
+    """
+    status, text = fetch(option, "POST", "/reload", _TIMEOUT)
     text = printable_lines(text.strip())
     if status == _REFUSED:
-        raise DaemonError(f"the reload is refused, the old settings stay in force:\n{text}", exit_status=1)
+        raise ReloadRefusedError(f"the reload is refused, the old settings stay in force:\n{text}", exit_status=1)
     if status != 200:
         raise DaemonError(f"the reload failed: {text}", exit_status=1)
-    print_line(text)
-    return 0
+    return text

@@ -23,8 +23,8 @@ PREFIX = "TIGR_"
 Key = tuple[str, ...]  # the path of a setting in the tree, in lower case: ("environments", "prod", "password")
 
 _ENCODING = "utf-8-sig"  # UTF-8; the byte order mark that editors on Windows write is dropped
+MAX_SECRET_FILE = 65536  # bytes
 _MAX_CONFIG_FILE = 1024 * 1024  # bytes
-_MAX_SECRET_FILE = 65536  # bytes
 
 # The variables that Kubernetes sets in every container for a Service whose name begins with `tigr`. The pattern
 # includes the value, because TIGR_LISTEN_PORT=9844 is a mistake of the operator, not a variable from Kubernetes.
@@ -54,6 +54,16 @@ def file_name(key: Key) -> str:
     return variable(key).lower()
 
 
+def file_key(name: str) -> Key | None:
+    """Return the key that the secret file `name` sets; None if it is not a file of the monitor.
+
+    systemd puts the id of LoadCredential= (`tigr_`) before the name of each file, so the prefix may occur twice.
+    """
+    if not name.upper().startswith(PREFIX):
+        return None
+    return key_of(name[len(PREFIX) :] if name.upper().startswith(PREFIX * 2) else name)
+
+
 def dotted(key: Key) -> str:
     """Return the name of `key` in a TOML file."""
     return ".".join(key)
@@ -79,6 +89,7 @@ class Source(PydanticBaseSettingsSource):
         self.values: dict[Key, SourceValue] = {}
         self.problems: list[str] = []
         self.unreadable: list[Key] = []  # keys whose values could not be read; (): all of them
+        self.ignored: list[str] = []  # paths of files that have another name than the files of the monitor
 
     def __call__(self) -> dict[str, Any]:
         """Return the values as a tree, for the library to merge."""
@@ -147,7 +158,7 @@ class TomlSource(Source):
 
 
 class SecretFilesSource(Source):
-    """The files in a directory whose names begin with the prefix. Other files are ignored."""
+    """The files in a directory whose names begin with the prefix. Other files are not read."""
 
     def __init__(self, settings_cls: type[BaseSettings], path: str, setting: str) -> None:
         """Read the files in the directory at `path`, the value of `setting`."""
@@ -158,14 +169,17 @@ class SecretFilesSource(Source):
             self.fail(setting, f"cannot read the directory {printable(path)}: {error.strerror}")
             return
         for name in names:
-            if name.upper().startswith(PREFIX):
-                self._read(Path(path, name), key_of(name))
+            key = file_key(name)
+            if key is None:
+                self.ignored.append(str(Path(path, name)))
+            else:
+                self._read(Path(path, name), key)
 
     def _read(self, path: Path, key: Key) -> None:
         """Read one file. Exactly one line feed at its end is dropped."""
         name = printable(str(path))
         try:
-            text = read_regular(path, _MAX_SECRET_FILE).decode(_ENCODING).removesuffix("\n")
+            text = read_regular(path, MAX_SECRET_FILE).decode(_ENCODING).removesuffix("\n")
         except OSError as error:
             self.fail(name, f"cannot be read: {error.strerror}", key)
         except UnicodeDecodeError:

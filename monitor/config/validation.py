@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import PurePath
 
 from pydantic import ValidationError
 
@@ -19,7 +20,8 @@ from monitor.config.schema import (
     is_known,
     known_keys,
 )
-from monitor.config.sources import Key, Source, SourceValue, merged, variable
+from monitor.config.secret_names import intended
+from monitor.config.sources import Key, Source, SourceValue, file_name, merged, printable, variable
 from monitor.config.values import is_disabled
 
 _ENVIRONMENT_NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")  # no double underscore: it separates the parts of a variable
@@ -71,7 +73,7 @@ def validate(sources: Sequence[Source]) -> tuple[Schema | None, list[str]]:
         if detail["type"] != "missing":
             problems.append(_invalid(values[key], str(detail["ctx"]["error"])))
         elif not any(key[: len(prefix)] == prefix for prefix in unreadable):
-            problems.append(_missing(key))
+            problems.append(_missing(key, [path for source in sources for path in source.ignored]))
     return None, problems
 
 
@@ -120,6 +122,8 @@ def _name_problem(value: SourceValue, environments: Collection[str]) -> str | No
             return "the name of an environment consists of a-z, 0-9 and single underscores between them"
         return None
     known = known_keys({*environments, *KNOWN_ENVIRONMENTS})
+    if value.source.startswith("secret file") and (meant := intended("__".join(key), known)) is not None:
+        return f"there is no such setting; did you mean {value.name_of(meant)}?"
     names = [value.name_of(other) for other in (*known, (MAINTENANCE,))]
     close = difflib.get_close_matches(value.name_of(key), names, n=1)
     return f"there is no such setting; did you mean {close[0]}?" if close else "there is no such setting"
@@ -133,8 +137,12 @@ def _invalid(value: SourceValue, reason: str) -> str:
     return f"{value.name}: {reason}"
 
 
-def _missing(key: Key) -> str:
+def _missing(key: Key, ignored: Sequence[str]) -> str:
+    """Return the problem of a missing value; `ignored` are the files whose name is no setting's."""
     _, name, _ = key
+    for path in ignored:
+        if intended(PurePath(path).name, [key]):
+            return f"{variable(key)}: is missing; to set it, rename the file {printable(path)} to {file_name(key)}"
     enabled = variable(("environments", name, "enabled"))
     text = f"{variable(key)}: is missing; set it, or disable {name} with {enabled}=false"
     close = difflib.get_close_matches(name, KNOWN_ENVIRONMENTS, n=1)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.support.process import wait_for
+from tests.support.terminal import run_on_terminal
 
 _PATIENCE = 60.0  # seconds
 # The packages of every Debian that boots; the documented command installs the other packages of the service.
@@ -48,15 +49,21 @@ class Machine:
 
     def run(self, script: str, typed: str = "", *, check: bool = True) -> str:
         """Run a script as root with `typed` as its input; return stdout and stderr together."""
-        variables = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8"]
-        variables += self.variables
-        enter = ["nsenter", f"--target={self._leader}", "--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd"]
-        command = [*enter, "env", "-i", *variables, "SYSTEMD_PAGER=", "bash", "-e", "-c", script]
         ended = subprocess.run(
-            command, input=typed, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300, check=False
+            self._command(script), input=typed, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300, check=False
         )
         assert ended.returncode == 0 or not check, f"status {ended.returncode} of\n{script}\n{ended.stdout}"
         return ended.stdout
+
+    def run_on_terminal(self, script: str, replies: Sequence[tuple[str, str]]) -> tuple[int, str]:
+        """Run a script as root on a terminal, type the replies to its prompts, and return status and terminal."""
+        return run_on_terminal(self._command(script), replies)
+
+    def _command(self, script: str) -> list[str]:
+        variables = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8"]
+        variables += self.variables
+        enter = ["nsenter", f"--target={self._leader}", "--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd"]
+        return [*enter, "env", "-i", *variables, "SYSTEMD_PAGER=", "bash", "-e", "-c", script]
 
     def property(self, name: str, unit: str = "tigr-monitor") -> str:
         """Return a property of a unit."""

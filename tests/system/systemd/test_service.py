@@ -3,139 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
 
-from monitor.simulator import Simulator
 from monitor.simulator.faults import Status
-from tests.support import documents
-from tests.support.canaries import CANARIES, leaks, simulator_with_canaries, values
-from tests.support.checkout import ROOT, copy_to
-from tests.support.harness import value
+from tests.support.canaries import leaks
+from tests.support.checkout import ROOT
 from tests.support.process import get, wait_for
 from tests.system.prometheus.server import PrometheusServer
-from tests.system.systemd.machine import Machine, booted, install
+from tests.system.systemd.machine import Machine
+from tests.system.systemd.service import BLOCKS, PATIENCE, PROD_PING, STATUS, SUITES, Service, block
 
 pytestmark = [
     pytest.mark.system,
     pytest.mark.needs("mmdebstrap", "systemd-nspawn", "unshare", "nsenter"),
     pytest.mark.timeout(420),
 ]
-
-SUITES = {"trixie": 257, "bookworm": 252}  # Debian 13 and 12, and their systemd
-INSTALLATION = documents.section("docs/install.md", "On Debian or Ubuntu, with systemd")
-BLOCKS = documents.blocks(INSTALLATION + documents.text("docs/operations.md"))
-STATUS = "tigr-monitor status"
-PORT = 9844
-PATIENCE = 60.0  # seconds
-PROD_PING = {"environment": "prod", "endpoint": "ping"}
-NAMES = [f"{env}__{name}" for env in ("prod", "uat") for name in ("client_id", "client_secret", "username", "password")]
-
-
-def block(text: str) -> str:
-    """Return the only block of commands that contains a text."""
-    (commands,) = [block for block in BLOCKS if text in block]
-    return commands
-
-
-@pytest.fixture(scope="module", params=SUITES)
-def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """Yield a minimal Debian with the clone in the home of root, and the monitor installed from it."""
-    directory = tmp_path_factory.mktemp(request.param)
-    root, packages = directory / "root", re.findall(r"apt-get install --\S+ (.+)", INSTALLATION)
-    install(request.param, " ".join(packages).split(), root)
-    copy_to(root / "root" / "tigr-monitor")
-    shutil.copy("/etc/ssl/certs/ca-certificates.crt", root / "root" / "registry.pem")
-    with booted(root, directory / "log") as running:
-        # The documented commands do not contain the registry settings of this machine.
-        pip_settings = [
-            f"{name}={text}" for name, text in os.environ.items() if name.startswith("PIP_") and name != "PIP_CERT"
-        ]
-        running.variables = [*pip_settings, "PIP_CERT=/root/registry.pem"]
-        running.run(f"cd /root/tigr-monitor\n{block('python3 -m venv')}")
-        running.run("cp /root/tigr-monitor/systemd/tigr-monitor.toml /root/shipped.toml")
-        yield running
-    shutil.rmtree(root)
-
-
-@dataclass
-class Service:
-    """The installed service and the simulator that it monitors."""
-
-    machine: Machine
-    simulator: Simulator
-
-    def write_settings(self, **more: str) -> None:
-        """Write the shipped settings plus the URLs of the simulator."""
-        lines = [f'{name} = "{text}"' for name, text in ({"ca_file": "/etc/tigr-monitor/ca.pem"} | more).items()]
-        for name, environment in self.simulator.environments.items():
-            lines += [f"[environments.{name}]", f'token_url = "{environment.token_url}"']
-            lines += [f'api_url = "{environment.api_url}"']
-        shipped = self.machine.root.joinpath("root/shipped.toml").read_text()
-        self.machine.root.joinpath("etc/tigr-monitor/tigr-monitor.toml").write_text(shipped + "\n".join(lines) + "\n")
-
-    def enter_secrets(self, *, password: str = CANARIES.password) -> None:
-        """Type the secrets into the documented command."""
-        secrets = [*values(CANARIES)[:3], password, *values(CANARIES)]
-        self.machine.run(block("IFS= read"), "".join(f"{secret}\n" for secret in secrets))
-
-    def start(self) -> None:
-        """Start the service and wait for a successful ping."""
-        self.machine.run("systemctl start tigr-monitor")
-        self.wait_for(1, "tigr_up", **PROD_PING)
-
-    def value(self, name: str, **labels: str) -> float | None:
-        """Return the value of a series; None if there is none."""
-        try:
-            return value(get(PORT, "/metrics")[1], name, **labels)
-        except OSError:
-            return None
-
-    def wait_for(self, wanted: float, name: str, **labels: str) -> None:
-        """Scrape until a series has that value."""
-        wait_for(lambda: self.value(name, **labels) == wanted, f"{name}{labels} is {wanted}", PATIENCE)
-
-    def wait_for_journal(self, text: str) -> None:
-        """Wait until the journal contains a text."""
-        wait_for(lambda: text in self.machine.journal(), f"the journal contains {text!r}", PATIENCE)
-
-    def wait_for_restart(self, count: int) -> None:
-        """Wait until the service runs after this number of restarts by systemd."""
-        wait_for(
-            lambda: (
-                (self.machine.property("NRestarts"), self.machine.property("ActiveState")) == (str(count), "active")
-            ),
-            f"restart {count}",
-            PATIENCE,
-        )
-
-
-@pytest.fixture
-def service(machine: Machine) -> Iterator[Service]:
-    """Yield the stopped service with its secrets; at the end, check that the journal contains none of them."""
-    machine.run("journalctl --quiet --rotate; journalctl --quiet --vacuum-time=1ms")
-    machine.run("install -d -m 700 /etc/tigr-monitor/credentials")
-    with simulator_with_canaries() as simulator:
-        service = Service(machine, simulator)
-        shutil.copy(simulator.ca_file, machine.root / "etc/tigr-monitor/ca.pem")
-        service.write_settings()
-        service.enter_secrets()
-        yield service
-        machine.run(
-            "systemctl stop tigr-monitor; systemctl reset-failed tigr-monitor\n"
-            "systemctl clean --what=state tigr-monitor\n"
-            "rm -rf /etc/systemd/system/tigr-.service.d; systemctl daemon-reload",
-            check=False,  # the service may be removed
-        )
-        journal = machine.run("journalctl --quiet --all --output=export")
-    assert not leaks(journal, values(CANARIES))
-    assert "eyJ" not in journal
-
 
 def test_the_check_is_confined_like_the_service() -> None:
     """Credentials, state, user and sandbox of the check are literally those of the service."""
@@ -291,27 +175,6 @@ def test_a_rotated_credential_needs_a_restart(service: Service) -> None:
     assert not leaks(service.machine.journal(), ["Brand:new/canary-password"])
 
 
-def test_a_rotated_secret_file_needs_only_a_reload(service: Service) -> None:
-    """With the documented change, a reload logs in at once with the new secret, in the same process."""
-    service.machine.run(f"cd /root/tigr-monitor\n{block('groupadd')}")
-    service.wait_for(1, "tigr_up", **PROD_PING)
-    service.machine.run("systemctl reload tigr-monitor")
-    service.wait_for_journal("the configuration file and the secret files were read")
-    pid = service.machine.property("MainPID")
-    service.simulator.environment("prod").change_password("Brand:new/canary-password")
-    service.machine.run(
-        "install -m 640 -g tigr-secrets /dev/stdin /etc/tigr-monitor/secrets/tigr_environments__prod__password",
-        "Brand:new/canary-password",
-    )
-    service.machine.run("systemctl reload tigr-monitor")
-    service.wait_for(1, "tigr_token_renewals_total", environment="prod", cause="credentials")
-    assert service.value("tigr_up", environment="prod", endpoint="token") == 1
-    assert service.machine.property("MainPID") == pid
-    assert service.machine.property("NotifyAccess") == "main"
-    service.machine.run("systemctl start tigr-monitor-check")
-    service.machine.run("groupdel tigr-secrets; rm -r /etc/tigr-monitor/secrets")
-
-
 def test_a_refused_reload_fails_and_the_commands_work(service: Service) -> None:
     """`systemctl reload` fails if the settings are wrong, and the old ones stay in force; root can use the socket."""
     service.start()
@@ -342,14 +205,6 @@ def test_a_refused_reload_fails_and_the_commands_work(service: Service) -> None:
     service.machine.run("systemctl stop tigr-monitor")
     assert service.machine.run(f"{executable} status || echo status $?").endswith("status 3\n")
     service.machine.run("test ! -e /run/tigr-monitor")
-
-
-def test_encrypted_credentials_work(service: Service) -> None:
-    """The service starts with encrypted credentials, and their files do not contain the secrets."""
-    service.machine.run(f"cd /root/tigr-monitor\n{block('systemd-creds encrypt')}")
-    service.wait_for(1, "tigr_up", **PROD_PING)
-    file = service.machine.root / "etc/tigr-monitor/credentials/environments__prod__password"
-    assert not leaks(file.read_text(), values(CANARIES))
 
 
 def test_a_manual_check_uses_credentials_and_state_of_the_service(service: Service) -> None:
