@@ -74,13 +74,22 @@ def test_an_unusual_form_is_left_to_the_operator(text: str, tmp_path: Path) -> N
     assert chosen.path.read_text() == text
 
 
-lines = st.lists(
-    st.sampled_from(
-        ["# [environments.uat]", "# enabled = false", "[environments.uat]", "enabled = true", "[x]",
-         "[environments.prod]", "# enabled = true", "severity = 'warning'", "", "  enabled = false # no", "[environments.blue]",
-         "x = [", "]"]
-    )
-)  # fmt: skip
+LINES = """\
+# [environments.uat]
+# enabled = false
+# enabled = true
+[environments.uat]
+[environments.prod]
+[environments.blue]
+[x]
+enabled = true
+  enabled = false # no
+severity = 'warning'
+
+x = [
+]
+""".splitlines()
+lines = st.lists(st.sampled_from(LINES))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

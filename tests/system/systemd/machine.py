@@ -50,7 +50,13 @@ class Machine:
     def run(self, script: str, typed: str = "", *, check: bool = True) -> str:
         """Run a script as root with `typed` as its input; return stdout and stderr together."""
         ended = subprocess.run(
-            self._command(script), input=typed, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300, check=False
+            self._command(script),
+            input=typed,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=300,
+            check=False,
         )
         assert ended.returncode == 0 or not check, f"status {ended.returncode} of\n{script}\n{ended.stdout}"
         return ended.stdout

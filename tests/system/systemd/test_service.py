@@ -21,6 +21,7 @@ pytestmark = [
     pytest.mark.timeout(420),
 ]
 
+
 def test_the_check_is_confined_like_the_service() -> None:
     """Credentials, state, user and sandbox of the check are literally those of the service."""
     service, check = (
@@ -79,8 +80,8 @@ def test_other_users_cannot_read_a_secret(service: Service) -> None:
     """An unprivileged user can read neither the files, the credentials nor the environment of the service."""
     service.start()
     for path in (
-        "/etc/tigr-monitor/credentials/environments__prod__password",
-        "/run/credentials/tigr-monitor.service/tigr_environments__prod__password",
+        "/etc/tigr-monitor/credentials/tigr_environments__prod__password",
+        "/run/credentials/tigr-monitor.service/tigr_tigr_environments__prod__password",
         f"/proc/{service.machine.property('MainPID')}/environ",
     ):
         service.machine.run(f"cat {path} >/dev/null")
