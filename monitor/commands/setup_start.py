@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from monitor.commands.check import CheckOutput, report
+from monitor.commands.connection import fetch_json
 from monitor.commands.daemon_check import daemon_check
 from monitor.commands.layout import printable_lines
 from monitor.commands.program import program
@@ -14,6 +16,9 @@ from monitor.errors import DaemonError, InstallationError, ReloadRefusedError
 from monitor.installation import systemd
 from monitor.installation.stores import Way
 from monitor.output.standard_streams import print_line
+
+_LOGIN_TIMEOUT = 90.0  # seconds
+_POLL_INTERVAL = 0.5  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +55,26 @@ def check_and_start(way: Way, changes: Changes, *, is_asked: bool) -> int:
     return 0 if succeeded else 1
 
 
+def _wait_for_logins() -> None:
+    """Wait until each environment has tried its first login: a new process keeps the interval of the one before.
+
+    Raises `DaemonError`.
+    """
+    print_line("waiting for the first login, which keeps an interval after the last one before the restart")
+    deadline = time.monotonic() + _LOGIN_TIMEOUT
+    while time.monotonic() < deadline:
+        environments = fetch_json(None, "/api/v1/status")["environments"]
+        if all(environment["login"]["since"] for environment in environments):
+            return
+        time.sleep(_POLL_INTERVAL)
+
+
 def _check_running(way: Way, changes: Changes) -> int:
     """Let the running service use the changes, and check through it."""
     try:
-        if changes.units:
+        if changes.units or (changes.files and way is not Way.GROUP_READABLE):
             print_line(restart())
+            _wait_for_logins()
         elif changes.files:
             print_line(put_into_force(way))
     except (DaemonError, RefusedError) as error:

@@ -111,7 +111,7 @@ def test_an_interrupted_setup_loses_nothing(reply: str, service: Service) -> Non
     replies = [*ONLY_PROD, (KEPT[0][0], "another"), (KEPT[1][0], reply)]
     script = "trap : INT; tigr-monitor setup || echo status $?; stty -a | grep -o ' echo '"
     _, terminal = service.machine.run_on_terminal(script, replies)
-    assert terminal.endswith(f"status {1 if reply == INTERRUPT else 2}\n echo \n")
+    assert terminal.endswith(f"status {1 if reply == INTERRUPT else 2}\n echo \n"), terminal
     assert service.machine.run(f"cd {CREDENTIALS} && sha256sum *") == before
     assert service.machine.property("ActiveState") == "inactive"
 
