@@ -75,9 +75,11 @@ def test_enter_keeps_a_value_that_is_set() -> None:
 
 @pytest.mark.parametrize("reply", [INTERRUPT, "\x04"], ids=["Ctrl-C", "Ctrl-D"])
 def test_an_interrupt_ends_the_prompt(reply: str) -> None:
-    """Nothing is returned."""
-    status, terminal = ask("password", [(PROMPT, reply)])
-    assert status != 0
+    """Nothing is returned, and the terminal has its echo again."""
+    script = """trap : INT; "$@" || echo "ended"; stty -a | grep -o ' echo '"""
+    command = ["bash", "-c", script, "bash", sys.executable, "-c", ASK, "password", "new"]
+    terminal = run_on_terminal(command, [("Begin? [Y/n] ", ""), (PROMPT, reply)], clean({}))[1]
+    assert terminal.endswith("ended\n echo \n"), terminal
     assert "length" not in terminal
 
 
