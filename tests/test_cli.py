@@ -14,7 +14,8 @@ from tests.support.canaries import CANARIES, leaks
 from tests.support.process import run
 
 COMMANDS = (
-    "run", "check", "demo", "config", "status", "incidents", "evidence", "report", "reload", "health"
+    "run", "check", "demo", "config", "status", "incidents", "evidence", "report", "reload", "health",
+    "setup", "set-secret",
 )  # fmt: skip
 
 

@@ -130,7 +130,7 @@ def test_every_command_is_in_the_table(capsys: pytest.CaptureFixture[str]) -> No
     """The table has the commands that `tigr-monitor --help` lists."""
     with pytest.raises(SystemExit):
         main(["--help"])
-    listed = re.findall(r"^    ([a-z]+) {2,}\S", capsys.readouterr().out, re.MULTILINE)
+    listed = re.findall(r"^    ([a-z-]+) {2,}\S", capsys.readouterr().out, re.MULTILINE)
     named = [cell.strip("`").split()[1] for cell, _ in table(OPERATIONS, "command")]
     assert len(listed) >= 5
     assert sorted(named) == sorted(listed)

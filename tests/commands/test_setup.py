@@ -28,7 +28,7 @@ def test_the_arguments_have_all_secrets_and_ways() -> None:
 def test_without_systemd_the_message_has_the_other_way(
     arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In a container, the secrets are files that somebody else mounts."""
+    """In a container, the secrets are files that are mounted."""
     monkeypatch.setattr(systemd, "_BOOTED", tmp_path / "none")
     assert cli.main(arguments) == 2
     output = capsys.readouterr()

@@ -117,8 +117,8 @@ def test_an_interrupted_setup_loses_nothing(reply: str, service: Service) -> Non
 
 def test_each_way_stores_and_rotates(service: Service) -> None:
     """A switch keeps every value; a rotation puts the new value into force, by a reload if the way allows it."""
+    service.write_settings(ping_interval="2s")  # also the time between two logins, for which setup waits
     service.start()
-    password = CANARIES.password
     for number, way in enumerate((Way.ENCRYPTED, Way.GROUP_READABLE, Way.ROOT_ONLY)):
         store = STORES[way]
         with no_process_shows((*values(CANARIES), PASSWORD)):
@@ -180,9 +180,9 @@ def test_a_failed_check_starts_nothing_by_itself(service: Service) -> None:
     assert "tigr-monitor: the check failed, so the service was not started; all values are stored" in output
     assert service.machine.property("ActiveState") == "inactive"
     assert len(listing(service, Path(CREDENTIALS))) == 4
-    question = ("The check failed. Start the service all the same? [y/N] ", "y")
+    prompt = ("The check failed. Start the service all the same? [y/N] ", "y")
     command = "tigr-monitor setup --only prod"
-    status, terminal = service.machine.run_on_terminal(command, [*KEPT, question])
+    status, terminal = service.machine.run_on_terminal(command, [*KEPT, prompt])
     assert (status, service.machine.property("ActiveState")) == (1, "active"), terminal
     service.machine.run("systemctl disable --now tigr-monitor")
 
