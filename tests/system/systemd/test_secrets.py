@@ -24,7 +24,7 @@ pytestmark = [
 ]
 
 FILE = "tigr_environments__prod__password"
-PASSWORD = "Brand:new/canary-password"
+PASSWORD = "Brand:new/canary-value"
 CREDENTIALS = "/etc/tigr-monitor/credentials"
 ENTERED = [
     ("prod client id: ", CANARIES.client_id),
