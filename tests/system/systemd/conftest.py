@@ -39,7 +39,7 @@ def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def service(machine: Machine) -> Iterator[Service]:
     """Yield the stopped service with its secrets; at the end, check that the journal contains none of them."""
     machine.run("journalctl --quiet --rotate; journalctl --quiet --vacuum-time=1ms")
-    machine.run("install -d -m 700 /etc/tigr-monitor/credentials")
+    machine.run("rm -rf /etc/tigr-monitor/credentials; install -d -m 700 /etc/tigr-monitor/credentials")
     with simulator_with_canaries() as simulator:
         service = Service(machine, simulator)
         shutil.copy(simulator.ca_file, machine.root / "etc/tigr-monitor/ca.pem")
