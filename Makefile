@@ -29,8 +29,11 @@ COVERAGE = --cov
 # Most tests wait for a process, so more of them can run at once than there are processors.
 PARALLEL = -n 4 --dist loadfile
 
+# CI tests other versions without the tests that need not be repeated: make test SELECT="not system and not once"
+SELECT = not system
+
 test: $(VENV)/.dev ## run the tests that need neither root nor Debian packages, with coverage
-	$(PYTEST) $(PARALLEL) -m "not system" $(COVERAGE)
+	$(PYTEST) $(PARALLEL) -m "$(SELECT)" $(COVERAGE)
 
 # pytest exits with status 5 if no test is selected.
 test-system: $(VENV)/.dev ## run the tests that need root or Debian packages
@@ -44,7 +47,7 @@ bench: $(VENV)/.bench ## compare the monitor with blackbox_exporter (20 minutes;
 
 test-lowest: ## run the tests with the lowest allowed dependencies (they support Python 3.11)
 	$(MAKE) --no-print-directory $(VENV)-lowest/.lowest VENV=$(VENV)-lowest
-	$(VENV)-lowest/bin/python -m pytest $(PARALLEL) -m "not system and not virtual_time"
+	$(VENV)-lowest/bin/python -m pytest $(PARALLEL) -m "not system and not once"
 
 lint: $(VENV)/.dev ## check style, types and imports between packages
 	$(BIN)/ruff check

@@ -23,6 +23,8 @@ from tests.support.checkout import ROOT
 from tests.support.results import vary
 from tests.test_documentation import LOGIN, OPERATIONS, TOKEN, table
 
+pytestmark = pytest.mark.once
+
 
 @pytest.mark.parametrize("name", documents.DOCUMENTS)
 def test_commands_stand_in_marked_blocks(name: str) -> None:

@@ -18,6 +18,8 @@ from packaging.version import Version
 
 from tests.support.checkout import ROOT, tracked
 
+pytestmark = pytest.mark.once
+
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT = PYPROJECT["project"]
 SETS = sorted((ROOT / "requirements").glob("*.txt"))
