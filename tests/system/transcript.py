@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,12 +43,14 @@ class Outcome:
         return f"{self.failures}\n{self.output}"
 
 
-def documented_blocks(order: tuple[str, ...], *installations: str) -> Iterator[DocumentedBlock]:
-    """Yield the blocks for one of these installations, document by document."""
-    for name in order:
-        for block in fenced(documents.text(name)):
-            if block.installations & set(installations) and not block.untested:
-                yield DocumentedBlock(name, block)
+def documented_blocks(order: tuple[str, ...], *installations: str) -> list[DocumentedBlock]:
+    """Return the blocks for one of these installations, document by document."""
+    return [
+        DocumentedBlock(name, block)
+        for name in order
+        for block in fenced(documents.text(name))
+        if block.installations & set(installations) and not block.untested
+    ]
 
 
 def documents_with(*installations: str) -> set[str]:
