@@ -23,7 +23,7 @@ from tests.system.transcript import DocumentedBlock, Outcome, ShellState, docume
 pytestmark = [
     pytest.mark.system,
     pytest.mark.needs("mmdebstrap", "systemd-nspawn", "unshare", "nsenter"),
-    pytest.mark.timeout(420),
+    pytest.mark.timeout(1200),  # one fixture installs, upgrades and operates the service; a busy machine takes long
 ]
 
 # With the package, add "package": its blocks need dist/*.deb from `make deb`, which the clone gets.
@@ -61,6 +61,7 @@ class Walk:
     simulator: Simulator
     installation: str
     state: ShellState
+    transcript: Path  # every block with its failed commands and its output, for the reader of a failed test
     outcomes: dict[DocumentedBlock, Outcome] = field(default_factory=dict)
     error: str = ""
 
@@ -72,7 +73,9 @@ class Walk:
                 if each.document != document:
                     self._open(each.document)
                     document = each.document
-                self.outcomes[each] = self._run(each)
+                self.outcomes[each] = outcome = self._run(each)
+                with self.transcript.open("a") as transcript:
+                    transcript.write(f"=== {each} {outcome}\n")
         except AssertionError as error:  # the tests of the blocks that did not run report it
             self.error = str(error)
 
@@ -160,11 +163,12 @@ def walk(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
                 *(each for each in pip_settings if "PIP_CERT" not in each),
                 "PIP_CERT=/root/registry.pem",
             ]
-            walk = Walk(machine, simulator, request.param, ShellState(root / "root", Path("/root")))
+            walk = Walk(
+                machine, simulator, request.param, ShellState(root / "root", Path("/root")), directory / "transcript"
+            )
             walk.run()
             yield walk
-            transcript = "\n".join(outcome.output for outcome in walk.outcomes.values())
-            assert not leaks(transcript, values(CANARIES))
+            assert not leaks(walk.transcript.read_text(), values(CANARIES))
     shutil.rmtree(root)
 
 
@@ -194,11 +198,10 @@ def test_the_order_has_every_document_with_such_blocks() -> None:
 
 def test_every_documented_command_succeeds(walk: Walk) -> None:
     """Only the commands that report the failure of the runbook have another status."""
-    assert walk.error == ""
     unexpected = [
         f"{each} {outcome}" for each, outcome in walk.outcomes.items() if outcome.failures != _expected_failures(each)
     ]
-    assert not unexpected, "\n".join(unexpected)
+    assert [*unexpected, walk.error] == [""], "\n".join([*unexpected, walk.error])
     assert len(walk.outcomes) == len(documented_blocks(ORDER, walk.installation, "prometheus"))
 
 
