@@ -179,11 +179,21 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _config(_options: argparse.Namespace) -> int:
+    from monitor.commands.service_state import has_settings, service_state
     from monitor.config.settings import describe, load
     from monitor.service.process_limits import forbid_core_dumps
 
     forbid_core_dumps()
-    for line in describe(load(os.environ)):
+    try:
+        loaded = load(os.environ)
+    except ConfigError:
+        if not has_settings(os.environ) and service_state():
+            log.print_error(
+                "tigr-monitor: this shell has no settings; the service tigr-monitor has its own, and its log reports "
+                "wrong and missing ones: journalctl -u tigr-monitor -o cat -n 20"
+            )
+        raise
+    for line in describe(loaded):
         print_line(line)
     return EXIT_OK
 

@@ -49,10 +49,14 @@ class Podman:
         """Run buildah and return its output."""
         return _run([*self._enter, "buildah", *self._store, *map(str, arguments)]).stdout.strip()
 
+    def command(self) -> list[str]:
+        """Return the equivalent of `docker`."""
+        options = ["--cgroup-manager=cgroupfs", "--events-backend=file", "--log-level=error"]
+        return [*self._enter, "podman", *self._store, *options]
+
     def podman(self, *arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run podman and return the completed process."""
-        options = ["--cgroup-manager=cgroupfs", "--events-backend=file", "--log-level=error"]
-        return _run([*self._enter, "podman", *self._store, *options, *map(str, arguments)], check=check)
+        return _run([*self.command(), *map(str, arguments)], check=check)
 
     def inspect(self, object_type: str, name: str) -> Any:  # noqa: ANN401 - a tree of JSON
         """Return the description of an image or a container (`object_type`)."""

@@ -261,6 +261,12 @@ def test_a_wrong_setting_is_reported_without_a_restart(service: Service) -> None
     assert service.machine.property("NRestarts") == "0"
     errors = service.machine.run("journalctl -q -u tigr-monitor -p err -o cat")
     assert "ping_interval in /etc/tigr-monitor/tigr-monitor.toml: must be a duration" in errors
+    for command in ("status", "check"):
+        output = service.machine.run(f"tigr-monitor {command} || echo status $?")
+        assert "no monitor runs on this machine: the service tigr-monitor has failed: a setting is wrong: " in output
+        assert ("systemctl start tigr-monitor-check" in output) == (command == "check")
+        assert "is missing" not in output
+        assert output.endswith("status 3\n")
     assert not service.simulator.log.records()
 
 
