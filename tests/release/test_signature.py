@@ -53,7 +53,7 @@ def test_a_release_is_verified_with_the_documented_commands(clone: Path, key: Pa
     dist = clone / "dist"
     (dist / "tigr-monitor_7.0.1+deb13_amd64.deb").write_bytes(b"a package")
     checksums.write(dist)
-    tag, files, _ = documents.blocks(VERIFY)
+    tag, _, files, _ = documents.blocks(VERIFY)
     allowed = f"{ADDRESS} {key.with_suffix('.pub').read_text()}"
     for directory in (clone, dist):
         (directory / "allowed_signers").write_text(allowed)
