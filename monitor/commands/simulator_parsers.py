@@ -37,8 +37,8 @@ def _add_simulate(add: Add, simulate: Callable[[argparse.Namespace], int]) -> No
         "simulate",
         simulate,
         "run a simulated TIGR on this machine, to rehearse an alert; no request leaves the machine",
-        "The\nsettings for a monitor of it are printed, and it runs until Ctrl-C. With --send, the command sends a command to\n"
-        "the simulator that runs: `tigr-monitor simulate --send prod api status=503` begins a fault,\n"
+        "It\nprints the settings for a monitor of it, and runs until Ctrl-C. With --send, it sends a command to the\n"
+        "simulator that runs: `tigr-monitor simulate --send prod api status=503` begins a fault,\n"
         "`tigr-monitor simulate --send prod clear` ends it, and `--send help` lists the commands.",
     )
     parser.add_argument(

@@ -22,7 +22,7 @@ def assignments(settings: Mapping[str, str]) -> list[str]:
 def settings_files(simulator: Simulator, directory: Path) -> Iterator[Path]:
     """Write the settings of a monitor and the CA certificate into a directory; delete both at the end.
 
-    Yield the path of the settings. Only this user can read them; every user can read the CA certificate. Raises OSError.
+    Yield the path of the settings, which only this user can read; the CA certificate is for every user. Raises OSError.
     """
     settings, ca = directory / _SETTINGS, directory / _CA
     created = not directory.exists()

@@ -204,7 +204,7 @@ def test_a_name_that_no_environment_can_have_is_status_2(name: str) -> None:
 def test_a_missing_package_is_status_2(
     missing: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The error names the packages, and the command that installs the pinned set from a clone, without a name of ours."""
+    """The error names the packages, and the command that installs the pinned set from a clone."""
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else find_spec(name))
     assert cli.main(["simulate", "--control-port", "0"]) == 2
