@@ -77,13 +77,11 @@ def test_alertmanager_starts_without_a_private_address(machine: Machine) -> None
         f"install -d /run/systemd/system/{unit}.service.d\n"
         f"printf '[Service]\\nPrivateNetwork=yes\\n' > /run/systemd/system/{unit}.service.d/test.conf\n"
         "systemctl daemon-reload\n"
-        f"cp /etc/default/{unit} /root/arguments\n"
         f"sed -i /cluster.listen-address/d /etc/default/{unit}\n"
         f"systemctl start {unit}"
     )
     try:
-        wait_for(lambda: machine.property("ActiveState", unit) == "failed", "it has failed too often", PATIENCE)
-        assert "couldn't deduce an advertise address" in machine.journal(unit)
+        wait_for(lambda: "unable to initialize gossip mesh" in machine.journal(unit), "it cannot start", PATIENCE)
         machine.run(f"cd /root/tigr-monitor\n{INSTALL}")
         enter = f"nsenter --net --target=$(systemctl show --value --property=MainPID {unit})"
         wait_for(
@@ -91,7 +89,6 @@ def test_alertmanager_starts_without_a_private_address(machine: Machine) -> None
             "it listens",
             PATIENCE,
         )
-        assert machine.property("NRestarts", unit) == "0"
     finally:
         machine.run(
             f"systemctl stop {' '.join(PROGRAMS)}\nrm -r /run/systemd/system/{unit}.service.d\nsystemctl daemon-reload"
