@@ -193,7 +193,6 @@ def test_a_rotated_secret_file_needs_only_a_reload(service: Service) -> None:
     assert service.machine.property("MainPID") == pid
     assert service.machine.property("NotifyAccess") == "main"
     service.machine.run("systemctl start tigr-monitor-check")
-    service.machine.run("groupdel tigr-secrets; rm -r /etc/tigr-monitor/secrets")
 
 
 def test_a_refused_reload_fails_and_the_commands_work(service: Service) -> None:
