@@ -14,6 +14,7 @@ _IGNORED = (
     "root",  # the clone, files of these tests, and the cache of pip, which the documentation leaves to the reader
     "tmp",
     "var/cache",
+    "var/lib/apt",
     "var/lib/private",  # systemd creates it for the first service with a dynamic user; its content is compared
     "var/lib/prometheus",  # the databases of Prometheus and Alertmanager
     "var/lib/systemd",  # the random seed, time stamps of timers, and the key of systemd-creds
