@@ -12,6 +12,8 @@ from tests.support import documents
 from tests.support.checkout import ROOT, tracked
 from tests.support.documents import DOCUMENTS
 
+pytestmark = pytest.mark.once
+
 WITH_CONTENTS = [
     name for name in DOCUMENTS if name.startswith("docs/") or name in {"README.md", "CONTRIBUTING.md", "SECURITY.md"}
 ]

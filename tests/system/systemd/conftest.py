@@ -1,4 +1,4 @@
-"""A minimal Debian with the installed service, shared by all modules: one after the other for Debian 13 and 12."""
+"""Fixtures: two booted Debians with the installed service, and the service with a simulator."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ import pytest
 
 from tests.support.canaries import CANARIES, leaks, simulator_with_canaries, values
 from tests.support.checkout import copy_to
+from tests.system.systemd.file_tree import file_tree
+from tests.system.systemd.installed import INSTALLATION, SUITES, Service, block
 from tests.system.systemd.machine import Machine, booted, install
-from tests.system.systemd.service import INSTALLATION, SUITES, Service, block
+
+STORES = "/etc/tigr-monitor/credentials /etc/tigr-monitor/encrypted /etc/tigr-monitor/secrets"
 
 
-@pytest.fixture(scope="session", params=SUITES)
+@pytest.fixture(scope="package", params=SUITES)
 def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """Yield a minimal Debian with the clone in the home of root, and the monitor installed from it."""
     directory = tmp_path_factory.mktemp(request.param)
@@ -29,6 +32,7 @@ def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             f"{name}={text}" for name, text in os.environ.items() if name.startswith("PIP_") and name != "PIP_CERT"
         ]
         running.variables = [*pip_settings, "PIP_CERT=/root/registry.pem"]
+        running.files = file_tree(root)
         running.run(f"cd /root/tigr-monitor\n{block('python3 -m venv')}")
         running.run("cp /root/tigr-monitor/systemd/tigr-monitor.toml /root/shipped.toml")
         yield running
@@ -39,7 +43,7 @@ def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def service(machine: Machine) -> Iterator[Service]:
     """Yield the stopped service with its secrets; at the end, check that the journal contains none of them."""
     machine.run("journalctl --quiet --rotate; journalctl --quiet --vacuum-time=1ms")
-    machine.run("rm -rf /etc/tigr-monitor/credentials; install -d -m 700 /etc/tigr-monitor/credentials")
+    machine.run(f"rm -rf {STORES}; install -d -m 700 /etc/tigr-monitor/credentials")
     with simulator_with_canaries() as simulator:
         service = Service(machine, simulator)
         shutil.copy(simulator.ca_file, machine.root / "etc/tigr-monitor/ca.pem")
@@ -47,10 +51,12 @@ def service(machine: Machine) -> Iterator[Service]:
         service.enter_secrets()
         yield service
         machine.run(
-            "systemctl stop tigr-monitor; systemctl reset-failed tigr-monitor\n"
+            "set +e\n"  # the service may be removed or not loaded, and only some tests create the group
+            "systemctl disable --now tigr-monitor; systemctl reset-failed tigr-monitor\n"
             "systemctl clean --what=state tigr-monitor\n"
-            "rm -rf /etc/systemd/system/tigr-.service.d; systemctl daemon-reload",
-            check=False,  # the service may be removed
+            f"rm -rf /etc/systemd/system/tigr-.service.d {STORES}; systemctl daemon-reload\n"
+            "groupdel tigr-secrets",
+            check=False,
         )
         journal = machine.run("journalctl --quiet --all --output=export")
     assert not leaks(journal, values(CANARIES))

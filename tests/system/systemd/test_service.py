@@ -1,4 +1,4 @@
-"""The documented commands on a minimal Debian: install, operate and remove the service."""
+"""The documented commands on a minimal Debian: operate the service."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import pytest
 from monitor.simulator.faults import Status
 from tests.support.canaries import leaks
 from tests.support.checkout import ROOT
-from tests.support.process import get, wait_for
-from tests.system.prometheus.server import PrometheusServer
+from tests.support.process import wait_for
+from tests.system.systemd.installed import BLOCKS, PATIENCE, PROD_PING, SUITES, Service, block
 from tests.system.systemd.machine import Machine
-from tests.system.systemd.service import BLOCKS, PATIENCE, PROD_PING, STATUS, SUITES, Service, block
 
 pytestmark = [
     pytest.mark.system,
@@ -63,8 +62,8 @@ def test_the_service_starts_and_is_scraped(service: Service) -> None:
         lambda: re.search("prod up, token .*; uat up, token ", machine.property("StatusText")), "its status", PATIENCE
     )
     assert 'Status: "prod up, token ' in machine.run("systemctl status tigr-monitor")
-    assert STATUS in [each.strip() for each in BLOCKS]
-    assert "prod, uat: logins and pings work" in machine.run(STATUS)
+    assert "tigr-monitor status\n" in BLOCKS
+    assert "prod, uat: logins and pings work" in machine.run("tigr-monitor status")
     service.simulator.environment("prod").api_faults.set(Status(503))
     service.wait_for_journal("prod: ping failed")
     lines = [json.loads(line) for line in machine.run("journalctl -q -u tigr-monitor -o json").splitlines()]
@@ -146,6 +145,12 @@ def test_a_wrong_setting_is_reported_without_a_restart(service: Service) -> None
     assert service.machine.property("NRestarts") == "0"
     errors = service.machine.run("journalctl -q -u tigr-monitor -p err -o cat")
     assert "ping_interval in /etc/tigr-monitor/tigr-monitor.toml: must be a duration" in errors
+    for command in ("status", "check"):
+        output = service.machine.run(f"tigr-monitor {command} || echo status $?")
+        assert "no monitor runs on this machine: the service tigr-monitor has failed: a setting is wrong: " in output
+        assert ("systemctl start tigr-monitor-check" in output) == (command == "check")
+        assert "is missing" not in output
+        assert output.endswith("status 3\n")
     assert not service.simulator.log.records()
 
 
@@ -223,27 +228,3 @@ def test_a_manual_check_uses_credentials_and_state_of_the_service(service: Servi
     )
     assert service.simulator.log.requests("prod", "token") == before
     assert "tigr-monitor-check" not in service.machine.run("systemctl --failed --no-legend")
-
-
-def test_prometheus_scrapes_and_alertmanager_receives_an_alert(service: Service) -> None:
-    """With the documented commands, a fault becomes an alert in Alertmanager."""
-    service.write_settings(ping_interval="2s")
-    service.start()
-    service.machine.run(f"cd /root/tigr-monitor\n{block('prometheus-alertmanager')}")
-    prometheus = PrometheusServer("http://127.0.0.1:9090")
-    wait_for(prometheus.ready, "Prometheus is ready", PATIENCE)
-    wait_for(lambda: prometheus.now('up{job="tigr-monitor"} == 1'), "Prometheus scrapes the service", PATIENCE)
-    pid = service.machine.property("MainPID", "prometheus")
-    assert "--storage.tsdb.retention.time=35d" in service.machine.run(f"cat /proc/{pid}/cmdline")
-    service.simulator.environment("prod").api_faults.set(Status(403))
-    wait_for(lambda: "TigrForbidden" in get(9093, "/api/v2/alerts")[1], "Alertmanager receives the alert", PATIENCE)
-    service.machine.run("systemctl stop prometheus prometheus-alertmanager")
-
-
-def test_removal_leaves_no_files(service: Service) -> None:
-    """The documented commands remove every file and unit; this test must be the last."""
-    service.start()
-    service.machine.run(block("rm -rf /opt/tigr-monitor"))
-    left = service.machine.run("find / -xdev -name 'tigr*' -not -path '/root/*' -not -path '/proc/*'")
-    assert left == ""
-    assert service.machine.run("systemctl list-units --all --no-legend 'tigr*'") == ""

@@ -1,4 +1,4 @@
-"""The installed service with a simulator, and the documented commands for it."""
+"""The service as the documented commands install it, with a simulator that it monitors."""
 
 from __future__ import annotations
 
@@ -14,11 +14,9 @@ from tests.system.systemd.machine import Machine
 SUITES = {"trixie": 257, "bookworm": 252}  # Debian 13 and 12, and their systemd
 INSTALLATION = documents.section("docs/install.md", "On Debian or Ubuntu, with systemd")
 BLOCKS = documents.blocks(INSTALLATION + documents.text("docs/operations.md"))
-STATUS = "tigr-monitor status"
 PORT = 9844
 PATIENCE = 60.0  # seconds
 PROD_PING = {"environment": "prod", "endpoint": "ping"}
-NAMES = [f"{env}__{name}" for env in ("prod", "uat") for name in ("client_id", "client_secret", "username", "password")]
 
 
 def block(text: str) -> str:
