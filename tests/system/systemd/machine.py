@@ -47,6 +47,7 @@ class Machine:
         self.root = root
         self.variables: list[str] = []  # additional ones, for every script
         self.files: dict[str, str] = {}  # before the installation
+        self.processes = Path(f"/proc/{leader}/root/proc")
         self._leader = leader
 
     def run(self, script: str, typed: str = "", *, check: bool = True) -> str:
