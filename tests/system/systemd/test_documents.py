@@ -105,7 +105,7 @@ class Walk:
         if "systemctl edit" in text:
             text = f"SYSTEMD_EDITOR=/root/editor script -qefc '{text.strip()}' /dev/null"
         if "alertname=TigrWatchdog" in text:
-            wait_for(lambda: "TigrWatchdog" in get(9093, "/api/v2/alerts")[1], "Alertmanager has the alert", PATIENCE)
+            wait_for(lambda: "TigrWatchdog" in _alerts(), "Alertmanager has the alert", PATIENCE)
         if "systemd-creds encrypt" in text and not self._has_secrets():
             self._ask("rm -r /etc/systemd/system/tigr-.service.d /etc/tigr-monitor/secrets; groupdel tigr-secrets")
             self._ask(f"install -d -m 700 {CREDENTIALS}; systemctl daemon-reload")
@@ -141,6 +141,14 @@ class Walk:
             for name, secret in environment.secrets().items():
                 (folder / name.lower()).write_text(secret)
         self.state.export(*exports)
+
+
+def _alerts() -> str:
+    """Return the alerts of Alertmanager; an empty text if it does not respond."""
+    try:
+        return get(9093, "/api/v2/alerts")[1]
+    except OSError:
+        return ""
 
 
 def _until_ready(command: str) -> str:
