@@ -62,7 +62,9 @@ class Walk:
                 self._open(each.document)
                 document = each.document
             if text := self._text(each):
-                self.outcomes[each] = self._run(each, text)
+                self.outcomes[each] = outcome = self._run(each, text)
+                with (self.folder / "transcript").open("a") as transcript:  # for the reader of a failed test
+                    transcript.write(f"=== {each} {outcome}\n")
 
     def _write_wrappers(self, options: list[str]) -> None:
         build = [part for part in self.store.build(self.clone) if not part.startswith("--format")]

@@ -26,7 +26,7 @@ from tests.system.transcript import DocumentedBlock, documented_blocks, document
 pytestmark = [
     pytest.mark.system,
     pytest.mark.needs("mmdebstrap", "buildah", "podman", "unshare", "nsenter"),
-    pytest.mark.timeout(420),
+    pytest.mark.timeout(1200),
 ]
 
 PORT = 9844
