@@ -55,26 +55,28 @@ def check_and_start(way: Way, changes: Changes, *, is_asked: bool) -> int:
     return 0 if succeeded else 1
 
 
-def _wait_for_logins() -> None:
+def _wait_for_logins() -> bool:
     """Wait until each environment has tried its first login: a new process keeps the interval of the one before.
 
-    Raises `DaemonError`.
+    Return whether all have. Raises `DaemonError`.
     """
-    print_line("waiting for the first login, which keeps an interval after the last one before the restart")
+    print_line("waiting for the first login, which comes a ping interval after the last one before the restart")
     deadline = time.monotonic() + _LOGIN_TIMEOUT
     while time.monotonic() < deadline:
         environments = fetch_json(None, "/api/v1/status")["environments"]
         if all(environment["login"]["since"] for environment in environments):
-            return
+            return True
         time.sleep(_POLL_INTERVAL)
+    return False
 
 
 def _check_running(way: Way, changes: Changes) -> int:
     """Let the running service use the changes, and check through it."""
+    has_logged_in = True
     try:
         if changes.units or (changes.files and way is not Way.GROUP_READABLE):
             print_line(restart())
-            _wait_for_logins()
+            has_logged_in = _wait_for_logins()
         elif changes.files:
             print_line(put_into_force(way))
     except (DaemonError, RefusedError) as error:
@@ -84,6 +86,11 @@ def _check_running(way: Way, changes: Changes) -> int:
         )
         raise InstallationError(f"{error}\nall values are stored; {remedy}") from None
     systemd.enable()
+    if not has_logged_in:
+        raise InstallationError(
+            "not checked: the service runs and has not logged in yet, because the ping interval is long; all values "
+            f"are stored\nlater: {program()} check"
+        )
     print_line("checking: one login and one ping for each environment, through the running service")
     if report(daemon_check(None, [], ping_only=False), CheckOutput()):
         print_line("the check succeeded, and the service runs")
