@@ -49,6 +49,7 @@ INSTALLATION = documents.section("docs/install.md", "On Debian or Ubuntu, with s
 SECRETS = "".join(f"{secret}\n" for secret in values(CANARIES) * 2)
 EDITOR = '#!/bin/sh\nfor file; do :; done  # the last argument\nsed -i "3i [Service]\\nNice=1" "$file"\n'
 LEFT = "find / -xdev -name '*tigr*' -not -name 'antigravity*' -not -path '/root/*'"
+REPLIES = {"IFS= read": SECRETS, "apt-get purge": "y\n"}  # to the questions of blocks with these words
 PATIENCE = 60.0  # seconds
 
 
@@ -89,13 +90,14 @@ class Walk:
             ping_faults.clear()
 
     def _run(self, each: DocumentedBlock) -> Outcome:
-        text, typed = each.block.text, ""
+        text = each.block.text
+        typed = "".join(reply for words, reply in REPLIES.items() if words in text)
         if "systemctl start tigr-monitor-check" in text and not self._has_secrets():
             self._enter_secrets()
-        if re.search(r"tigr-monitor (status|check)$", text, re.MULTILINE) and each.document != RUNBOOK:
-            wait_for(lambda: "is-well" in self._ask("tigr-monitor status && echo is-well"), "all are well", PATIENCE)
-        if "IFS= read" in text:
-            typed = SECRETS
+        asked = re.search(r"tigr-monitor (?:status|check)( --socket \S+)?$", text, re.MULTILINE)
+        if asked and each.document != RUNBOOK:
+            status = f"tigr-monitor status{asked[1] or ''} && echo is-well"
+            wait_for(lambda: "is-well" in self._ask(status), "all are well", PATIENCE)
         if "~/tigr/secrets" in text:
             self._prepare_by_hand()
             typed = CANARIES.password
