@@ -49,7 +49,7 @@ INSTALLATION = documents.section("docs/install.md", "On Debian or Ubuntu, with s
 SECRETS = "".join(f"{secret}\n" for secret in values(CANARIES) * 2)
 EDITOR = '#!/bin/sh\nfor file; do :; done  # the last argument\nsed -i "3i [Service]\\nNice=1" "$file"\n'
 LEFT = "find / -xdev -name '*tigr*' -not -name 'antigravity*' -not -path '/root/*'"
-REPLIES = {"IFS= read": SECRETS, "apt-get purge": "y\n"}  # to the questions of blocks with these words
+REPLIES = {"IFS= read": SECRETS, "apt-get purge": "y\n"}  # to the questions of blocks that contain a text
 PATIENCE = 60.0  # seconds
 
 
@@ -91,7 +91,7 @@ class Walk:
 
     def _run(self, each: DocumentedBlock) -> Outcome:
         text = each.block.text
-        typed = "".join(reply for words, reply in REPLIES.items() if words in text)
+        typed = "".join(reply for part, reply in REPLIES.items() if part in text)
         if "systemctl start tigr-monitor-check" in text and not self._has_secrets():
             self._enter_secrets()
         asked = re.search(r"tigr-monitor (?:status|check)( --socket \S+)?$", text, re.MULTILINE)

@@ -81,6 +81,7 @@ def without_secrets(service: Service) -> None:
 def test_setup_asks_checks_and_starts(service: Service) -> None:
     """A new user types four secrets, which nothing shows, and the service runs; the second time, Enter keeps all."""
     without_secrets(service)
+    service.write_settings(ping_interval="2s")  # also the time between two logins
     toml = service.machine.root / "etc/tigr-monitor/tigr-monitor.toml"
     before = toml.read_text()
     with no_process_shows(values(CANARIES), service):
