@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-system soak bench test-lowest lint format manifests lock image release clean
+.PHONY: help demo test test-system soak bench test-lowest lint format manifests lock image deb release clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,8 @@ lock: $(VENV)/.dev ## pin the dependencies of CI and images, with hashes (needs 
 	$(LOCK) -c requirements/dev.txt -o requirements/runtime.txt pyproject.toml
 	$(LOCK) -c requirements/dev.txt -o requirements/servers.txt requirements/servers.in
 	$(LOCK) -c requirements/dev.txt -o requirements/interface.txt requirements/interface.in
+	$(LOCK) -c requirements/dev.txt -o requirements/setuptools.txt requirements/setuptools.in
+	$(LOCK) -c requirements/dev.txt -o requirements/deb.txt requirements/deb.in
 	$(LOCK) -c requirements/dev.txt --build-deps-for wheel --build-deps-for editable --only-build-deps \
 		-o requirements/build.txt pyproject.toml
 	$(BIN)/python requirements/lowest.py > $(VENV)/lowest.in
@@ -88,6 +90,10 @@ image: ## build the container image (the image of the demo: make image TARGET=de
 	version=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) && $(BUILD_IMAGE) --target=$(TARGET) \
 		--build-arg=VERSION=$$version --build-arg=REVISION=$(REVISION) \
 		--tag=tigr-monitor:$$version$(if $(filter demo,$(TARGET)),-demo) .
+
+# One release of Debian only: make deb SUITES=trixie
+deb: | $(BIN)/pip ## build the packages for Debian 12 and 13 in dist/ (needs root and mmdebstrap)
+	$(BIN)/python -m debian $(SUITES)
 
 release: $(VENV)/.dev ## create a release: make release VERSION=1.2.3
 	$(BIN)/python -m release $(VERSION)
