@@ -1,13 +1,16 @@
 # The image of tigr-monitor: `make image` builds it. The last stage is the monitor; `--target demo` builds the demo.
 
-FROM python:3.13-slim AS build
+# A tag may get new content. To pin the content, give the digest: make image PYTHON_IMAGE=python@sha256:…
+ARG PYTHON_IMAGE=python:3.13-slim
+
+FROM ${PYTHON_IMAGE} AS build
 WORKDIR /src
 COPY requirements/runtime.txt requirements/build.txt requirements/
 RUN python -m venv --without-pip /opt/tigr-monitor \
     && pip --python /opt/tigr-monitor/bin/python install --no-cache-dir --no-deps --require-hashes \
         -r requirements/runtime.txt \
     && pip install --no-cache-dir --no-deps --require-hashes -r requirements/build.txt
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE THIRD-PARTY.txt ./
 COPY monitor monitor
 # The tools that build the wheel are not installed in the environment that runs it.
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
@@ -17,12 +20,14 @@ FROM build AS build-demo
 COPY requirements/demo.txt requirements/
 RUN pip --python /opt/tigr-monitor/bin/python install --no-cache-dir --no-deps --require-hashes -r requirements/demo.txt
 
-FROM python:3.13-slim AS base
+FROM ${PYTHON_IMAGE} AS base
+ARG PYTHON_IMAGE
 ARG VERSION=unknown
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="tigr-monitor" \
     org.opencontainers.image.description="Watches the TIGR Registry Client API for Prometheus" \
     org.opencontainers.image.licenses="Apache-2.0" \
+    org.opencontainers.image.base.name="$PYTHON_IMAGE" \
     org.opencontainers.image.version="$VERSION" \
     org.opencontainers.image.revision="$REVISION"
 # Without pip, an attacker in the container has no tool to install packages.

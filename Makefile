@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-system soak bench test-lowest lint format manifests lock image deb release clean
+.PHONY: help demo test test-system soak bench test-lowest lint format manifests lock third-party image deb release checksums clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,8 +29,11 @@ COVERAGE = --cov
 # Most tests wait for a process, so more of them can run at once than there are processors.
 PARALLEL = -n 4 --dist loadfile
 
+# CI tests other versions without the tests that need not be repeated: make test SELECT="not system and not once"
+SELECT = not system
+
 test: $(VENV)/.dev ## run the tests that need neither root nor Debian packages, with coverage
-	$(PYTEST) $(PARALLEL) -m "not system" $(COVERAGE)
+	$(PYTEST) $(PARALLEL) -m "$(SELECT)" $(COVERAGE)
 
 # pytest exits with status 5 if no test is selected.
 test-system: $(VENV)/.dev ## run the tests that need root or Debian packages
@@ -44,7 +47,7 @@ bench: $(VENV)/.bench ## compare the monitor with blackbox_exporter (20 minutes;
 
 test-lowest: ## run the tests with the lowest allowed dependencies (they support Python 3.11)
 	$(MAKE) --no-print-directory $(VENV)-lowest/.lowest VENV=$(VENV)-lowest
-	$(VENV)-lowest/bin/python -m pytest $(PARALLEL) -m "not system and not virtual_time"
+	$(VENV)-lowest/bin/python -m pytest $(PARALLEL) -m "not system and not once"
 
 lint: $(VENV)/.dev ## check style, types and imports between packages
 	$(BIN)/ruff check
@@ -81,22 +84,31 @@ lock: $(VENV)/.dev ## pin the dependencies of CI and images, with hashes (needs 
 	$(LOCK) --no-annotate -c $(VENV)/lowest.in -c requirements/build.txt --extra demo --extra test \
 		-o requirements/lowest.txt pyproject.toml
 
+third-party: $(VENV)/.dev ## write THIRD-PARTY.txt, the licenses of the pinned packages: after each `make lock`
+	$(BIN)/python -m release.third_party
+
 # With podman: make image BUILD_IMAGE="podman build --format=docker" (podman's default format has no health check).
 BUILD_IMAGE = docker build
 TARGET = monitor
 REVISION = $(shell git rev-parse HEAD)
+# The base image, if it is not the one in the Dockerfile; with a digest, it cannot change: PYTHON_IMAGE=python@sha256:…
+PYTHON_IMAGE =
 
 image: ## build the container image (the image of the demo: make image TARGET=demo)
 	version=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) && $(BUILD_IMAGE) --target=$(TARGET) \
 		--build-arg=VERSION=$$version --build-arg=REVISION=$(REVISION) \
+		$(if $(PYTHON_IMAGE),--build-arg=PYTHON_IMAGE=$(PYTHON_IMAGE)) \
 		--tag=tigr-monitor:$$version$(if $(filter demo,$(TARGET)),-demo) .
 
 # One release of Debian only: make deb SUITES=trixie
 deb: | $(BIN)/pip ## build the packages for Debian 12 and 13 in dist/ (needs root and mmdebstrap)
 	$(BIN)/python -m debian $(SUITES)
 
-release: $(VENV)/.dev ## create a release: make release VERSION=1.2.3
-	$(BIN)/python -m release $(VERSION)
+release: $(VENV)/.dev ## create a release with a signed tag: make release VERSION=1.2.3 (SIGN=no: without a signature)
+	$(BIN)/python -m release $(if $(filter no,$(SIGN)),--no-sign) $(VERSION)
+
+checksums: $(VENV)/.dev ## write dist/SHA256SUMS again, after a file was added to dist/
+	$(BIN)/python -m release.checksums
 
 clean: ## remove the files that these commands create
 	rm -rf $(VENV) .venv .venv-* build dist .coverage* .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .hypothesis

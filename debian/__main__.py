@@ -68,17 +68,17 @@ def download(release: Release, wheels: Path, tools: Path) -> None:
     pip("download", f"--dest={wheels}", "--no-build-isolation", sets=("deb",), PYTHONPATH=str(tools))
 
 
-def build(release: Release, output: Path) -> Path:
-    """Build the package of one release from the current commit; return its path in `output`."""
+def build(release: Release, commit: str, output: Path) -> Path:
+    """Build the package of one release from a commit; return its path in `output`."""
     with tempfile.TemporaryDirectory(prefix="tigr-monitor-deb-") as name:
         scratch = Path(name)
         for folder in ("source", "wheels", "package"):
             (scratch / folder).mkdir()
         archive = scratch / "source.tar"
-        run(["git", "archive", f"--output={archive}", "HEAD"], "read the commit")
+        run(["git", "archive", f"--output={archive}", commit], "read the commit")
         run(["tar", "--extract", f"--file={archive}", f"--directory={scratch / 'source'}"], "read the commit")
         download(release, scratch / "wheels", scratch / "tools")
-        epoch = run(["git", "log", "-1", "--format=%ct"], "read the time of the commit")
+        epoch = run(["git", "log", "-1", "--format=%ct", commit], "read the time of the commit")
         script = f"cd /build/source && SOURCE_DATE_EPOCH={epoch} python3 -m debian.assemble {release.suite}"
         hooks = [
             'mkdir "$1/build"',
@@ -104,8 +104,9 @@ def main() -> int:
     chosen = [RELEASES[suite] for suite in options.suites or RELEASES]
     try:
         check_requirements()
+        commit = run(["git", "rev-parse", "HEAD"], "read the commit")  # another one may follow during the build
         with ThreadPoolExecutor() as pool:
-            packages = list(pool.map(lambda release: build(release, ROOT / "dist"), chosen))
+            packages = list(pool.map(lambda release: build(release, commit, ROOT / "dist"), chosen))
     except CannotBuildError as error:
         print(f"deb: {error}", file=sys.stderr)
         return 2

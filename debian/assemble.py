@@ -26,7 +26,7 @@ SHARED = (
     "grafana/tigr-connectivity.json", "prometheus/*.yml", "prometheus/rules/*", "prometheus/templates/*",
     "systemd/encrypted-secrets.conf", "systemd/reread-secrets.conf",
 )  # fmt: skip
-DOCUMENTS = ("*.md", "docs/*.md", "docs/images/*", "grafana/README.md", "prometheus/RUNBOOK.md")
+DOCUMENTS = ("*.md", "THIRD-PARTY.txt", "docs/*.md", "docs/images/*", "grafana/README.md", "prometheus/RUNBOOK.md")
 SCRIPTS = ("postinst", "prerm", "postrm")
 CONFFILE = "etc/tigr-monitor/tigr-monitor.toml"
 CONTROL = """\

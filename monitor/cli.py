@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from monitor import __version__, log
 from monitor.commands.parsers import add_daemon_commands
+from monitor.commands.simulator_parsers import add_simulator_commands
 from monitor.errors import ConfigError, DaemonError, describe_exception
 from monitor.machine.limits import local_limit
 from monitor.output.standard_streams import (
@@ -37,6 +38,7 @@ first steps:
   tigr-monitor check     log in and ping once
   tigr-monitor run       monitor continuously, and serve http://127.0.0.1:9844/
   tigr-monitor status    print the state of all environments, while the monitor runs
+  tigr-monitor simulate  run a simulated TIGR, to rehearse an alert
 
 exit status: 0 success, 1 failure, 2 invalid settings or arguments, 3 no monitor runs on this machine
 """
@@ -123,16 +125,7 @@ def command_parser() -> argparse.ArgumentParser:
         "--ping-only", action="store_true", help="ping with the current token of the running monitor, without a login"
     )
     check.add_argument("--socket", metavar="PATH", help="the control socket of the monitor")
-    demo = add(
-        "demo", _demo, "monitor a simulated TIGR on this machine, with small incidents; no request leaves the machine"
-    )
-    demo.add_argument(
-        "--listen",
-        default="127.0.0.1:9844",
-        metavar="ADDRESS",
-        help="address of the metrics and pages (default: %(default)s)",
-    )
-    demo.add_argument("--seconds", type=float, metavar="N", help="stop after N seconds (default: run until Ctrl-C)")
+    add_simulator_commands(add, _demo, _simulate)
     add("config", _config, "validate the settings, and print the effective values and the source of each")
     add_daemon_commands(add)
     return parser
@@ -179,12 +172,39 @@ def _demo(options: argparse.Namespace) -> int:
     return demo(options.listen, options.seconds)
 
 
+def _simulate(options: argparse.Namespace) -> int:
+    from monitor.simulator import command
+
+    if options.send:
+        return command.send(options.send, options.control_port)
+    return command.simulate(
+        command.Options(
+            tuple(dict.fromkeys(options.names)),
+            tls=not options.plain,
+            ipv6=options.ipv6,
+            log=options.log,
+            control_port=options.control_port,
+            directory=options.directory,
+        )
+    )
+
+
 def _config(_options: argparse.Namespace) -> int:
+    from monitor.commands.service_state import has_settings, service_state
     from monitor.config.settings import describe, load
     from monitor.service.process_limits import forbid_core_dumps
 
     forbid_core_dumps()
-    for line in describe(load(os.environ)):
+    try:
+        loaded = load(os.environ)
+    except ConfigError:
+        if not has_settings(os.environ) and service_state():
+            log.print_error(
+                "tigr-monitor: this shell has no settings; the service tigr-monitor has its own, and its log reports "
+                "wrong and missing ones: journalctl -u tigr-monitor -o cat -n 20"
+            )
+        raise
+    for line in describe(loaded):
         print_line(line)
     return EXIT_OK
 

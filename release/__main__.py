@@ -1,4 +1,4 @@
-"""Create a release: `python -m release 1.2.3` creates a version, changelog section, commit, tag and packages.
+"""Create a release: `python -m release 1.2.3` makes version, changelog section, commit, files in dist/, signed tag.
 
 Everything happens in this clone; nothing is sent anywhere. The last line of the output names the remaining steps.
 """
@@ -15,15 +15,14 @@ from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
 
+from release import checksums, sbom
+from release.errors import CannotReleaseError
+
 UNRELEASED = "## [Unreleased]\n"
 # Other files that contain the version, in the tag of the image.
-NAMING = ("README.md", "docs/install.md", "kubernetes/tigr-monitor.yaml")
+NAMING = ("README.md", "docs/install.md", "kubernetes/tigr-monitor.yaml", "systemd/tigr-monitor.container")
 IMAGE_TAG = re.compile(r"(?<=\btigr-monitor:)\d+\.\d+\.\d+\b")
 VERSION_LINE = re.compile(r'^version = "(.+)"$', flags=re.MULTILINE)
-
-
-class CannotReleaseError(Exception):
-    """A release is impossible. The message names the problem and its remedy; nothing was changed."""
 
 
 def next_version(pyproject: str, wanted: str) -> Version:
@@ -82,10 +81,39 @@ def build(root: Path, moment: str) -> list[Path]:
     return sorted((root / "dist").glob("tigr_monitor-*"))
 
 
-def release(root: Path, wanted: str, day: dt.date) -> list[Path]:
-    """Release the committed files and return the packages.
+def bill_of_materials(root: Path, version: str, moment: str) -> str:
+    """Return the SBOM of a version. Raises CannotReleaseError if THIRD-PARTY.txt does not have the locked packages."""
+    try:
+        return sbom.document(root, version, moment)
+    except ValueError as error:
+        raise CannotReleaseError(f"cannot write the SBOM: {error}") from None
 
-    Raises CannotReleaseError if the version, the changelog or the state of the clone is wrong, before any change.
+
+def check_dist(root: Path, version: str) -> None:
+    """Raise CannotReleaseError if dist/ has a file of another version, which would be uploaded with this one."""
+    directory = root / "dist"
+    names = sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
+    for name in names:
+        if name != checksums.FILE and not re.search(rf"(?<![\d.]){re.escape(version)}(?![.]?\d)", name):
+            raise CannotReleaseError(f"dist/{name} does not belong to {version}: move it to another directory.")
+
+
+def check_signing(root: Path) -> None:
+    """Raise CannotReleaseError if git cannot sign. The trial signature is on a commit that no branch contains."""
+    try:
+        git(root, "commit-tree", "-S", "-m", "Trial signature", "HEAD^{tree}")
+    except CannotReleaseError as error:
+        raise CannotReleaseError(
+            f"the tag cannot be signed: {error} Set user.signingKey (for an SSH key, also gpg.format to ssh),"
+            " or make a release without a signature: make release VERSION=… SIGN=no"
+        ) from None
+
+
+def release(root: Path, wanted: str, day: dt.date, *, sign: bool) -> list[Path]:
+    """Release the committed files and return the files in dist/.
+
+    Raises CannotReleaseError if the version, the changelog, the signing key or the state of the clone is wrong, before
+    any change.
     """
     pyproject, changelog = root / "pyproject.toml", root / "CHANGELOG.md"
     if git(root, "status", "--porcelain"):
@@ -95,30 +123,42 @@ def release(root: Path, wanted: str, day: dt.date) -> list[Path]:
     if git(root, "tag", "--list", tag):
         raise CannotReleaseError(f"the tag {tag} exists already: use a newer version.")
     new_changelog = with_section(changelog.read_text(encoding="utf-8"), version, day)
+    check_dist(root, wanted)
+    bill_of_materials(root, wanted, "0")
+    if sign:
+        check_signing(root)
     new_pyproject = VERSION_LINE.sub(f'version = "{version}"', pyproject.read_text(encoding="utf-8"), count=1)
     changelog.write_text(new_changelog, encoding="utf-8")
     pyproject.write_text(new_pyproject, encoding="utf-8")
     for path in (root / name for name in NAMING):
         path.write_text(IMAGE_TAG.sub(str(version), path.read_text(encoding="utf-8")), encoding="utf-8")
     git(root, "commit", "--quiet", "--message", f"Release {version}", "--", "CHANGELOG.md", "pyproject.toml", *NAMING)
-    git(root, "tag", "--annotate", "--message", f"tigr-monitor {version}", tag)
-    return build(root, git(root, "log", "-1", "--format=%ct"))
+    moment = git(root, "log", "-1", "--format=%ct")
+    packages, materials = build(root, moment), root / "dist" / f"tigr-monitor-{version}.cdx.json"
+    materials.write_text(bill_of_materials(root, wanted, moment), encoding="utf-8")
+    sums = checksums.write(root / "dist")
+    # An annotated tag that git is not asked to sign is signed nevertheless if tag.gpgSign is set.
+    signature = ["--sign"] if sign else ["--annotate", "--no-sign"]
+    git(root, "tag", *signature, "--message", f"tigr-monitor {version}", tag)
+    return [*packages, materials, sums]
 
 
 def main() -> int:
     """Return 0 if the release was created, 2 if a problem must be solved first."""
     parser = argparse.ArgumentParser(prog="python -m release", description=__doc__)
     parser.add_argument("version", help="for example 1.2.3")
+    parser.add_argument("--no-sign", dest="sign", action="store_false", help="make a tag without a signature")
     options = parser.parse_args()
     root = Path(__file__).parents[1]
     try:
-        packages = release(root, options.version, dt.datetime.now(dt.UTC).date())
+        files = release(root, options.version, dt.datetime.now(dt.UTC).date(), sign=options.sign)
     except CannotReleaseError as error:
         print(f"release: {error}", file=sys.stderr)
         return 2
-    for package in packages:
-        print(package.relative_to(root))
-    print(f"Tagged v{options.version}. To publish: run git push origin HEAD v{options.version}, then upload dist/*.")
+    for file in files:
+        print(file.relative_to(root))
+    signed = "Tagged and signed" if options.sign else "Tagged without a signature:"
+    print(f"{signed} v{options.version}. To publish: run git push origin HEAD v{options.version}, then upload dist/*.")
     return 0
 
 

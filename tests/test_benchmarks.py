@@ -21,6 +21,8 @@ from monitor.tigr.redaction import MAX_SHOWN
 from tests.support.checkout import ROOT
 from tests.support.process import wait_for
 
+pytestmark = pytest.mark.once
+
 RESULTS = json.loads((ROOT / "benchmarks/results/results.json").read_text(encoding="utf-8"))
 DOCUMENT = (ROOT / "docs/benchmarks.md").read_text(encoding="utf-8")
 FIGURES = [

@@ -14,7 +14,7 @@ from tests.support.canaries import CANARIES, leaks
 from tests.support.process import run
 
 COMMANDS = (
-    "run", "check", "demo", "config", "status", "incidents", "evidence", "report", "reload", "health"
+    "run", "check", "demo", "simulate", "config", "status", "incidents", "evidence", "report", "reload", "health"
 )  # fmt: skip
 
 
@@ -35,7 +35,16 @@ def test_every_command_has_help(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["jump"], ["check", "--jsn"], ["check", "--json", "--evidence"], ["demo", "--seconds", "soon"]]
+    "arguments",
+    [
+        [],
+        ["jump"],
+        ["check", "--jsn"],
+        ["check", "--json", "--evidence"],
+        ["demo", "--seconds", "soon"],
+        ["simulate", "--control-port", "65536"],
+        ["simulate", "--send"],
+    ],
 )
 def test_wrong_arguments_are_status_2(arguments: list[str]) -> None:
     """Invalid arguments print the usage and exit with status 2."""

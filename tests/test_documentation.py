@@ -20,6 +20,8 @@ from tests.reporting.test_metrics import PING, SETTINGS, FakeReadings
 from tests.support import documents
 from tests.support.results import vary
 
+pytestmark = pytest.mark.once
+
 METRICS, CONFIGURATION, OPERATIONS = "docs/metrics.md", "docs/configuration.md", "docs/operations.md"
 TOKEN = Token(value="x", lifetime=60.0, expires=0.0, expires_at=1060.0)
 LOGIN = replace(PING, endpoint=Endpoint.TOKEN, token=TOKEN, field_names=FieldNames.DOCUMENTED)

@@ -12,6 +12,8 @@ from tests.support import documents
 from tests.support.checkout import ROOT, tracked
 from tests.support.documents import DOCUMENTS
 
+pytestmark = pytest.mark.once
+
 WITH_CONTENTS = [
     name for name in DOCUMENTS if name.startswith("docs/") or name in {"README.md", "CONTRIBUTING.md", "SECURITY.md"}
 ]
@@ -37,7 +39,8 @@ def test_a_broken_link_is_found(target: str) -> None:
 
 def test_a_good_link_is_not_reported() -> None:
     """Links within the document, to other documents and to other files are accepted; links in code are ignored."""
-    markdown = "# A `b`, c\n\n[x](#a-b-c) ![y](../Makefile) [z](../README.md#install)\n`[no](link)`\n\n    [no](link)\n"
+    markdown = "# A `b`, c\n\n[x](#a-b-c) ![y](../Makefile) [z](../README.md#install)\n`[no](link)`\n"
+    markdown += "\n```text\n[no](link)\n```\n"
     assert documents.broken_links("docs/metrics.md", markdown) == []
     assert len(documents.links(markdown)) == 3
 
@@ -87,7 +90,7 @@ def test_an_installation_by_name_is_found(command: str) -> None:
         ("It is true. Yes. It is true.\n", []),
         ("# A heading\n\nYes. Yes.\n", ["Yes."]),
         ("1. Yes.\n2. Yes.\n", ["Yes."]),
-        ("    make a\n    make a\n", ["make a"]),
+        ("```sh source\nmake a\nmake a\n```\n", ["make a"]),
     ],
 )
 def test_a_repetition_is_found(markdown: str, repeated: list[str]) -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from tests.support import language
 
+pytestmark = pytest.mark.once
+
 
 def test_the_project_is_written_in_plain_technical_english() -> None:
     """`python -m tests.support.language` prints the same list."""

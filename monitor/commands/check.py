@@ -17,7 +17,7 @@ from monitor.commands.check_text import CheckText
 from monitor.commands.daemon_check import daemon_check
 from monitor.commands.layout import style_for
 from monitor.commands.marks import marks_for
-from monitor.errors import ConfigError, NoDaemonError
+from monitor.errors import ConfigError, DaemonError, NoDaemonError
 from monitor.output.standard_streams import OutputError, print_line, require_output
 from monitor.reporting.check_events import CheckEvent, exchanges
 
@@ -44,14 +44,19 @@ def check(options: argparse.Namespace) -> int:
 def _events(socket: str | None, names: Sequence[str], *, ping_only: bool) -> Iterator[CheckEvent]:
     try:
         return daemon_check(socket, names, ping_only=ping_only)
-    except NoDaemonError:
+    except NoDaemonError as error:
         if socket or ping_only:
             raise
+        no_daemon = str(error)
     from monitor.commands.own_check import own_check
+    from monitor.commands.service_state import has_settings, no_settings, service_state
 
     try:
         return own_check(names)
     except ConfigError:
+        if not has_settings(os.environ):
+            service = service_state()
+            raise DaemonError(no_settings(no_daemon, service), exit_status=3 if service else 2) from None
         log.print_error("tigr-monitor: no monitor runs on this machine, so check needs settings of its own:")
         raise
 

@@ -8,7 +8,7 @@ import os
 import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import h11
 
@@ -19,7 +19,6 @@ TIMEOUT = 10.0  # seconds, for each wait
 _SOCKET_NAME = "control.sock"
 _DEFAULT = Path("/run/tigr-monitor", _SOCKET_NAME)  # the runtime directory of the systemd unit
 _CHUNK_SIZE = 64 * 1024  # bytes
-_REMEDY = "start it, or name its socket with --socket or TIGR_CONTROL_SOCKET"
 
 
 class DaemonConnection:
@@ -31,7 +30,8 @@ class DaemonConnection:
         Raises `DaemonError`.
         """
         self._timeout = timeout
-        self._socket = _connected([Path(option)] if option else socket_paths(environ), timeout)
+        paths = [Path(option)] if option else socket_paths(environ)
+        self._socket = _connected(paths, timeout) or _fail_without_daemon(paths, has_option=option is not None)
         self._http = h11.Connection(h11.CLIENT)
 
     def request(self, method: str, target: str, body: bytes = b"") -> tuple[int, Iterator[bytes]]:
@@ -115,7 +115,8 @@ def fetch_json(option: str | None, target: str) -> dict[str, Any]:
     return content
 
 
-def _connected(paths: list[Path], timeout: float) -> socket.socket:
+def _connected(paths: list[Path], timeout: float) -> socket.socket | None:
+    """Return a connection to the first path on which a daemon listens; None if there is none."""
     for path in paths:
         client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         client.settimeout(timeout)
@@ -134,8 +135,13 @@ def _connected(paths: list[Path], timeout: float) -> socket.socket:
                 raise _failure(f"no response within {timeout:g} s") from None
             continue
         return client
-    names = ", ".join(map(str, dict.fromkeys(paths)))
-    raise NoDaemonError(f"no monitor runs on this machine: no process listens on {names}; {_REMEDY}")
+    return None
+
+
+def _fail_without_daemon(paths: list[Path], *, has_option: bool) -> NoReturn:
+    from monitor.commands.service_state import no_monitor, service_state
+
+    raise NoDaemonError(no_monitor(paths, None if has_option else service_state()))
 
 
 def _failure(reason: str) -> DaemonError:

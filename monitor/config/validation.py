@@ -22,7 +22,7 @@ from monitor.config.schema import (
 from monitor.config.sources import Key, Source, SourceValue, merged, variable
 from monitor.config.values import is_disabled
 
-_ENVIRONMENT_NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")  # no double underscore: it separates the parts of a variable
+ENVIRONMENT_NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")  # no double underscore: it separates the parts of a variable
 _MAX_QUOTED = 60  # characters; a longer invalid value is not quoted
 
 
@@ -116,7 +116,7 @@ def _name_problem(value: SourceValue, environments: Collection[str]) -> str | No
     if key[0] == MAINTENANCE:
         return "planned maintenance is set by [[maintenance]] tables in the TOML file, and nowhere else"
     if is_known(value):
-        if len(key) > 1 and not _ENVIRONMENT_NAME.fullmatch(key[1]):
+        if len(key) > 1 and not ENVIRONMENT_NAME.fullmatch(key[1]):
             return "the name of an environment consists of a-z, 0-9 and single underscores between them"
         return None
     known = known_keys({*environments, *KNOWN_ENVIRONMENTS})

@@ -17,7 +17,8 @@ from monitor.simulator.simulator import SimulatedEnvironment, Simulator
 
 _INDENT = " " * 28
 HELP = """\
-Commands (NAME is an environment; they also work over HTTP: curl -X POST CONTROL/NAME/token/fault -d status=500):
+Commands (NAME is an environment), from another shell: tigr-monitor simulate --send NAME token status=500
+(over HTTP: curl -d status=500 http://127.0.0.1:9845/NAME/token/fault, with the number of the control port):
   NAME token FAULT [OPTION=VALUE]... [times=N]   set a fault of the token endpoint, or of its next N connections
   NAME api FAULT [OPTION=VALUE]... [times=N]     set a fault of the Client API
   NAME token clear, NAME api clear, NAME clear   clear the faults
@@ -183,7 +184,7 @@ class ControlPort:
         self._commands = commands
         self._listener = ConnectionListener(self._handle, "127.0.0.1", port)
         self._listener.start()
-        self.url = f"http://127.0.0.1:{self._listener.port}"
+        self.port = self._listener.port
 
     def close(self) -> None:
         """Stop listening, and end every connection."""

@@ -298,10 +298,21 @@ def test_no_secret_is_printed(arguments: list[str], simulator: Simulator) -> Non
     assert not leaks(ended.stdout + ended.stderr, (*values(CANARIES), f"{CANARIES.client_id}:{CANARIES.client_secret}"))
 
 
-def test_without_a_monitor_and_settings_the_message_names_both(tmp_path: Path) -> None:
+def test_without_a_monitor_and_with_incomplete_settings_the_message_names_both(tmp_path: Path) -> None:
     """A list of missing settings alone reads like a fault of the installation."""
-    ended = run(["check"], {"TIGR_STATE_DIR": str(tmp_path)})
+    ended = run(["check"], {"TIGR_PING_INTERVAL": "20s"})
     assert ended.returncode == 2
     first, second, *_ = ended.stderr.splitlines()
     assert first == "tigr-monitor: no monitor runs on this machine, so check needs settings of its own:"
     assert second == "tigr-monitor: 8 settings are wrong:"
+
+
+def test_without_a_monitor_and_without_settings_no_secret_seems_to_be_missing(tmp_path: Path) -> None:
+    """A shell without any setting is named as the reason, and no single setting."""
+    ended = run(["check"], {"TIGR_STATE_DIR": str(tmp_path)})
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == (
+        "tigr-monitor: no monitor runs on this machine, and this shell has no settings for a check of its own\n"
+        "  start the monitor, or set TIGR_CONFIG_FILE and TIGR_SECRETS_DIR, or variables: tigr-monitor config lists "
+        "them\n"
+    )

@@ -206,7 +206,7 @@ def test_a_wrong_window_ends_the_command_with_status_2(tmp_path: Path) -> None:
 def test_the_documented_example_is_valid(tmp_path: Path) -> None:
     """The example of the documentation plans one window."""
     section = documents.section("docs/configuration.md", "Planned maintenance")
-    example = "\n".join(line[4:] for line in section.splitlines() if line.startswith("    "))
+    (example,) = documents.blocks(section, "toml")
     assert len(windows(example, tmp_path)["prod"]) == 1
 
 

@@ -13,6 +13,8 @@ from tests.grafana import dashboards
 from tests.support import promql
 from tests.system.prometheus import rulefiles
 
+pytestmark = pytest.mark.once
+
 dashboard = pytest.importorskip("grafana.dashboard", reason="grafana-foundation-sdk is not installed: it is in `test`")
 
 _PANELS = dashboards.panels()

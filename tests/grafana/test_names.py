@@ -13,6 +13,8 @@ from tests.grafana import dashboards
 from tests.support import promql
 from tests.system.prometheus import rulefiles
 
+pytestmark = pytest.mark.once
+
 _QUERIES = list(dashboards.queries())
 every_query = pytest.mark.parametrize("query", _QUERIES, ids=str)
 

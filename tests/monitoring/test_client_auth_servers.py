@@ -11,7 +11,7 @@ from monitor.simulator.personalities import PERSONALITIES
 from tests.reporting.test_metrics import SETTINGS
 from tests.support.virtual_server import MINUTE, RIGHT, VirtualServerHarness
 
-pytestmark = pytest.mark.virtual_time
+pytestmark = pytest.mark.once
 
 RAW, FORM_ENCODED = ClientAuth.RAW, ClientAuth.FORM_ENCODED
 BOTH, ONLY_RAW, ONLY_ENCODED = {RAW, FORM_ENCODED}, {RAW}, {FORM_ENCODED}

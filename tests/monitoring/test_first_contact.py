@@ -13,7 +13,7 @@ from monitor.simulator.personality import VENDOR_SENTENCE, LoginRules, Personali
 from tests.support.virtual_server import MINUTE, Loss, VirtualServerHarness
 from tests.support.virtual_time import HOUR
 
-pytestmark = pytest.mark.virtual_time
+pytestmark = pytest.mark.once
 
 OUTAGE = 20 * MINUTE
 # The next login comes 5 minutes after the one before the outage, and the pause after its refusal is as long as the

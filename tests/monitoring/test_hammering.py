@@ -23,7 +23,7 @@ from tests.support.virtual_time import (
     busiest_hour,
 )
 
-pytestmark = pytest.mark.virtual_time
+pytestmark = pytest.mark.once
 
 AUTH, PING = SETTINGS.auth_interval, SETTINGS.ping_interval
 PER_HOUR = HOUR / PING  # scheduled pings

@@ -34,7 +34,7 @@ from tests.support.results import vary
 from tests.support.virtual_monitor import ADDRESSES, VirtualMonitor, settings
 from tests.support.virtual_time import CREDENTIALS, DAY, HOUR
 
-pytestmark = pytest.mark.virtual_time
+pytestmark = pytest.mark.once
 
 EXAMPLES = int(
     os.environ.get("MACHINE_EXAMPLES", "0")

@@ -17,7 +17,7 @@ from monitor.simulator.personality import Check, Personality
 from tests.support.virtual_server import MINUTE, WRONG_PASSWORD, WRONG_SECRET, VirtualServerHarness
 from tests.support.virtual_time import DAY
 
-pytestmark = pytest.mark.virtual_time
+pytestmark = pytest.mark.once
 
 LIMIT = 3  # the default of rejected_logins
 LOCK_AFTER = 5

@@ -120,6 +120,7 @@ def test_a_failed_save_and_a_killed_one_leave_no_files(tmp_path: Path) -> None:
     assert names(tmp_path) == ["lock", "notes.new", "state.json"]
 
 
+@pytest.mark.once
 def test_the_file_stays_below_the_size_that_is_read(tmp_path: Path) -> None:
     """Entries that are not in use are deleted first, the oldest first; those in use are kept."""
     state = State(tmp_path)
@@ -137,6 +138,7 @@ def test_the_file_stays_below_the_size_that_is_read(tmp_path: Path) -> None:
     loaded.close()
 
 
+@pytest.mark.once
 def test_a_state_that_cannot_be_shortened_is_not_saved(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The file that can be read stays, and a warning has the reason."""
     state = State(tmp_path)

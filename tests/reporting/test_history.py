@@ -134,6 +134,7 @@ def test_a_late_reader_gets_no_text_of_another_record() -> None:
     assert records[0].reason is Reason.SERVER_ERROR
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("failures", [False, True])
 def test_a_hundred_environments_take_at_most_4_mb(*, failures: bool) -> None:
     """Measured, also if each failure has texts of its own. With successes only, each endpoint keeps 500."""

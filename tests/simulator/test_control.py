@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import os
-import signal
-import subprocess
-import sys
 import typing
 from collections.abc import Iterator
 from dataclasses import replace
@@ -167,9 +163,9 @@ def control(commands: Commands) -> Iterator[ControlPort]:
     port.close()
 
 
-def command(url: str, method: str, path: str, form: str = "") -> tuple[int, str]:
+def command(port: int, method: str, path: str, form: str = "") -> tuple[int, str]:
     """Send a command over HTTP and return the status and the text of the response."""
-    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         connection.request(method, path, form, {"Content-Type": "application/x-www-form-urlencoded"})
         response = connection.getresponse()
@@ -180,50 +176,11 @@ def command(url: str, method: str, path: str, form: str = "") -> tuple[int, str]
 
 def test_commands_work_over_http(control: ControlPort, client: SimulatorClient) -> None:
     """A command consists of the parts of the path, then of the form."""
-    status, text = command(control.url, "POST", "/prod/api/fault", "status=429&Retry-After=9&times=1")
+    status, text = command(control.port, "POST", "/prod/api/fault", "status=429&Retry-After=9&times=1")
     assert (status, text[:27]) == (200, "prod: token: none; api: sta")
     refused = client.ping()
     assert (refused.status, refused.headers["Retry-After"]) == (429, "9")
-    assert command(control.url, "POST", "/prod/set", "lifetime=9")[0] == 200
+    assert command(control.port, "POST", "/prod/set", "lifetime=9")[0] == 200
     assert client.environment.lifetime == 9
-    assert command(control.url, "GET", "/help")[1].startswith("Commands")
-    assert command(control.url, "POST", "/prod/api/fault", "nonsense")[0] == 400
-
-
-def test_the_simulator_runs_as_a_process_until_a_signal() -> None:
-    """It prints settings, runs commands from standard input, stays after its end, and exits with status 0."""
-    arguments = [sys.executable, "-X", "dev", "-m", "monitor.simulator", "prod", "--plain", "--log"]
-    with subprocess.Popen(
-        arguments,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONWARNINGS": "error"},
-    ) as process:
-        assert process.stdin
-        assert process.stdout
-        assert process.stderr
-        text = ""
-        while "Type commands here" not in text:
-            text = process.stdout.readline()
-            assert text.startswith(("export TIGR_", "# "))
-        control = text.split()[8].rstrip(";")
-        process.stdin.write("prod token hang\nbla\nprod 'x\n")
-        process.stdin.close()
-        process.stdin = None
-        assert process.stdout.readline().startswith("prod: token: hang; api: none;")
-        # The signal must not overtake the input: wait for the effect of its last line.
-        errors = [process.stderr.readline() for _ in range(2)]
-        assert errors == ["'bla' is neither a command nor an environment (prod); try help\n", "No closing quotation\n"]
-        assert command(control, "GET", "/show")[0] == 200
-        process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=60)
-    assert (process.returncode, out, err) == (0, "", "")
-
-
-def test_quit_stops_the_simulator() -> None:
-    """The process exits with status 0 and without errors."""
-    arguments = [sys.executable, "-m", "monitor.simulator", "--plain"]
-    done = subprocess.run(arguments, input="quit\n", capture_output=True, text=True, timeout=60, check=True)
-    assert done.stderr == ""
+    assert command(control.port, "GET", "/help")[1].startswith("Commands")
+    assert command(control.port, "POST", "/prod/api/fault", "nonsense")[0] == 400

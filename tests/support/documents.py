@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import itertools
 import re
-import textwrap
 from pathlib import PurePosixPath
 
+from tests.support.blocks import fenced, without
 from tests.support.checkout import ROOT, tracked
 
 FILES = tracked(".")
 DOCUMENTS = sorted(name for name in FILES if name.endswith(".md"))
 
-_BLOCK = re.compile(r"(?:^    .+\n|^\n(?=    ))+", re.MULTILINE)
-_FENCED = re.compile(r"^(```|~~~).*?^\1$", re.MULTILINE | re.DOTALL)
 _INLINE_CODE = re.compile(r"`[^`\n]*`")
 _LINK = re.compile(r"\]\(([^()\s]+)\)")
 _HEADING = re.compile(r"^(#+) (.+)$", re.MULTILINE)
@@ -32,14 +30,14 @@ def section(name: str, heading: str) -> str:
     return text(name).split(f"\n## {heading}\n")[1].split("\n## ")[0]
 
 
-def blocks(markdown: str) -> list[str]:
-    """Return the indented blocks, without their indentation."""
-    return [textwrap.dedent(block) for block in _BLOCK.findall(markdown)]
+def blocks(markdown: str, language: str = "sh") -> list[str]:
+    """Return the text of the fenced blocks in this language."""
+    return [block.text for block in fenced(markdown) if block.info.partition(" ")[0] == language]
 
 
 def prose(markdown: str) -> str:
-    """Return the text without its blocks and fenced code."""
-    return _FENCED.sub("", _BLOCK.sub("", markdown))
+    """Return the text without its blocks."""
+    return without(markdown)
 
 
 def headings(markdown: str, level: int) -> list[str]:

@@ -26,6 +26,8 @@ from tests.support.encodings import (
     wrapped,
 )
 
+pytestmark = pytest.mark.once
+
 TEMPLATES = ("{}", "cannot log in with {} today", "Username=x&Password={}&grant_type=password", '{{"password":"{}"}}')
 MAX_CPU = 0.25  # seconds for a body of 64 KiB; the slowest takes 0.012
 # Two of these make at most three layers. Each keeps every character of a secret.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import signal
 import socket
 import sys
@@ -16,12 +15,12 @@ from typing import TYPE_CHECKING
 from monitor.config import urls as addresses
 from monitor.output.queued_writer import QueuedWriter
 from monitor.output.standard_streams import OutputError, print_error, require_output
+from monitor.simulator.extra import missing_modules
 
 if TYPE_CHECKING:
     from monitor.simulator.demo.harness import DemoHarness
     from monitor.simulator.demo.scenario import Incident
 
-_MODULES_OF_THE_EXTRA = ("cryptography", "jwt", "trustme")
 FIRST_PAUSE = 8.0  # seconds without incidents, for a first look
 _PRINT_TIMEOUT = 0.5  # seconds that the demo waits for a reader of its output
 
@@ -37,7 +36,7 @@ def main(listen: str = "127.0.0.1:9844", seconds: float | None = None) -> int:
         host, port = addresses.listen(listen)
     except ValueError as error:
         return _fail(f"--listen {listen}: {error}", status=2)
-    if any(importlib.util.find_spec(module) is None for module in _MODULES_OF_THE_EXTRA):
+    if missing_modules():
         return _fail("The demo needs more packages. In the folder of the source code, run: make demo")
     if reason := _unavailable(host, port):
         return _fail(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -49,15 +49,25 @@ class Podman:
         """Run buildah and return its output."""
         return _run([*self._enter, "buildah", *self._store, *map(str, arguments)]).stdout.strip()
 
-    def podman(self, *arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run podman and return the completed process."""
+    def command(self, variables: Sequence[str] = ()) -> list[str]:
+        """Return the equivalent of `docker`, with these variables (`NAME=text`)."""
         options = ["--cgroup-manager=cgroupfs", "--events-backend=file", "--log-level=error"]
-        return _run([*self._enter, "podman", *self._store, *options, *map(str, arguments)], check=check)
+        return [*self._enter, "env", *variables, "podman", *self._store, *options]
+
+    def podman(
+        self, *arguments: str | Path, check: bool = True, typed: str = "", variables: Sequence[str] = ()
+    ) -> subprocess.CompletedProcess[str]:
+        """Run podman with `typed` as its input and these variables (`NAME=text`); return the completed process."""
+        return _run([*self.command(variables), *map(str, arguments)], typed, check=check)
 
     def inspect(self, object_type: str, name: str) -> Any:  # noqa: ANN401 - a tree of JSON
         """Return the description of an image or a container (`object_type`)."""
         (description,) = json.loads(self.podman(object_type, "inspect", name).stdout)
         return description
+
+    def pinned_base(self) -> str:
+        """Return the name of the base image with its digest, as the documented command prints it."""
+        return self.podman("image", "inspect", "--format", "{{index .RepoDigests 0}}", BASE).stdout.strip()
 
     def make_base(self, root: Path) -> None:
         """Create an image with the official short name from the root of a Debian with Python and pip."""
@@ -104,8 +114,10 @@ def podman(store: Path) -> Iterator[Podman]:
         holder.communicate()
 
 
-def _run(command: list[str], *, check: bool = True) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False, env=_environment())
+def _run(command: list[str], typed: str = "", *, check: bool = True) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        command, input=typed, capture_output=True, text=True, timeout=_PATIENCE, check=False, env=_environment()
+    )
     assert done.returncode == 0 or not check, f"status {done.returncode} of {command}\n{done.stdout}\n{done.stderr}"
     return done
 

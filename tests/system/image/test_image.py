@@ -3,105 +3,27 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 import tarfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from packaging.utils import canonicalize_name
 
 from monitor import __version__
-from monitor.simulator import Simulator
-from tests.support.canaries import CANARIES, leaks, simulator_with_canaries, values
-from tests.support.checkout import copy_to, tracked
-from tests.support.harness import value
-from tests.support.process import get, wait_for
-from tests.system.image.podman import BASE, Podman, podman
-from tests.system.systemd.machine import install
+from release import third_party
+from tests.support.canaries import CANARIES, leaks, values
+from tests.support.checkout import ROOT, tracked
+from tests.support.process import wait_for
+from tests.system.image.container import CONFINED, IMAGE, LIMITS, PATIENCE, REVISION, container, no_core_dumps, up
+from tests.system.image.podman import BASE, Podman
 
 pytestmark = [
     pytest.mark.system,
     pytest.mark.needs("mmdebstrap", "buildah", "podman", "unshare", "nsenter"),
-    pytest.mark.timeout(420),
+    pytest.mark.timeout(900),
 ]
 
-PORT = 9844
-PATIENCE = 30.0  # seconds
 MAX_SIZE = 45e6  # bytes on top of the base image
-REVISION = "0123456789abcdef"
-# Tests cannot raise these limits, and podman's defaults would raise them.
-LIMITS = ["--cgroups=disabled", "--ulimit=nofile=1024:1024", "--ulimit=nproc=4096:4096"]
-CONFINED = ["--read-only", "--cap-drop=all", "--security-opt=no-new-privileges", "--network=host"]
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
-    """Yield a store with the base image and the images of `make image` in a clone that contains secret files."""
-    directory = tmp_path_factory.mktemp("image")
-    root, clone = directory / "debian", directory / "clone"
-    install("trixie", ["python3", "python3-pip", "ca-certificates", "tzdata"], root)
-    copy_to(clone)
-    (clone / "secrets").mkdir()
-    for path in (clone / ".env", clone / "secrets" / "password", clone / "monitor" / ".secret"):
-        path.write_text(CANARIES.password)
-    with podman(directory) as running:
-        running.make_base(root)
-        shutil.rmtree(root)
-        build = f"BUILD_IMAGE={' '.join(running.build(clone))}"
-        for target in ("monitor", "demo"):
-            command = ["make", "image", build, f"TARGET={target}", f"REVISION={REVISION}"]
-            done = subprocess.run(command, cwd=clone, capture_output=True, text=True, check=False)
-            assert done.returncode == 0, done.stdout + done.stderr
-        yield running
-    shutil.rmtree(directory)
-
-
-IMAGE = f"tigr-monitor:{__version__}"
-
-
-@contextmanager
-def container(store: Podman, *options: str, image: str = IMAGE) -> Iterator[str]:
-    """Run a container in the background; yield its name."""
-    name = "under-test"
-    store.podman("run", "--detach", "--name", name, *LIMITS, *CONFINED, *options, image)
-    try:
-        yield name
-    finally:
-        store.podman("rm", "--force", "--volumes", name)
-
-
-@pytest.fixture
-def simulator() -> Iterator[Simulator]:
-    """Yield a simulator of both environments with recognizable secrets."""
-    with simulator_with_canaries() as running:
-        yield running
-
-
-@pytest.fixture
-def options(simulator: Simulator, tmp_path: Path) -> list[str]:
-    """Return the options of a container: the secrets are files in /run/secrets, all other settings are variables."""
-    secrets = tmp_path / "secrets"
-    secrets.mkdir()
-    arguments = [f"--volume={secrets}:/run/secrets:ro", f"--volume={simulator.ca_file}:/etc/ca.pem:ro"]
-    arguments += ["--env=TIGR_CA_FILE=/etc/ca.pem", "--env=TIGR_PING_INTERVAL=2s"]
-    for environment in simulator.environments.values():
-        arguments += [f"--env={name}={url}" for name, url in environment.urls().items()]
-        for name, secret in environment.secrets().items():
-            path = secrets / name.lower()
-            path.write_text(secret)
-            path.chmod(0o444)
-    tmp_path.chmod(0o755)
-    return arguments
-
-
-def up(environment: str) -> bool:
-    """Return True if the most recent ping of an environment succeeded."""
-    try:
-        return value(get(PORT, "/metrics")[1], "tigr_up", environment=environment, endpoint="ping") == 1
-    except OSError:
-        return False
 
 
 def test_the_container_runs_confined(store: Podman, options: list[str]) -> None:
@@ -109,10 +31,12 @@ def test_the_container_runs_confined(store: Podman, options: list[str]) -> None:
     with container(store, *options) as name:
         wait_for(lambda: up("prod") and up("uat"), "it is scraped", PATIENCE)
         assert store.podman("healthcheck", "run", name).returncode == 0
+        assert store.podman("exec", name, "tigr-monitor", "health").stdout
         status = store.podman("exec", name, "cat", "/proc/1/status").stdout
         assert re.search(r"^Uid:\t65532\t65532\t65532\t65532$", status, re.MULTILINE)
         assert re.search(r"^CapEff:\t0+$", status, re.MULTILINE)
         assert re.search(r"^NoNewPrivs:\t1$", status, re.MULTILINE)
+        assert no_core_dumps(store, name)
         assert "tigr-monitor" in store.podman("exec", name, "cat", "/proc/1/cmdline").stdout
         assert store.podman("exec", name, "touch", "/opt/x", check=False).returncode != 0
         for file in ("state.json", "journal.sqlite3"):
@@ -157,6 +81,25 @@ def test_the_image_contains_the_whole_package(store: Podman) -> None:
     assert set(output.split()) == tracked("monitor")
 
 
+def test_the_image_contains_the_licenses(store: Podman) -> None:
+    """The image contains THIRD-PARTY.txt, and no Python package that is not in it."""
+    script = "cd /opt/tigr-monitor/lib/python3.13/site-packages; cat tigr_monitor-*.dist-info/licenses/THIRD-PARTY.txt"
+    run = ["run", "--rm", *LIMITS, "--entrypoint=sh", "--network=none"]
+    assert store.podman(*run, IMAGE, "-c", script).stdout == (ROOT / "THIRD-PARTY.txt").read_text(encoding="utf-8")
+    names = (
+        """from importlib.metadata import distributions; print(*(f"{d.name}=={d.version}" for d in distributions()))"""
+    )
+    for image in (IMAGE, f"{IMAGE}-demo"):
+        output = store.podman(*run[:-2], "--entrypoint=python", "--network=none", image, "-c", names).stdout
+        packages = {
+            tuple(canonicalize_name(part) if not i else part for i, part in enumerate(text.split("==")))
+            for text in output.split()
+        }
+        packages.remove(("tigr-monitor", __version__))
+        assert packages <= third_party.listed(ROOT).keys()
+        assert len(packages) > 15
+
+
 def test_the_image_is_small(store: Podman) -> None:
     """The image adds at most 45 MB to its base and contains no build tools."""
     assert store.inspect("image", IMAGE)["Size"] - store.inspect("image", BASE)["Size"] <= MAX_SIZE
@@ -172,6 +115,9 @@ def test_the_image_has_its_labels(store: Podman) -> None:
     assert labels.pop("description")
     expected = {"title": "tigr-monitor", "licenses": "Apache-2.0", "version": __version__, "revision": REVISION}
     assert expected.items() <= labels.items()
+    assert labels["base.name"] == BASE.rpartition("/")[2]
+    demo = store.inspect("image", f"{IMAGE}-demo")["Config"]["Labels"]["org.opencontainers.image.base.name"]
+    assert re.fullmatch(r"docker\.io/library/python@sha256:[0-9a-f]{64}", demo)
     assert config["User"] == "65532:65532"
     assert store.inspect("image", IMAGE)["Healthcheck"]["Test"] == ["CMD", "tigr-monitor", "health"]
     version = store.podman("run", "--rm", *LIMITS, *CONFINED, IMAGE, "--version").stdout

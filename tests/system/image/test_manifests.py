@@ -15,6 +15,7 @@ from kubernetes import generate
 from monitor import __version__
 from monitor.config.settings import load
 from monitor.simulator import Simulator
+from tests.support import documents
 from tests.support.checkout import ROOT
 from tests.system.prometheus.versions import TRIED
 
@@ -64,6 +65,25 @@ def test_compose_uses_the_grafana_whose_types_the_dashboard_has() -> None:
     """The dashboard is checked against the types of this version."""
     schema = json.loads((ROOT / "tests/system/grafana/schema/package.json").read_text())
     assert _tag("grafana") == schema["devDependencies"]["@grafana/schema"]
+
+
+def test_no_container_with_secrets_writes_core_dumps() -> None:
+    """Compose, the documented commands and the Quadlet file set the limit of core dumps to 0."""
+    assert [COMPOSE["services"][name]["ulimits"] for name in ("demo", "monitor")] == [{"core": 0}] * 2
+    for name in ("README.md", "docs/install.md"):
+        (command,) = [block for block in documents.blocks(documents.text(name)) if "docker run " in block]
+        assert "--ulimit core=0 " in command
+    assert "\nPodmanArgs=--ulimit=core=0:0\n" in (ROOT / "systemd/tigr-monitor.container").read_text()
+
+
+def test_compose_builds_from_the_base_image_of_the_dockerfile() -> None:
+    """Without the variable, Compose and the Dockerfile use the same base image; every stage is built from it."""
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    (base,) = re.findall(r"^ARG PYTHON_IMAGE=(\S+)$", dockerfile, re.MULTILINE)
+    for name in ("demo", "monitor"):
+        assert COMPOSE["services"][name]["build"]["args"] == {"PYTHON_IMAGE": f"${{PYTHON_IMAGE:-{base}}}"}
+    sources = set(re.findall(r"^FROM (\S+) AS \S+$", dockerfile, re.MULTILINE))
+    assert sources == {"${PYTHON_IMAGE}", "build", "base"}
 
 
 def test_compose_uses_a_build_target_for_each_profile() -> None:

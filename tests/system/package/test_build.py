@@ -75,7 +75,7 @@ def test_the_package_contains_the_whole_program(suite: str, packages: dict[str, 
     shared = {name.removeprefix("usr/share/tigr-monitor/") for name in names if "share/tigr-monitor/" in name}
     assert tracked("prometheus/rules", "prometheus/templates") | {"grafana/tigr-connectivity.json"} <= shared
     documents = {name.removeprefix("usr/share/doc/tigr-monitor/") for name in names if "share/doc/" in name}
-    assert {name for name in tracked("docs") if name.endswith(".md")} | {"README.md", "copyright"} <= documents
+    assert {name for name in tracked("docs") if name.endswith(".md")} | {"README.md", "THIRD-PARTY.txt", "copyright"} <= documents
     assert {
         CONFFILE,
         "usr/bin/tigr-monitor",

@@ -18,6 +18,8 @@ from tests.support.checkout import ROOT
 from tests.system.conftest import Programs
 from tests.system.prometheus import rulefiles
 
+pytestmark = pytest.mark.once
+
 ALERTS = rulefiles.alerts()
 RUNBOOK = (rulefiles.FOLDER / "RUNBOOK.md").read_text(encoding="utf-8")
 EXPRESSIONS = [rule["expr"] for rule in rulefiles.rules()]

@@ -35,12 +35,17 @@ class UnreachableError(Exception):
 
 
 def programs(folder: Path, release: str) -> Path:
-    """Get the packages into this folder and return the directory of their programs. Raises `UnreachableError`.
+    """Get the packages into this folder and return the directory of their programs. Raises `UnreachableError`."""
+    return extract(folder, release, *_PACKAGES) / "usr" / "bin"
 
-    The mirror is the one from which this machine installs packages.
+
+def extract(folder: Path, release: str, *packages: str) -> Path:
+    """Download and unpack packages, without what they depend on; return the root. Raises `UnreachableError`.
+
+    The mirror is the one from which this machine installs packages. `folder` must be empty.
     """
     options = _options(folder, release)
-    for command in (["update"], ["download", *_PACKAGES]):
+    for command in (["update"], ["download", *packages]):
         # Strict: without it, apt reports success if the index could not be reached.
         arguments = ["apt-get", *options, "-o", "APT::Update::Error-Mode=any", *command]
         done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, timeout=_TIMEOUT, check=False)
@@ -48,7 +53,7 @@ def programs(folder: Path, release: str) -> Path:
             raise UnreachableError(done.stderr.strip())
     for package in folder.glob("*.deb"):
         subprocess.run(["dpkg-deb", "-x", package, folder / "root"], check=True, timeout=_TIMEOUT)
-    return folder / "root" / "usr" / "bin"
+    return folder / "root"
 
 
 def build(folder: Path) -> Path:

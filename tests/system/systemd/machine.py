@@ -12,8 +12,9 @@ from pathlib import Path
 from tests.support.process import wait_for
 
 _PATIENCE = 60.0  # seconds
-# The packages of every Debian that boots; the documented command installs the other packages of the service.
-_MINIMAL = ("systemd", "systemd-sysv", "dbus", "libseccomp2")
+# The packages of every Debian that boots; the documented command installs the other packages of the service. Tests run
+# the program ss of iproute2.
+_MINIMAL = ("systemd", "systemd-sysv", "dbus", "libseccomp2", "iproute2")
 _CGROUPS = Path("/sys/fs/cgroup")
 # A separate mount namespace with control groups of version 2 only, which newer systemd versions require. The container
 # gets a separate group and needs no manager for it.
@@ -45,6 +46,7 @@ class Machine:
     def __init__(self, root: Path, leader: int) -> None:
         self.root = root
         self.variables: list[str] = []  # additional ones, for every script
+        self.files: dict[str, str] = {}  # before the installation
         self._leader = leader
 
     def run(self, script: str, typed: str = "", *, check: bool = True) -> str:

@@ -1,140 +1,24 @@
-"""The documented commands on a minimal Debian: install, operate and remove the service."""
+"""The documented commands on a minimal Debian: operate the service."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
 
-from monitor.simulator import Simulator
 from monitor.simulator.faults import Status
-from tests.support import documents
-from tests.support.canaries import CANARIES, leaks, simulator_with_canaries, values
-from tests.support.checkout import ROOT, copy_to
-from tests.support.harness import value
-from tests.support.process import get, wait_for
-from tests.system.prometheus.server import PrometheusServer
-from tests.system.systemd.machine import Machine, booted, install
+from tests.support.canaries import CANARIES, leaks, values
+from tests.support.checkout import ROOT
+from tests.support.process import wait_for
+from tests.system.systemd.installed import BLOCKS, PATIENCE, PROD_PING, SUITES, Service, block
+from tests.system.systemd.machine import Machine
 
 pytestmark = [
     pytest.mark.system,
     pytest.mark.needs("mmdebstrap", "systemd-nspawn", "unshare", "nsenter"),
     pytest.mark.timeout(420),
 ]
-
-SUITES = {"trixie": 257, "bookworm": 252}  # Debian 13 and 12, and their systemd
-INSTALLATION = documents.section("docs/install.md", "On Debian or Ubuntu, with systemd")
-BLOCKS = documents.blocks(INSTALLATION + documents.text("docs/operations.md"))
-STATUS = "/opt/tigr-monitor/bin/tigr-monitor status"
-PORT = 9844
-PATIENCE = 60.0  # seconds
-PROD_PING = {"environment": "prod", "endpoint": "ping"}
-NAMES = [f"{env}__{name}" for env in ("prod", "uat") for name in ("client_id", "client_secret", "username", "password")]
-
-
-def block(text: str) -> str:
-    """Return the only block of commands that contains a text."""
-    (commands,) = [block for block in BLOCKS if text in block]
-    return commands
-
-
-@pytest.fixture(scope="module", params=SUITES)
-def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """Yield a minimal Debian with the clone in the home of root, and the monitor installed from it."""
-    directory = tmp_path_factory.mktemp(request.param)
-    root, packages = directory / "root", re.findall(r"apt-get install --\S+ (.+)", INSTALLATION)
-    install(request.param, " ".join(packages).split(), root)
-    copy_to(root / "root" / "tigr-monitor")
-    shutil.copy("/etc/ssl/certs/ca-certificates.crt", root / "root" / "registry.pem")
-    with booted(root, directory / "log") as running:
-        # The documented commands do not contain the registry settings of this machine.
-        pip_settings = [
-            f"{name}={text}" for name, text in os.environ.items() if name.startswith("PIP_") and name != "PIP_CERT"
-        ]
-        running.variables = [*pip_settings, "PIP_CERT=/root/registry.pem"]
-        running.run(f"cd /root/tigr-monitor\n{block('pip install')}")
-        running.run("cp /root/tigr-monitor/systemd/tigr-monitor.toml /root/shipped.toml")
-        yield running
-    shutil.rmtree(root)
-
-
-@dataclass
-class Service:
-    """The installed service and the simulator that it monitors."""
-
-    machine: Machine
-    simulator: Simulator
-
-    def write_settings(self, **more: str) -> None:
-        """Write the shipped settings plus the URLs of the simulator."""
-        lines = [f'{name} = "{text}"' for name, text in ({"ca_file": "/etc/tigr-monitor/ca.pem"} | more).items()]
-        for name, environment in self.simulator.environments.items():
-            lines += [f"[environments.{name}]", f'token_url = "{environment.token_url}"']
-            lines += [f'api_url = "{environment.api_url}"']
-        shipped = self.machine.root.joinpath("root/shipped.toml").read_text()
-        self.machine.root.joinpath("etc/tigr-monitor/tigr-monitor.toml").write_text(shipped + "\n".join(lines) + "\n")
-
-    def enter_secrets(self, *, password: str = CANARIES.password) -> None:
-        """Type the secrets into the documented command."""
-        secrets = [*values(CANARIES)[:3], password, *values(CANARIES)]
-        self.machine.run(block("IFS= read"), "".join(f"{secret}\n" for secret in secrets))
-
-    def start(self) -> None:
-        """Start the service and wait for a successful ping."""
-        self.machine.run("systemctl start tigr-monitor")
-        self.wait_for(1, "tigr_up", **PROD_PING)
-
-    def value(self, name: str, **labels: str) -> float | None:
-        """Return the value of a series; None if there is none."""
-        try:
-            return value(get(PORT, "/metrics")[1], name, **labels)
-        except OSError:
-            return None
-
-    def wait_for(self, wanted: float, name: str, **labels: str) -> None:
-        """Scrape until a series has that value."""
-        wait_for(lambda: self.value(name, **labels) == wanted, f"{name}{labels} is {wanted}", PATIENCE)
-
-    def wait_for_journal(self, text: str) -> None:
-        """Wait until the journal contains a text."""
-        wait_for(lambda: text in self.machine.journal(), f"the journal contains {text!r}", PATIENCE)
-
-    def wait_for_restart(self, count: int) -> None:
-        """Wait until the service runs after this number of restarts by systemd."""
-        wait_for(
-            lambda: (
-                (self.machine.property("NRestarts"), self.machine.property("ActiveState")) == (str(count), "active")
-            ),
-            f"restart {count}",
-            PATIENCE,
-        )
-
-
-@pytest.fixture
-def service(machine: Machine) -> Iterator[Service]:
-    """Yield the stopped service with its secrets; at the end, check that the journal contains none of them."""
-    machine.run("journalctl --quiet --rotate; journalctl --quiet --vacuum-time=1ms")
-    machine.run("install -d -m 700 /etc/tigr-monitor/credentials")
-    with simulator_with_canaries() as simulator:
-        service = Service(machine, simulator)
-        shutil.copy(simulator.ca_file, machine.root / "etc/tigr-monitor/ca.pem")
-        service.write_settings()
-        service.enter_secrets()
-        yield service
-        machine.run(
-            "systemctl stop tigr-monitor; systemctl reset-failed tigr-monitor\n"
-            "systemctl clean --what=state tigr-monitor\n"
-            "rm -rf /etc/systemd/system/tigr-.service.d; systemctl daemon-reload",
-            check=False,  # the service may be removed
-        )
-        journal = machine.run("journalctl --quiet --all --output=export")
-    assert not leaks(journal, values(CANARIES))
-    assert "eyJ" not in journal
 
 
 def test_the_check_is_confined_like_the_service() -> None:
@@ -178,8 +62,8 @@ def test_the_service_starts_and_is_scraped(service: Service) -> None:
         lambda: re.search("prod up, token .*; uat up, token ", machine.property("StatusText")), "its status", PATIENCE
     )
     assert 'Status: "prod up, token ' in machine.run("systemctl status tigr-monitor")
-    assert STATUS in [each.strip() for each in BLOCKS]
-    assert "prod, uat: logins and pings work" in machine.run(STATUS)
+    assert "tigr-monitor status\n" in BLOCKS
+    assert "prod, uat: logins and pings work" in machine.run("tigr-monitor status")
     service.simulator.environment("prod").api_faults.set(Status(503))
     service.wait_for_journal("prod: ping failed")
     lines = [json.loads(line) for line in machine.run("journalctl -q -u tigr-monitor -o json").splitlines()]
@@ -261,6 +145,12 @@ def test_a_wrong_setting_is_reported_without_a_restart(service: Service) -> None
     assert service.machine.property("NRestarts") == "0"
     errors = service.machine.run("journalctl -q -u tigr-monitor -p err -o cat")
     assert "ping_interval in /etc/tigr-monitor/tigr-monitor.toml: must be a duration" in errors
+    for command in ("status", "check"):
+        output = service.machine.run(f"tigr-monitor {command} || echo status $?")
+        assert "no monitor runs on this machine: the service tigr-monitor has failed: a setting is wrong: " in output
+        assert ("systemctl start tigr-monitor-check" in output) == (command == "check")
+        assert "is missing" not in output
+        assert output.endswith("status 3\n")
     assert not service.simulator.log.records()
 
 
@@ -309,7 +199,6 @@ def test_a_rotated_secret_file_needs_only_a_reload(service: Service) -> None:
     assert service.machine.property("MainPID") == pid
     assert service.machine.property("NotifyAccess") == "main"
     service.machine.run("systemctl start tigr-monitor-check")
-    service.machine.run("groupdel tigr-secrets; rm -r /etc/tigr-monitor/secrets")
 
 
 def test_a_refused_reload_fails_and_the_commands_work(service: Service) -> None:
@@ -367,27 +256,3 @@ def test_a_manual_check_uses_credentials_and_state_of_the_service(service: Servi
     )
     assert service.simulator.log.requests("prod", "token") == before
     assert "tigr-monitor-check" not in service.machine.run("systemctl --failed --no-legend")
-
-
-def test_prometheus_scrapes_and_alertmanager_receives_an_alert(service: Service) -> None:
-    """With the documented commands, a fault becomes an alert in Alertmanager."""
-    service.write_settings(ping_interval="2s")
-    service.start()
-    service.machine.run(f"cd /root/tigr-monitor\n{block('prometheus-alertmanager')}")
-    prometheus = PrometheusServer("http://127.0.0.1:9090")
-    wait_for(prometheus.ready, "Prometheus is ready", PATIENCE)
-    wait_for(lambda: prometheus.now('up{job="tigr-monitor"} == 1'), "Prometheus scrapes the service", PATIENCE)
-    pid = service.machine.property("MainPID", "prometheus")
-    assert "--storage.tsdb.retention.time=35d" in service.machine.run(f"cat /proc/{pid}/cmdline")
-    service.simulator.environment("prod").api_faults.set(Status(403))
-    wait_for(lambda: "TigrForbidden" in get(9093, "/api/v2/alerts")[1], "Alertmanager receives the alert", PATIENCE)
-    service.machine.run("systemctl stop prometheus prometheus-alertmanager")
-
-
-def test_removal_leaves_no_files(service: Service) -> None:
-    """The documented commands remove every file and unit; this test must be the last."""
-    service.start()
-    service.machine.run(block("rm -rf /opt/tigr-monitor"))
-    left = service.machine.run("find / -xdev -name 'tigr*' -not -path '/root/*' -not -path '/proc/*'")
-    assert left == ""
-    assert service.machine.run("systemctl list-units --all --no-legend 'tigr*'") == ""
