@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from monitor import __version__
-from tests.support.checkout import ROOT, tracked
+from tests.support.checkout import ROOT, git, tracked
 from tests.system.package.conftest import SUITES
-from tests.system.package.packages import CONFFILE, commit_to, make_deb
+from tests.system.package.packages import CONFFILE, make_deb
 
 pytestmark = [pytest.mark.system, pytest.mark.needs("mmdebstrap", "dpkg-deb"), pytest.mark.timeout(900)]
 
+DOCUMENTATION = "usr/share/doc/tigr-monitor"
 each_suite = pytest.mark.parametrize("suite", SUITES)
 
 
@@ -44,7 +45,7 @@ def extract(package: Path, directory: Path) -> Path:
 def test_the_same_commit_gives_the_same_bytes(packages: dict[str, Path], tmp_path: Path) -> None:
     """A second build, in another directory and for another user's settings, gives the same package."""
     clone = tmp_path / "a second clone"
-    commit_to(clone)
+    git(tmp_path, "clone", "--quiet", str(packages["trixie"].parents[1]), clone.name)
     (again,) = make_deb(clone, "trixie", umask=0o077, environ={"TZ": "Asia/Kolkata", "LANG": "C", "LC_ALL": "C"})
     assert again.name == packages["trixie"].name
     assert again.read_bytes() == packages["trixie"].read_bytes()
@@ -75,7 +76,11 @@ def test_the_package_contains_the_whole_program(suite: str, packages: dict[str, 
     shared = {name.removeprefix("usr/share/tigr-monitor/") for name in names if "share/tigr-monitor/" in name}
     assert tracked("prometheus/rules", "prometheus/templates") | {"grafana/tigr-connectivity.json"} <= shared
     documents = {name.removeprefix("usr/share/doc/tigr-monitor/") for name in names if "share/doc/" in name}
-    assert {name for name in tracked("docs") if name.endswith(".md")} | {"README.md", "THIRD-PARTY.txt", "copyright"} <= documents
+    assert {name for name in tracked("docs") if name.endswith(".md")} | {
+        "README.md",
+        "THIRD-PARTY.txt",
+        "copyright",
+    } <= documents
     assert {
         CONFFILE,
         "usr/bin/tigr-monitor",
@@ -101,6 +106,20 @@ def test_the_package_contains_nothing_of_the_build(suite: str, packages: dict[st
     paths = (b"/build/source", b"/build/wheels", b"/build/tree", b"/tmp/tigr-monitor", bytes(ROOT))
     assert [path for path in texts if any(part in path.read_bytes() for part in paths)] == []
     assert {line.split()[1] for line in listing(packages[suite])} == {"root/root"}
+
+
+@each_suite
+def test_the_licenses_of_all_libraries_are_listed(suite: str, packages: dict[str, Path], tmp_path: Path) -> None:
+    """THIRD-PARTY.txt has every library of the package with its version."""
+    tree = extract(packages[suite], tmp_path)
+    metadata = [path.read_text() for path in tree.glob("usr/lib/tigr-monitor/lib/*/site-packages/*.dist-info/METADATA")]
+    found = {tuple(re.findall(r"^(?:Name|Version): (.+)$", text, re.MULTILINE)[:2]) for text in metadata}
+    libraries = {(re.sub(r"[-_.]+", "-", name).lower(), version) for name, version in found}
+    assert len(libraries) > 20
+    names = re.findall(
+        r"^=+\n(\S+) (\S+)\nLicense: ", (tree / DOCUMENTATION / "THIRD-PARTY.txt").read_text(), re.MULTILINE
+    )
+    assert libraries - set(names) == {("tigr-monitor", __version__)}
 
 
 @each_suite

@@ -39,8 +39,8 @@ def only_block(markdown: str) -> str:
     return str(commands)
 
 
-INSTALLATION = only_block(
-    documents.section("docs/install.md", "On Debian or Ubuntu, with the package").split("\n### ")[0]
+INSTALLATION, CHANGE_FROM_PIP = map(
+    only_block, documents.section("docs/install.md", "On Debian or Ubuntu, with the package").split("\n### ")
 )
 UPGRADE, UPGRADE_OF_DEBIAN = map(only_block, documents.section("docs/operations.md", "Upgrade").split("\n### "))
 UNINSTALLATION = only_block(documents.section("docs/operations.md", "Uninstall"))
@@ -177,24 +177,49 @@ def test_an_upgrade_starts_no_stopped_service(service: Service) -> None:
     assert service.state() == ("enabled", "inactive")
 
 
+def install_files_of_pip(service: Service) -> str:
+    """Install the units and links of the installation with pip, start its service, and return its process."""
+    for name in ("tigr-monitor.service", "tigr-monitor-check.service"):
+        shutil.copy(ROOT / "systemd" / name, service.machine.root / UNITS[1:])
+    service.run(
+        "install -d /opt/tigr-monitor/bin; ln -s /usr/bin/tigr-monitor -t /opt/tigr-monitor/bin\n"
+        "ln -s /opt/tigr-monitor/bin/tigr-monitor -t /usr/local/bin\n"
+        "systemctl daemon-reload; systemctl reenable tigr-monitor; systemctl restart tigr-monitor"
+    )
+    assert service.machine.property("FragmentPath") == f"{UNITS}/tigr-monitor.service"
+    return service.pid()
+
+
+def assert_that_the_package_is_in_use(service: Service, before: str) -> None:
+    """Assert that units and program are those of the package, and that the enabled service was restarted."""
+    for name in ("tigr-monitor", "tigr-monitor-check"):
+        assert (
+            service.machine.property("FragmentPath", name).removeprefix("/usr") == f"/lib/systemd/system/{name}.service"
+        )
+    assert service.run("command -v tigr-monitor") == "/usr/bin/tigr-monitor\n"
+    assert service.state() == ("enabled", "active")
+    assert service.pid() not in {"0", before}
+
+
 def test_units_of_the_installation_with_pip_are_reported(service: Service) -> None:
     """An upgrade reports units that systemd prefers, leaves their service alone, and names the command that works."""
-    for name in ("tigr-monitor.service", "tigr-monitor-check.service"):
-        text = ROOT.joinpath("systemd", name).read_text().replace("/opt/tigr-monitor/bin/", "/usr/bin/")
-        service.machine.root.joinpath(UNITS[1:], name).write_text(text)
-    service.run("systemctl daemon-reload; systemctl reenable tigr-monitor; systemctl start tigr-monitor")
-    before = service.pid()
-    assert service.machine.property("FragmentPath") == f"{UNITS}/tigr-monitor.service"
+    before = install_files_of_pip(service)
     output = service.run("dpkg --force-confold --install *.deb")
     assert service.pid() == before
     units = f"{UNITS}/tigr-monitor.service {UNITS}/tigr-monitor-check.service"
     assert f"instead of those of this package: {units}\n" in output
     (command,) = re.findall(r"^    (rm .+)$", output, re.MULTILINE)
-    service.run(command)
-    assert service.machine.property("FragmentPath") == "/usr/lib/systemd/system/tigr-monitor.service"
-    assert service.machine.property("FragmentPath", "tigr-monitor-check") != f"{UNITS}/tigr-monitor-check.service"
-    assert service.state() == ("enabled", "active")
-    assert service.pid() not in {"0", before}
+    service.run(f"{command}; rm -r /opt/tigr-monitor")
+    assert_that_the_package_is_in_use(service, before)
+
+
+def test_the_documented_change_from_pip_keeps_everything(service: Service) -> None:
+    """The documented commands change to the units and the program of the package, and the service is up again."""
+    before = install_files_of_pip(service)
+    service.run(CHANGE_FROM_PIP)
+    assert_that_the_package_is_in_use(service, before)
+    assert not service.machine.root.joinpath("opt/tigr-monitor").exists()
+    service.wait_until_up()
 
 
 def test_a_removal_stops_the_service_and_keeps_its_data(service: Service) -> None:
