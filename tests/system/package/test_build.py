@@ -113,8 +113,8 @@ def test_the_licenses_of_all_libraries_are_listed(suite: str, packages: dict[str
     """THIRD-PARTY.txt has every library of the package with its version."""
     tree = extract(packages[suite], tmp_path)
     metadata = [path.read_text() for path in tree.glob("usr/lib/tigr-monitor/lib/*/site-packages/*.dist-info/METADATA")]
-    found = {tuple(re.findall(r"^(?:Name|Version): (.+)$", text, re.MULTILINE)[:2]) for text in metadata}
-    libraries = {(re.sub(r"[-_.]+", "-", name).lower(), version) for name, version in found}
+    read = {tuple(re.findall(r"^(?:Name|Version): (.+)$", text, re.MULTILINE)[:2]) for text in metadata}
+    libraries = {(re.sub(r"[-_.]+", "-", name).lower(), version) for name, version in read}
     assert len(libraries) > 20
     names = re.findall(
         r"^=+\n(\S+) (\S+)\nLicense: ", (tree / DOCUMENTATION / "THIRD-PARTY.txt").read_text(), re.MULTILINE
