@@ -60,6 +60,9 @@ SETTINGS = {
 PARTS = 3  # of the exchanges after the settled state
 # Bytes of resident memory per part. A leak grows in every part; a busy machine grows once, because it has more threads.
 MAX_GROWTH = 256 * 1024
+# Bytes per exchange. The history (4 MB at most) takes 34 for a login or a failure until it is full, which it is not
+# before the end of 100,000 exchanges, and the database of the journal keeps its pages in 2 MB. A lost object takes 50.
+MAX_GROWTH_PER_EXCHANGE = 20
 # The pools of runs and of lookups keep four idle threads each; the number depends on how many overlapped.
 MAX_MORE_THREADS = 8
 
@@ -89,11 +92,18 @@ class Figures:
         """Return the growth of resident memory in each part, in bytes."""
         return [after.resident - before.resident for before, after in itertools.pairwise(self.samples)]
 
+    @property
+    def _unexplained(self) -> list[float]:
+        """Return the growth in each part beyond the part of history and journal."""
+        made = [after.exchanges - before.exchanges for before, after in itertools.pairwise(self.samples)]
+        allowed = [MAX_GROWTH + MAX_GROWTH_PER_EXCHANGE * count for count in made]
+        return [growth - limit for growth, limit in zip(self.growth, allowed, strict=True)]
+
     def complaints(self) -> list[str]:
         """Return a message for each exceeded bound."""
         settled, end = self.samples[0], self.samples[-1]
         exceeded = {
-            f"resident memory grew in every part: by {self.growth} bytes": min(self.growth) > MAX_GROWTH,
+            f"resident memory grew in every part: by {self.growth} bytes": min(self._unexplained) > 0,
             f"file descriptors went from {settled.files} to {end.files}": end.files > settled.files,
             f"threads went from {settled.threads} to {end.threads}": end.threads > settled.threads + MAX_MORE_THREADS,
             f"{self.runs_due} pings were due, {self.runs_counted} were counted": self.runs_counted < self.runs_due,

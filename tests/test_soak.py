@@ -20,9 +20,14 @@ def test_resources_do_not_grow_and_no_run_is_lost(tmp_path: Path) -> None:
 def test_growth_in_every_part_is_reported() -> None:
     """A leak is reported; one step, as a busy machine causes it, is not."""
 
-    def complaints(*mebibytes: float) -> list[str]:
-        samples = tuple(ResourceSample(0, int(each * 1024 * 1024), files=9, threads=3) for each in mebibytes)
+    def complaints(*mebibytes: float, exchanges: int = 0) -> list[str]:
+        samples = tuple(
+            ResourceSample(exchanges * part, int(each * 1024 * 1024), files=9, threads=3)
+            for part, each in enumerate(mebibytes)
+        )
         return Figures(0, 0.0, samples, runs_due=0, runs_counted=0).complaints()
 
     assert complaints(50, 50.5, 51, 51.5) == ["resident memory grew in every part: by [524288, 524288, 524288] bytes"]
     assert complaints(50, 53, 53.1, 53) == []
+    assert complaints(50, 50.7, 51.4, 52.1, exchanges=30_000) == []  # the history is not full yet
+    assert complaints(50, 51.5, 53, 54.5, exchanges=30_000) != []  # 50 bytes are lost per exchange

@@ -26,6 +26,7 @@ PATIENCE = 60.0  # seconds
 # `docker`, and `podman` in a document, with the store of the test. The container has the network of this machine
 # instead of a published port, and the limits and settings of the test in addition to the options of the document.
 _WRAPPER = """#!/bin/bash
+export PATH={path}  # without this script
 podman=({podman})
 case "$1" in
 build) shift; exec {build} "$@" ;;
@@ -62,7 +63,9 @@ class Walk:
                 self._open(each.document)
                 document = each.document
             if text := self._text(each):
-                self.outcomes[each] = self._run(each, text)
+                self.outcomes[each] = outcome = self._run(each, text)
+                with (self.folder / "transcript").open("a") as transcript:  # for the reader of a failed test
+                    transcript.write(f"=== {each} {outcome}\n")
 
     def _write_wrappers(self, options: list[str]) -> None:
         build = [part for part in self.store.build(self.clone) if not part.startswith("--format")]
@@ -70,7 +73,12 @@ class Walk:
             file = self.folder / "bin" / name
             file.parent.mkdir(exist_ok=True)
             build_options = [*build, *(["--format=docker"] if name == "docker" else [])]
-            texts = {"podman": self.store.command(), "build": build_options, "options": options}
+            texts = {
+                "podman": self.store.command(),
+                "build": build_options,
+                "options": options,
+                "path": [os.environ["PATH"]],
+            }
             file.write_text(_WRAPPER.format(**{key: shlex.join(parts) for key, parts in texts.items()}))
             file.chmod(0o755)
 

@@ -16,7 +16,7 @@ from tests.system.transcript import DocumentedBlock, documented_blocks, document
 pytestmark = [
     pytest.mark.system,
     pytest.mark.needs("mmdebstrap", "buildah", "podman", "unshare", "nsenter"),
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(1200),
 ]
 
 

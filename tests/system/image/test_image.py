@@ -20,7 +20,7 @@ from tests.system.image.podman import BASE, Podman
 pytestmark = [
     pytest.mark.system,
     pytest.mark.needs("mmdebstrap", "buildah", "podman", "unshare", "nsenter"),
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(1200),
 ]
 
 MAX_SIZE = 45e6  # bytes on top of the base image
