@@ -18,7 +18,6 @@ from tests.support.canaries import CANARIES, leaks, simulator_with_canaries, val
 from tests.support.checkout import ROOT
 from tests.support.harness import value
 from tests.support.process import free_port, get, wait_for
-from tests.system.package.conftest import SUITES
 from tests.system.package.packages import CONFFILE, NEWER, newer
 from tests.system.systemd.machine import Machine, booted, install
 
@@ -28,6 +27,8 @@ pytestmark = [
     pytest.mark.timeout(900),
 ]
 
+# For a subject that both releases have in common, because an installation takes seconds. The fixture begins with trixie.
+only_debian_13 = pytest.mark.parametrize("service", ["trixie"], indirect=True)
 UNITS = "/etc/systemd/system"
 CREDENTIALS = "/etc/tigr-monitor/credentials"
 _FENCED = re.compile(r"^```sh package\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -78,7 +79,7 @@ class Service:
             return False
 
 
-@pytest.fixture(scope="module", params=SUITES)
+@pytest.fixture(scope="module", params=("trixie", "bookworm"))
 def service(
     request: pytest.FixtureRequest, packages: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
@@ -98,6 +99,11 @@ def service(
         journal = machine.run("journalctl --quiet --all --output=export")
     shutil.rmtree(root)
     assert not leaks(journal, values(CANARIES))
+
+
+def test_the_readme_has_the_same_installation() -> None:
+    """So the tests of one block are tests of both."""
+    assert only_block(documents.section("README.md", "Install")) == INSTALLATION
 
 
 def test_installing_starts_nothing(service: Service) -> None:
@@ -123,6 +129,7 @@ def test_the_program_is_compiled(service: Service) -> None:
     assert service.run(f"find {libraries} -name '*.pyc' | wc -l") == modules
 
 
+@only_debian_13
 def test_bash_completes_the_commands(service: Service) -> None:
     """The completion offers the commands that begin with the typed letters."""
     script = """
@@ -171,6 +178,7 @@ def test_an_upgrade_keeps_the_configuration_and_restarts_the_service(service: Se
     service.wait_until_up()
 
 
+@only_debian_13
 def test_an_upgrade_starts_no_stopped_service(service: Service) -> None:
     """A service that an operator stopped stays stopped."""
     service.run("systemctl stop tigr-monitor; dpkg --force-confold --install *.deb")
@@ -201,6 +209,7 @@ def assert_that_the_package_is_in_use(service: Service, before: str) -> None:
     assert service.pid() not in {"0", before}
 
 
+@only_debian_13
 def test_units_of_the_installation_with_pip_are_reported(service: Service) -> None:
     """An upgrade reports units that systemd prefers, leaves their service alone, and names the command that works."""
     before = install_files_of_pip(service)
@@ -213,6 +222,7 @@ def test_units_of_the_installation_with_pip_are_reported(service: Service) -> No
     assert_that_the_package_is_in_use(service, before)
 
 
+@only_debian_13
 def test_the_documented_change_from_pip_keeps_everything(service: Service) -> None:
     """The documented commands change to the units and the program of the package, and the service is up again."""
     before = install_files_of_pip(service)
