@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.timeout(900),
 ]
 
-# For a subject that both releases have in common, because an installation takes seconds. The fixture begins with trixie.
+# For what both releases have in common, because an installation takes seconds. The fixture begins with trixie.
 only_debian_13 = pytest.mark.parametrize("service", ["trixie"], indirect=True)
 UNITS = "/etc/systemd/system"
 CREDENTIALS = "/etc/tigr-monitor/credentials"
