@@ -147,4 +147,4 @@ def test_man_page_and_completion_have_every_command(packages: dict[str, Path], t
     for command in commands:
         assert re.search(rf"^\S* *.*tigr-monitor {command}\b", page, re.MULTILINE), command
         assert re.search(rf"['\"( ]{command}['\") ]", bash), command
-        assert f'"{command}:' in zsh, command
+        assert re.search(rf"^ +{command}:'", zsh, re.MULTILINE), command
