@@ -116,6 +116,8 @@ def receivers(service: Service, alerting: PrometheusServer) -> Iterator[Receiver
             path.write_text(text)
 
 
+# One release is enough: the commands are the same, and the test takes a minute.
+@pytest.mark.parametrize("machine", ["trixie"], indirect=True, scope="package")
 def test_an_alert_is_rehearsed_with_the_documented_commands(
     service: Service, alerting: PrometheusServer, receivers: Receivers
 ) -> None:
