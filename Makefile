@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-system soak bench test-lowest lint format manifests lock third-party image release checksums clean
+.PHONY: help demo test test-system soak bench test-lowest lint format manifests lock third-party image deb release checksums clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,8 @@ lock: $(VENV)/.dev ## pin the dependencies of CI and images, with hashes (needs 
 	$(LOCK) -c requirements/dev.txt -o requirements/runtime.txt pyproject.toml
 	$(LOCK) -c requirements/dev.txt -o requirements/servers.txt requirements/servers.in
 	$(LOCK) -c requirements/dev.txt -o requirements/interface.txt requirements/interface.in
+	$(LOCK) -c requirements/dev.txt -o requirements/setuptools.txt requirements/setuptools.in
+	$(LOCK) -c requirements/dev.txt -o requirements/deb.txt requirements/deb.in
 	$(LOCK) -c requirements/dev.txt --build-deps-for wheel --build-deps-for editable --only-build-deps \
 		-o requirements/build.txt pyproject.toml
 	$(BIN)/python requirements/lowest.py > $(VENV)/lowest.in
@@ -97,6 +99,10 @@ image: ## build the container image (the image of the demo: make image TARGET=de
 		--build-arg=VERSION=$$version --build-arg=REVISION=$(REVISION) \
 		$(if $(PYTHON_IMAGE),--build-arg=PYTHON_IMAGE=$(PYTHON_IMAGE)) \
 		--tag=tigr-monitor:$$version$(if $(filter demo,$(TARGET)),-demo) .
+
+# One release of Debian only: make deb SUITES=trixie
+deb: | $(BIN)/pip ## build the packages for Debian 12 and 13 in dist/ (needs root and mmdebstrap)
+	$(BIN)/python -m debian $(SUITES)
 
 release: $(VENV)/.dev ## create a release with a signed tag: make release VERSION=1.2.3 (SIGN=no: without a signature)
 	$(BIN)/python -m release $(if $(filter no,$(SIGN)),--no-sign) $(VERSION)

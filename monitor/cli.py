@@ -79,7 +79,7 @@ def _reported(arguments: Sequence[str] | None) -> int:
 
 def _execute(arguments: Sequence[str] | None) -> int:
     try:
-        options = _parser().parse_args(arguments)
+        options = command_parser().parse_args(arguments)
     except SystemExit as ended:
         flush_error()
         if ended.code == EXIT_OK:  # after --help and --version
@@ -89,7 +89,8 @@ def _execute(arguments: Sequence[str] | None) -> int:
     return command(options)
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line, from which man page and shell completion are generated too."""
     layout = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("tigr-monitor", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=layout)
     parser.add_argument("-V", "--version", action="version", version=f"tigr-monitor {__version__}")

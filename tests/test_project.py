@@ -52,12 +52,14 @@ def test_there_is_a_set_for_every_purpose() -> None:
     assert [path.stem for path in SETS] == [
         "bench",
         "build",
+        "deb",
         "demo",
         "dev",
         "interface",
         "lowest",
         "runtime",
         "servers",
+        "setuptools",
     ]
 
 
