@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from tests.support.process import wait_for
 from tests.support.terminal import run_on_terminal
 
 _PATIENCE = 60.0  # seconds
+_NUMBERS = itertools.count()  # of the machines of this process: two may run at once
 # The packages of every Debian that boots; the documented command installs the other packages of the service. Tests run
 # the program ss of iproute2.
 _MINIMAL = ("systemd", "systemd-sysv", "dbus", "libseccomp2", "iproute2")
@@ -87,7 +89,7 @@ class Machine:
 @contextmanager
 def booted(root: Path, log: Path) -> Iterator[Machine]:
     """Boot the Debian in `root`; shut it down at the end of the block."""
-    name = f"tigr-{os.getpid()}"
+    name = f"tigr-{os.getpid()}-{next(_NUMBERS)}"
     with log.open("wb") as output:
         process = subprocess.Popen(
             ["unshare", "--mount", "--propagation=private", "bash", "-c", _BOOT, "_", name, root],
