@@ -17,7 +17,7 @@ pytestmark = [
 ]
 
 PROMETHEUS = block("rm -f /etc/prometheus/watchdog.yml")
-PURGE = block("apt-get purge")
+PURGE = block("apt-get purge prometheus")
 # The documentation names the lines of these files that belong to the project.
 EDITED = {"etc/prometheus/prometheus.yml", "etc/prometheus/alertmanager.yml"}
 CONFIGURED = """
