@@ -142,19 +142,20 @@ def test_bash_completes_the_commands(service: Service) -> None:
 
 
 def test_the_commands_of_the_runbook_work_by_name(service: Service) -> None:
-    """With settings and secrets, the service starts, and the commands find it."""
+    """`setup` stores the secrets, checks them and starts the service, and the commands find it."""
     lines = [f'listen = "127.0.0.1:{service.port}"', 'ca_file = "/etc/tigr-monitor/ca.pem"', 'ping_interval = "2s"']
     for name, environment in service.simulator.environments.items():
         lines += [f"[environments.{name}]", f'token_url = "{environment.token_url}"']
         lines += [f'api_url = "{environment.api_url}"']
-        for setting, secret in environment.secrets().items():
-            path = service.machine.root / CREDENTIALS[1:] / setting.lower().removeprefix("tigr_")
-            path.write_text(secret)
-            path.chmod(0o600)
     shutil.copy(service.simulator.ca_file, service.machine.root / "etc/tigr-monitor/ca.pem")
     with service.machine.root.joinpath(CONFFILE).open("a") as file:
         file.write("\n".join(lines) + "\n")
-    service.run("systemctl enable --now tigr-monitor")
+    secrets = [
+        each for environment in service.simulator.environments.values() for each in environment.secrets().items()
+    ]
+    entered = "".join(f"{name.lower()}={secret}\n" for name, secret in secrets)
+    assert not leaks(service.machine.run("tigr-monitor setup --stdin", entered), values(CANARIES))
+    assert service.state() == ("enabled", "active")
     service.wait_until_up()
     well = "prod, uat: logins and pings work"
     wait_for(lambda: well in service.run("tigr-monitor status", check=False), "all is well")
@@ -238,7 +239,7 @@ def test_a_removal_stops_the_service_and_keeps_its_data(service: Service) -> Non
     service.run("apt-get remove tigr-monitor")
     assert service.machine.property("ActiveState") == "inactive"
     assert service.run("ls /usr/bin/tigr-monitor /usr/lib/tigr-monitor 2>/dev/null", check=False) == ""
-    service.run(f"test -s /{CONFFILE}; test -s {CREDENTIALS}/environments__prod__password")
+    service.run(f"test -s /{CONFFILE}; test -s {CREDENTIALS}/tigr_environments__prod__password")
     service.run("test -s /var/lib/private/tigr-monitor/state.json")
 
 
