@@ -11,6 +11,8 @@ from debian import __main__ as deb
 from debian.releases import RELEASES
 from tests.support.checkout import git
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -14,6 +14,8 @@ import yaml
 from tests.support import blocks, documents
 from tests.support.checkout import ROOT, copy_to
 
+pytestmark = pytest.mark.once
+
 NAMESPACE = "monitoring"
 OBJECTS: dict[tuple[str, str], dict[str, Any]] = {
     (manifest["kind"].lower(), manifest["metadata"]["name"]): manifest

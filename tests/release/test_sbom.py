@@ -18,6 +18,8 @@ from cyclonedx.validation.json import JsonStrictValidator
 from release import locked, sbom, third_party
 from tests.support.checkout import ROOT
 
+pytestmark = pytest.mark.once
+
 MOMENT = "1700000000"
 
 

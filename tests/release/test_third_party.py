@@ -12,6 +12,8 @@ import pytest
 from release import licenses, locked, third_party
 from tests.support.checkout import ROOT
 
+pytestmark = pytest.mark.once
+
 TEXT = (ROOT / third_party.FILE).read_text(encoding="utf-8")
 
 

@@ -38,6 +38,15 @@ END
 """
 
 
+# `PrivateNetwork=` has no effect in a container of systemd-nspawn with systemd 257.
+LOOPBACK_ONLY = """
+[Service]
+ExecStart=
+ExecStart=+/usr/bin/unshare --net sh -c 'ip link set lo up; exec prometheus-alertmanager "$$@"' sh \\
+    --storage.path=/run/loopback-only $ARGS
+"""
+
+
 @pytest.fixture
 def alerting(service: Service) -> Iterator[PrometheusServer]:
     """Yield the Prometheus that the documented commands install, next to the running service."""
@@ -76,7 +85,7 @@ def test_alertmanager_starts_without_a_private_address(machine: Machine) -> None
     machine.run(
         f"systemctl stop {' '.join(PROGRAMS)}\n"
         f"install -d /run/systemd/system/{unit}.service.d\n"
-        f"printf '[Service]\\nPrivateNetwork=yes\\n' > /run/systemd/system/{unit}.service.d/test.conf\n"
+        f"cat > /run/systemd/system/{unit}.service.d/test.conf <<'END'\n{LOOPBACK_ONLY}END\n"
         "systemctl daemon-reload\n"
         f"sed -i /cluster.listen-address/d /etc/default/{unit}\n"
         f"systemctl start {unit}"
