@@ -46,5 +46,5 @@ def _write(path: Path, text: str, mode: int) -> None:
     """Write a new file. One that a killed simulator has left is replaced, and a symbolic link is not followed."""
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
-        os.fchmod(file.fileno(), mode)  # whatever the umask is
+        os.fchmod(file.fileno(), mode)  # independent of the umask
         file.write(text)
