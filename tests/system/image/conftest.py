@@ -12,7 +12,7 @@ import pytest
 from monitor.simulator import Simulator
 from tests.support.canaries import CANARIES, simulator_with_canaries
 from tests.support.checkout import copy_to
-from tests.system.image.container import REVISION
+from tests.system.image.container import FIRST, IMAGE, REVISION
 from tests.system.image.podman import Podman, podman
 from tests.system.systemd.machine import install
 
@@ -45,6 +45,7 @@ def store(debian: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Po
             command = ["make", "image", build, f"TARGET={target}", f"REVISION={REVISION}", f"PYTHON_IMAGE={base}"]
             done = subprocess.run(command, cwd=clone, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stdout + done.stderr
+        running.podman("tag", IMAGE, FIRST)
         yield running
     shutil.rmtree(directory)
 

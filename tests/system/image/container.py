@@ -12,6 +12,7 @@ from tests.support.process import get
 from tests.system.image.podman import Podman
 
 IMAGE = f"tigr-monitor:{__version__}"
+FIRST = f"{IMAGE}-first"  # the same, also after the documented commands have built it again
 REVISION = "0123456789abcdef"
 PORT = 9844
 PATIENCE = 30.0  # seconds

@@ -14,7 +14,17 @@ from release import third_party
 from tests.support.canaries import CANARIES, leaks, values
 from tests.support.checkout import ROOT, tracked
 from tests.support.process import wait_for
-from tests.system.image.container import CONFINED, IMAGE, LIMITS, PATIENCE, REVISION, container, no_core_dumps, up
+from tests.system.image.container import (
+    CONFINED,
+    FIRST,
+    IMAGE,
+    LIMITS,
+    PATIENCE,
+    REVISION,
+    container,
+    no_core_dumps,
+    up,
+)
 from tests.system.image.podman import BASE, Podman
 
 pytestmark = [
@@ -110,7 +120,7 @@ def test_the_image_is_small(store: Podman) -> None:
 
 def test_the_image_has_its_labels(store: Podman) -> None:
     """The image has the labels that registries show, its user, its health check and its version."""
-    config = store.inspect("image", IMAGE)["Config"]
+    config = store.inspect("image", FIRST)["Config"]
     labels = {name.removeprefix("org.opencontainers.image."): text for name, text in config["Labels"].items()}
     assert labels.pop("description")
     expected = {"title": "tigr-monitor", "licenses": "Apache-2.0", "version": __version__, "revision": REVISION}
