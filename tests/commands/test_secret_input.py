@@ -180,7 +180,7 @@ def test_a_single_value_loses_one_line_feed(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_closed_standard_input_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not an internal one."""
+    """The message says so, and it is no internal error."""
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(InstallationError, match="standard input is closed"):
         read_value(PASSWORD)
