@@ -51,6 +51,9 @@ EDITOR = '#!/bin/sh\nfor file; do :; done  # the last argument\nsed -i "3i [Serv
 LEFT = "find / -xdev -name '*tigr*' -not -name 'antigravity*' -not -path '/root/*'"
 REPLIES = {"IFS= read": SECRETS, "apt-get purge": "y\n"}  # to the questions of blocks that contain a text
 PATIENCE = 60.0  # seconds
+# Prometheus loses the alerts of its first five seconds, before it knows Alertmanager, and sends them again 75 s later:
+# in the first evaluation that is more than a minute (--rules.alert.resend-delay) after the last attempt.
+PATIENCE_FOR_ALERTS = 120.0  # seconds
 
 
 @dataclass
@@ -106,7 +109,7 @@ class Walk:
         if "systemctl edit" in text:
             text = f"SYSTEMD_EDITOR=/root/editor script -qefc '{text.strip()}' /dev/null"
         if "alertname=TigrWatchdog" in text:
-            wait_for(lambda: "TigrWatchdog" in _alerts(), "Alertmanager has the alert", PATIENCE)
+            wait_for(lambda: "TigrWatchdog" in _alerts(), "Alertmanager has the alert", PATIENCE_FOR_ALERTS)
         output = self.machine.run(self.state.script(text, "/root/tigr-monitor"), typed, check=False)
         if each.block.text.startswith("tigr-monitor run"):
             self.state.export()
