@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from monitor.commands.layout import printable
+from monitor.errors import InstallationError
+from monitor.installation import systemd
 
-_BOOTED = Path("/run/systemd/system")  # exists if systemd manages this machine: sd_booted(3)
-_SYSTEMCTL = "/usr/bin/systemctl"
 _PROPERTIES = ("LoadState", "ActiveState", "SubState", "StatusText")
-_TIMEOUT = 5.0  # seconds
 _STATES = {"failed": "has failed", "inactive": "is stopped"}
 _REMEDY = "start it, or name its socket with --socket or TIGR_CONTROL_SOCKET"
 _REASON = "its log has the reason: journalctl -u tigr-monitor -o cat -n 20"
@@ -40,17 +38,15 @@ class ServiceState:
 
 def service_state() -> ServiceState | None:
     """Return the state of the service; None without systemd, and if no such unit is installed."""
-    if not _BOOTED.is_dir():
+    if not systemd.is_booted():
         return None
-    command = [_SYSTEMCTL, "show", f"--property={','.join(_PROPERTIES)}", "tigr-monitor.service"]
     try:
-        shown = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT, check=True)  # noqa: S603 - constant
-    except (OSError, subprocess.SubprocessError):
+        values = systemd.properties(*_PROPERTIES)
+    except InstallationError:
         return None
-    values = dict(line.partition("=")[::2] for line in shown.stdout.splitlines())
-    if values.get("LoadState", "not-found") == "not-found":
+    if values["LoadState"] in {"", "not-found"}:
         return None
-    _, active, sub, status = (printable(values.get(name, "")) for name in _PROPERTIES)
+    _, active, sub, status = (printable(values[name]) for name in _PROPERTIES)
     return ServiceState(active, sub, status)
 
 

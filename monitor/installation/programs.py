@@ -34,20 +34,25 @@ class Ended:
         return lines[-1] if lines else f"status {self.status}"
 
 
-def run(*arguments: str, data: bytes = b"") -> Ended:
-    """Run a program with `data` as its input. Raises `InstallationError` if it is not installed."""
+def run(*arguments: str, data: bytes = b"", timeout: float | None = None) -> Ended:
+    """Run a program with `data` as its input.
+
+    Raises `InstallationError` if it is not installed, or does not end within `timeout` seconds.
+    """
     try:
         ended = subprocess.run(  # noqa: S603 - no shell, and the arguments are names that were validated
-            arguments, input=data, capture_output=True, env=_VARIABLES, check=False
+            arguments, input=data, capture_output=True, env=_VARIABLES, timeout=timeout, check=False
         )
     except OSError as error:
         raise InstallationError(f"cannot run {arguments[0]}: {error.strerror}; install it") from None
+    except subprocess.TimeoutExpired:
+        raise InstallationError(f"{arguments[0]} has not ended within {timeout:g} s; repeat the command") from None
     return Ended(ended.returncode, ended.stdout, ended.stderr.decode(errors="replace"))
 
 
-def require(what: str, *arguments: str, data: bytes = b"") -> Ended:
+def require(what: str, *arguments: str, data: bytes = b"", timeout: float | None = None) -> Ended:
     """Run a program that must succeed. Raises `InstallationError`, which begins with `what` failed."""
-    ended = run(*arguments, data=data)
+    ended = run(*arguments, data=data, timeout=timeout)
     if ended.status != 0:
         raise InstallationError(f"{what}: {ended.reason}")
     return ended

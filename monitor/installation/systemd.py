@@ -13,11 +13,24 @@ from monitor.installation.unit_text import UnitText
 SERVICE = "tigr-monitor.service"
 CHECK = "tigr-monitor-check.service"
 _BOOTED = Path("/run/systemd/system")  # exists if systemd is process 1: sd_booted(3)
+_TIMEOUT = 5.0  # seconds in which systemd tells its properties
+
+
+def is_booted() -> bool:
+    """Return whether systemd manages this machine."""
+    return _BOOTED.is_dir()
+
+
+def properties(*names: str) -> dict[str, str]:
+    """Return these properties of the service. Raises `InstallationError`."""
+    show = ["systemctl", "show", f"--property={','.join(names)}", "--", SERVICE]
+    lines = require(f"systemd does not tell the state of {SERVICE}", *show, timeout=_TIMEOUT).text.splitlines()
+    return dict.fromkeys(names, "") | dict(line.partition("=")[::2] for line in lines)
 
 
 def require_systemd(remedy: str) -> None:
     """Raise `InstallationError` if this machine has no running systemd, or this process is not root."""
-    if not _BOOTED.is_dir():
+    if not is_booted():
         raise InstallationError(f"systemd does not run on this machine, as in most containers: {remedy}", exit_status=2)
     if os.geteuid() != 0:
         raise InstallationError("only root can write the secrets of the service; use sudo", exit_status=2)
@@ -40,7 +53,7 @@ def reload_units() -> None:
 
 def is_running() -> bool:
     """Return whether the service runs."""
-    return _property("ActiveState") in {"active", "reloading"}
+    return properties("ActiveState")["ActiveState"] in {"active", "reloading"}
 
 
 def restart() -> Ended:
@@ -56,7 +69,8 @@ def enable() -> None:
 
 def failure() -> str:
     """Return why the service does not run, as it has reported."""
-    return _property("StatusText") or f"result {_property('Result')}, status {_property('ExecMainStatus')}"
+    shown = properties("StatusText", "Result", "ExecMainStatus")
+    return shown["StatusText"] or f"result {shown['Result']}, status {shown['ExecMainStatus']}"
 
 
 def check() -> tuple[bool, str]:
@@ -78,7 +92,3 @@ def _cursor() -> list[str]:
     text = run("journalctl", "--quiet", "--lines=1", "--output=cat", "--show-cursor", "--no-pager").text
     cursors = [line.removeprefix("-- cursor: ") for line in text.splitlines() if line.startswith("-- cursor: ")]
     return [f"--after-cursor={cursors[-1]}"] if cursors else []
-
-
-def _property(name: str) -> str:
-    return run("systemctl", "show", "--value", f"--property={name}", SERVICE).text.strip()

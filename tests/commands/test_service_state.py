@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from monitor.cli import main
-from monitor.commands import service_state
-from monitor.commands.service_state import ServiceState, has_settings, no_monitor
+from monitor.commands.service_state import ServiceState, has_settings, no_monitor, service_state
+from monitor.installation import programs, systemd
 
 SOCKET = Path("/run/tigr-monitor/control.sock")
 REASON = "  its log has the reason: journalctl -u tigr-monitor -o cat -n 20\n"
@@ -25,8 +26,8 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     output, systemctl = tmp_path / "output", tmp_path / "systemctl"
     systemctl.write_text(f"#!/bin/sh\ncat {output}\n")
     systemctl.chmod(0o755)
-    monkeypatch.setattr(service_state, "_BOOTED", tmp_path)
-    monkeypatch.setattr(service_state, "_SYSTEMCTL", str(systemctl))
+    monkeypatch.setattr(systemd, "_BOOTED", tmp_path)
+    monkeypatch.setitem(programs._VARIABLES, "PATH", f"{tmp_path}:{os.environ['PATH']}")
     for name in ("TIGR_CONTROL_SOCKET", "TIGR_STATE_DIR", "RUNTIME_DIRECTORY", "CREDENTIALS_DIRECTORY"):
         monkeypatch.delenv(name, raising=False)
     return output
@@ -103,6 +104,15 @@ def test_without_systemctl_the_message_names_the_socket(machine: Path, capsys: p
     """A failing or missing systemctl is like a machine without the service."""
     assert main(["status"]) == 3  # cat fails
     assert f"no process listens on {SOCKET}; start it" in capsys.readouterr().err
+
+
+def test_a_systemctl_that_hangs_is_like_a_missing_one(
+    machine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command about the monitor never waits for systemd."""
+    tmp_path.joinpath("systemctl").write_text("#!/bin/sh\nexec tail -f /dev/null\n")
+    monkeypatch.setattr(systemd, "_TIMEOUT", 0.1)
+    assert service_state() is None
 
 
 def test_an_address_is_no_setting() -> None:
