@@ -22,6 +22,8 @@ from tests.support.checkout import ROOT
 from tests.support.control import FakeDaemon, serving
 from tests.support.process import PATIENCE, Monitor, clean, command, wait_for
 
+pytestmark = pytest.mark.once
+
 PROD_TOKEN = {"environment": "prod", "endpoint": "token"}
 OFTEN = {"TIGR_PING_INTERVAL": "1s", "TIGR_TIMEOUT": "30s"}
 SELDOM = {"TIGR_PING_INTERVAL": "5m", "TIGR_AUTH_INTERVAL": "1h"}

@@ -18,6 +18,8 @@ from tests.support.control import FakeDaemon, serving
 from tests.support.overviews import NOW, FakeReports, make_incident
 from tests.support.process import run
 
+pytestmark = pytest.mark.once
+
 ENDED = make_incident(
     16,
     environment="uat",

@@ -21,6 +21,8 @@ from tests.support.control import FakeDaemon, serving
 from tests.support.overviews import DAY, NOW, FakeReports, make_incident
 from tests.support.process import run
 
+pytestmark = pytest.mark.once
+
 OCTOBER = Month(2026, 10)
 
 

@@ -17,7 +17,10 @@ from monitor.simulator.personality import Check, Personality
 from tests.support.virtual_server import MINUTE, WRONG_PASSWORD, WRONG_SECRET, VirtualServerHarness
 from tests.support.virtual_time import DAY, HOUR
 
-pytestmark = pytest.mark.once
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.no_cover,  # it would take most of the time, and the tests of the modules execute the same lines
+]
 
 LIMIT = 3  # the default of rejected_logins
 LOCK_AFTER = 5

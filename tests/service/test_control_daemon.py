@@ -17,6 +17,8 @@ from tests.support.call import call
 from tests.support.canaries import leaks, simulator_with_canaries, values
 from tests.support.process import PATIENCE, Monitor, clean, command, run, wait_for
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:

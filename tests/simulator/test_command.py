@@ -20,6 +20,8 @@ from monitor.simulator.settings_files import settings_files
 from tests.support.call import call
 from tests.support.process import clean, command, run
 
+pytestmark = pytest.mark.once
+
 LAST_LINE = "Ctrl-C stops the simulator"
 
 
