@@ -48,7 +48,7 @@ ATTEMPTS_BEFORE_RETRY = 2  # requests: the first login, and the operator's attem
 RETRY_AFTER = [None, 0.0, 1.0, 900.0]  # seconds, as `parse_retry_after` returns them
 GRANT_DEADLINE = 900.0  # seconds: the longest pause after a failure, apart from rejected credentials
 SLACK = 30.0  # seconds, for exchanges and runs of the other environment
-MEMORY = Path("/dev/shm")  # noqa: S108 - for speed: a disk takes 2 ms to replace a file
+TMPFS = Path("/dev/shm")  # noqa: S108 - for speed: a disk takes 2 ms to replace a file
 PASSWORDS = ["old password", "new password"]
 
 names_or_none = st.sampled_from([None, *FieldNames])
@@ -69,7 +69,7 @@ class LoginMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.directory = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
+        self.directory = Path(tempfile.mkdtemp(dir=TMPFS if TMPFS.is_dir() else None))
         self.monitor: VirtualMonitor
 
     def teardown(self) -> None:

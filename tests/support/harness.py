@@ -121,7 +121,7 @@ class EnvironmentHarness:
 
 def value(exposition: str, name: str, **labels: str) -> float | None:
     """Return the value of one series; None if it does not exist."""
-    return next((float(number) for found, number in _samples(exposition).get(name, ()) if found == labels), None)
+    return next((float(number) for each, number in _samples(exposition).get(name, ()) if each == labels), None)
 
 
 @functools.lru_cache(maxsize=2)  # a test asks for many values of one text
