@@ -23,11 +23,12 @@ help: ## list the commands
 demo: $(VENV)/.demo ## monitor a simulated TIGR on this machine, with short incidents
 	$(BIN)/tigr-monitor demo
 
-# Measuring the coverage takes a third of the time. Once is enough: make test PYTHON=python3.13 COVERAGE=
+# Measuring the coverage takes half of the time. Once is enough: make test PYTHON=python3.13 COVERAGE=
 COVERAGE = --cov
 
-# Most tests wait for a process, so more of them can run at once than there are processors.
-PARALLEL = -n 4 --dist loadfile
+# Many tests wait for a process, so more of them can run at once than there are processors. Each worker of pytest first
+# imports all tests, which takes 6 s.
+PARALLEL = -n 3 --dist loadfile
 
 # CI tests other versions without the tests that need not be repeated: make test SELECT="not system and not once"
 SELECT = not system

@@ -10,6 +10,7 @@ import pytest
 from monitor import cli
 from monitor.config import settings
 from monitor.simulator import Simulator
+from tests.support.call import call
 from tests.support.canaries import CANARIES, leaks
 from tests.support.process import run
 
@@ -21,7 +22,7 @@ COMMANDS = (
 
 def test_help_contains_the_first_steps() -> None:
     """The help lists every command, the required settings and the exit statuses."""
-    text = run(["--help"], {}).stdout
+    text = call(["--help"], {}).stdout
     assert all(re.search(rf"tigr-monitor {name}|^    {name} ", text, re.MULTILINE) for name in COMMANDS)
     assert "TIGR_ENVIRONMENTS__PROD__CLIENT_ID" in text
     assert "exit status" in text
@@ -30,7 +31,7 @@ def test_help_contains_the_first_steps() -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help(name: str) -> None:
     """The help of a command begins with its usage."""
-    ended = run([name, "--help"], {})
+    ended = call([name, "--help"], {})
     assert ended.returncode == 0
     assert ended.stdout.startswith(f"usage: tigr-monitor {name}")
 
@@ -49,7 +50,8 @@ def test_every_command_has_help(name: str) -> None:
 )
 def test_wrong_arguments_are_status_2(arguments: list[str]) -> None:
     """Invalid arguments print the usage and exit with status 2."""
-    ended = run(arguments, {})
+    command = call if arguments else run
+    ended = command(arguments, {})
     assert ended.returncode == 2
     assert "usage: tigr-monitor" in ended.stderr
 
@@ -69,7 +71,8 @@ def test_config_prints_the_effective_settings(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["run", "check", "config"])
 def test_invalid_settings_are_reported_in_one_message(name: str) -> None:
     """The message has the full name of each setting, no traceback and no secret; the exit status is 2."""
-    ended = run([name], {"TIGR_ENVIRONMENTS__PROD__CLIENT_ID": CANARIES.client_id + ":", "TIGR_TIMEOUT": "0"})
+    command = run if name == "run" else call
+    ended = command([name], {"TIGR_ENVIRONMENTS__PROD__CLIENT_ID": CANARIES.client_id + ":", "TIGR_TIMEOUT": "0"})
     assert ended.returncode == 2
     assert ended.stdout == ""
     assert "TIGR_ENVIRONMENTS__PROD__CLIENT_ID: " in ended.stderr

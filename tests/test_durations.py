@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from monitor import durations
 
+pytestmark = pytest.mark.once
+
 
 @pytest.mark.parametrize(
     "written, seconds",

@@ -9,6 +9,8 @@ import pytest
 from monitor.model import Measurement, Phase, Reason, Result, Role, RunOutcome, Token, Verdict
 from tests.support.results import make_result, vary
 
+pytestmark = pytest.mark.once
+
 
 def test_the_parts_of_a_result_share_no_name() -> None:
     """One name means one value, so that a reader knows its part."""

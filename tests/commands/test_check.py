@@ -22,6 +22,7 @@ from monitor.simulator import Simulator
 from monitor.simulator.faults import ApiOpen, Echo, HangAfterHandshake, Refuse, Slow, Status, TokenResponse
 from monitor.simulator.message import SimulatedResponse
 from monitor.simulator.personalities import VENDOR_PAGE
+from tests.support.call import call
 from tests.support.canaries import CANARIES, leaks, simulator_with_canaries, values
 from tests.support.process import PATIENCE, Monitor, clean, command, run
 
@@ -38,7 +39,7 @@ def simulator() -> Iterator[Simulator]:
 
 def check_json(simulator: Simulator, *names: str, status: int, **changes: str) -> list[dict[str, Any]]:
     """Return the array that `check --json` prints."""
-    ended = run(["check", "--json", *names], simulator.settings() | changes)
+    ended = call(["check", "--json", *names], simulator.settings() | changes)
     assert ended.returncode == status, ended.stderr
     printed: list[dict[str, Any]] = json.loads(ended.stdout)
     return printed
@@ -104,7 +105,7 @@ def test_both_requests_of_a_first_contact_are_reported(simulator: Simulator) -> 
     assert (first["success"], second["success"], ping["success"]) == (False, True, True)
     assert [exchange["decisive"] for exchange in (first, second, ping)] == [False, True, True]
     assert (first["field_names"], second["field_names"]) == ("documented", "rfc6749")
-    text = run(["check", "prod"], simulator.settings()).stdout
+    text = call(["check", "prod"], simulator.settings()).stdout
     assert "Not decisive: the login with Username/Password" in text
     assert "Invalid Login ID or Password" in text
     assert "TIGR_ENVIRONMENTS__PROD__FORM_FIELDS=rfc6749" in text
@@ -122,7 +123,7 @@ def test_the_more_specific_refusal_is_decisive(simulator: Simulator) -> None:
     assert (first["reason"], second["reason"]) == ("unauthorized", "rejected_request")
     assert "client id and secret, or the user name and password" in first["means"]
     assert (second["means"], second["next"]) == (None, None)
-    text = run(["check", "prod"], simulator.settings() | wrong).stdout
+    text = call(["check", "prod"], simulator.settings() | wrong).stdout
     assert "Not decisive: the login with username/password" in text
     assert "Decisive: the request with Username/Password" in text
 
@@ -131,12 +132,12 @@ def test_a_rejected_login_reports_the_attempts_left(simulator: Simulator, tmp_pa
     """With a state directory, the attempts left are reported; without one, that the rejection is not persisted."""
     simulator.environment("prod").change_password()
     wrong = simulator.settings() | {"TIGR_ENVIRONMENTS__PROD__PASSWORD": CANARIES.password}
-    text = " ".join(run(["check", "prod"], wrong).stdout.split())
+    text = " ".join(call(["check", "prod"], wrong).stdout.split())
     assert "the password was sent 2 times without a grant, and this is not persisted: TIGR_STATE_DIR is not set" in text
-    text = " ".join(run(["check", "prod"], wrong | {"TIGR_STATE_DIR": str(tmp_path)}).stdout.split())
+    text = " ".join(call(["check", "prod"], wrong | {"TIGR_STATE_DIR": str(tmp_path)}).stdout.split())
     assert "1 more request with these credentials before logins stop" in text
     assert "not persisted" not in text
-    text = " ".join(run(["check", "prod"], wrong | {"TIGR_STATE_DIR": str(tmp_path)}).stdout.split())
+    text = " ".join(call(["check", "prod"], wrong | {"TIGR_STATE_DIR": str(tmp_path)}).stdout.split())
     assert "not sent: these credentials were rejected before, and logins are suppressed until" in text
 
 
@@ -148,22 +149,22 @@ def test_http_basic_is_reported_if_it_may_be_the_cause(simulator: Simulator) -> 
     hint = "TIGR_ENVIRONMENTS__PROD__CLIENT_AUTH=form_encoded"
     odd = {"TIGR_ENVIRONMENTS__PROD__CLIENT_SECRET": "50%+more"}
     plain = {"TIGR_ENVIRONMENTS__PROD__CLIENT_SECRET": "plain", "TIGR_ENVIRONMENTS__PROD__CLIENT_ID": "plain"}
-    assert hint in run(["check", "prod"], wrong | odd).stdout
-    assert hint not in run(["check", "prod"], wrong | plain).stdout
+    assert hint in call(["check", "prod"], wrong | odd).stdout
+    assert hint not in call(["check", "prod"], wrong | plain).stdout
 
 
 def test_a_failed_login_is_followed_by_an_unauthenticated_probe(simulator: Simulator) -> None:
     """Without a token, the report contains whether the API is reachable and accepts unauthenticated requests."""
     prod = simulator.environment("prod")
     prod.token_faults.set(Refuse())
-    text = run(["check", "prod"], simulator.settings()).stdout
+    text = call(["check", "prod"], simulator.settings()).stdout
     assert "prod: ping without a token" in text
     assert "the Client API is reachable (status 401)" in text
     assert "there is no valid token to ping with" in text
     prod.api_faults.set(ApiOpen())
-    assert "ACCEPTS UNAUTHENTICATED REQUESTS" in run(["check", "prod"], simulator.settings()).stdout
+    assert "ACCEPTS UNAUTHENTICATED REQUESTS" in call(["check", "prod"], simulator.settings()).stdout
     prod.api_faults.set(Refuse())
-    text = run(["check", "prod"], simulator.settings()).stdout.partition("ping without a token")[2]
+    text = call(["check", "prod"], simulator.settings()).stdout.partition("ping without a token")[2]
     assert re.search(r" connect +[\d.]+ m?s  connect\n", text)
     login, ping = check_json(simulator, "prod", status=1)
     assert (login["reason"], ping["reason"]) == ("connect", "no_token")
@@ -201,7 +202,7 @@ def test_logins_without_a_response_are_not_reported_as_rejected(simulator: Simul
 def test_a_deviation_from_the_documentation_is_a_warning(simulator: Simulator) -> None:
     """A token response without its documented scope is a success with a warning."""
     simulator.environment("prod").token_faults.set(TokenResponse(without=("scope",)))
-    ended = run(["check", "prod"], simulator.settings())
+    ended = call(["check", "prod"], simulator.settings())
     assert ended.returncode == 0
     assert "Warning: scope is not 'access'" in ended.stdout
 
@@ -210,7 +211,7 @@ def test_a_timeout_names_its_phase(simulator: Simulator) -> None:
     """A timeout is reported in the line of the step in which it occurred."""
     simulator.environment("prod").api_faults.set(Slow(60))
     for timeout in ("1s", "20s"):  # a busy machine may take the first one before the step
-        text = run(["check", "prod"], simulator.settings() | {"TIGR_TIMEOUT": timeout} | UTF8).stdout
+        text = call(["check", "prod"], simulator.settings() | {"TIGR_TIMEOUT": timeout} | UTF8).stdout
         if "✗ ping" in text:
             break
     assert re.search(r"✗ ping +[\d.]+ m?s  timeout\n", text)
@@ -291,16 +292,16 @@ def test_no_secret_is_printed(arguments: list[str], simulator: Simulator) -> Non
     """The output contains no secret, even if the server echoes the request."""
     for environment in simulator.environments.values():
         environment.api_faults.set(Echo(400))
-    ended = run(arguments, simulator.settings())
+    ended = call(arguments, simulator.settings())
     assert not leaks(ended.stdout + ended.stderr, (*values(CANARIES), f"{CANARIES.client_id}:{CANARIES.client_secret}"))
     simulator.environment("prod").token_faults.set(Echo(401))
-    ended = run(arguments, simulator.settings())
+    ended = call(arguments, simulator.settings())
     assert not leaks(ended.stdout + ended.stderr, (*values(CANARIES), f"{CANARIES.client_id}:{CANARIES.client_secret}"))
 
 
 def test_without_a_monitor_and_with_incomplete_settings_the_message_names_both(tmp_path: Path) -> None:
     """A list of missing settings alone reads like a fault of the installation."""
-    ended = run(["check"], {"TIGR_PING_INTERVAL": "20s"})
+    ended = call(["check"], {"TIGR_PING_INTERVAL": "20s"})
     assert ended.returncode == 2
     first, second, *_ = ended.stderr.splitlines()
     assert first == "tigr-monitor: no monitor runs on this machine, so check needs settings of its own:"
@@ -309,7 +310,7 @@ def test_without_a_monitor_and_with_incomplete_settings_the_message_names_both(t
 
 def test_without_a_monitor_and_without_settings_no_secret_seems_to_be_missing(tmp_path: Path) -> None:
     """A shell without any setting is named as the reason, and no single setting."""
-    ended = run(["check"], {"TIGR_STATE_DIR": str(tmp_path)})
+    ended = call(["check"], {"TIGR_STATE_DIR": str(tmp_path)})
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr == (
         "tigr-monitor: no monitor runs on this machine, and this shell has no settings for a check of its own\n"

@@ -31,6 +31,8 @@ from monitor.tigr.observation import RequestBegin
 from tests.support.results import make_result, vary
 from tests.test_documentation import LOGIN, TOKEN
 
+pytestmark = pytest.mark.once
+
 DAY = 86400.0
 NOW = 1_800_000_000.0
 CLOCK = Clock(now=lambda: 0.0, wall=lambda: NOW)

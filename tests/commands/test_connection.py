@@ -17,9 +17,10 @@ from monitor.commands.connection import DaemonConnection, fetch, fetch_json, fet
 from monitor.errors import DaemonError
 from monitor.service.control import StreamedResponse
 from monitor.web.responses import text_response
+from tests.support.call import call
 from tests.support.checkout import ROOT
 from tests.support.control import FakeDaemon, serving
-from tests.support.process import PATIENCE, run
+from tests.support.process import PATIENCE
 
 LIGHT = "import sys; from monitor.cli import main; main(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
 
@@ -56,7 +57,7 @@ def test_the_first_socket_with_a_daemon_is_used(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["status", "incidents", "evidence", "report", "reload"])
 def test_without_a_daemon_a_command_reports_what_to_do(name: str, path: Path) -> None:
     """It is one line, and the status is 3."""
-    ended = run([name, "--socket", str(path)], {})
+    ended = call([name, "--socket", str(path)], {})
     assert (ended.returncode, ended.stdout) == (3, "")
     assert ended.stderr == (
         f"tigr-monitor: no monitor runs on this machine: no process listens on {path}; "

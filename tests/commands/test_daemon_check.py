@@ -16,10 +16,13 @@ from monitor.service.control import ControlResponse, StreamedResponse
 from monitor.simulator import Simulator
 from monitor.simulator.faults import Echo, HangAfterHandshake, Status
 from monitor.web.responses import text_response
+from tests.support.call import call
 from tests.support.canaries import CANARIES, leaks, simulator_with_canaries, values
 from tests.support.checkout import ROOT
 from tests.support.control import FakeDaemon, serving
-from tests.support.process import PATIENCE, Monitor, clean, command, run, wait_for
+from tests.support.process import PATIENCE, Monitor, clean, command, wait_for
+
+pytestmark = pytest.mark.once
 
 PROD_TOKEN = {"environment": "prod", "endpoint": "token"}
 OFTEN = {"TIGR_PING_INTERVAL": "1s", "TIGR_TIMEOUT": "30s"}
@@ -42,7 +45,7 @@ def path(tmp_path: Path) -> Path:
 
 def check(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run `check` without any setting but the socket."""
-    return run(["check", *arguments, "--socket", str(path)], {"PYTHONUTF8": "1"})
+    return call(["check", *arguments, "--socket", str(path)], {})
 
 
 @contextlib.contextmanager
@@ -121,7 +124,7 @@ def test_the_evidence_about_a_failure_is_printed_at_the_end(simulator: Simulator
     simulator.environment("uat").api_faults.set(Echo(400))
     with monitor(simulator, path, **SELDOM):
         through_daemon = check(path, "--evidence")
-    alone = run(["check", "--evidence"], simulator.settings())
+    alone = call(["check", "--evidence"], simulator.settings())
     for ended in (through_daemon, alone):
         assert ended.returncode == 1
         *_, first, second = ended.stdout.split("\nTo: ")
@@ -129,7 +132,7 @@ def test_the_evidence_about_a_failure_is_printed_at_the_end(simulator: Simulator
         assert "server_error, status 503" in first
         assert "This text contains no secret" in " ".join(second.split())
         assert not leaks(ended.stdout + ended.stderr, values(CANARIES))
-    assert "\nTo: " not in run(["check"], simulator.settings()).stdout
+    assert "\nTo: " not in call(["check"], simulator.settings()).stdout
 
 
 def test_an_unknown_environment_has_status_2(simulator: Simulator, path: Path) -> None:
@@ -142,7 +145,7 @@ def test_an_unknown_environment_has_status_2(simulator: Simulator, path: Path) -
 
 def test_the_ping_alone_needs_a_monitor(simulator: Simulator, path: Path) -> None:
     """Without one there is no current token, and nothing is sent."""
-    ended = run(["check", "--ping-only"], simulator.settings() | {"TIGR_CONTROL_SOCKET": str(path)})
+    ended = call(["check", "--ping-only"], simulator.settings() | {"TIGR_CONTROL_SOCKET": str(path)})
     assert ended.returncode == 3
     assert ended.stderr.startswith("tigr-monitor: no monitor runs on this machine")
     assert simulator.log.connections() == 0

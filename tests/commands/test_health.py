@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.support.call import call
 from tests.support.control import FakeDaemon, serving
 from tests.support.process import run
 
@@ -13,10 +14,10 @@ def test_the_health_of_the_daemon_is_printed(tmp_path: Path) -> None:
     path = tmp_path / "control.sock"
     daemon = FakeDaemon()
     with serving(path, daemon.respond):
-        ended = run(["health"], {"TIGR_CONTROL_SOCKET": str(path), "TIGR_TIMEOUT": "wrong"})
+        ended = call(["health"], {"TIGR_CONTROL_SOCKET": str(path), "TIGR_TIMEOUT": "wrong"})
         assert (ended.returncode, ended.stdout, ended.stderr) == (0, "Healthy\n", "")
         daemon.stalled_jobs = ["prod: no ping for 5 min", "uat: no login for 1 h"]
-        ended = run(["health", "--socket", str(path)], {})
+        ended = call(["health", "--socket", str(path)], {})
         assert (ended.returncode, ended.stdout) == (1, "prod: no ping for 5 min\nuat: no login for 1 h\n")
 
 

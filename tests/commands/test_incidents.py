@@ -13,9 +13,12 @@ from monitor.commands.layout import Style
 from monitor.model import Endpoint, Reason, Responsibility
 from monitor.reporting.incident import Incident
 from monitor.web import representation
+from tests.support.call import call
 from tests.support.control import FakeDaemon, serving
 from tests.support.overviews import NOW, FakeReports, make_incident
 from tests.support.process import run
+
+pytestmark = pytest.mark.once
 
 ENDED = make_incident(
     16,
@@ -54,7 +57,7 @@ def path(tmp_path: Path) -> str:
 
 def numbers(path: str, *arguments: str) -> list[int]:
     """Return the numbers of the incidents that the command prints as JSON."""
-    ended = run(["incidents", "--json", "--socket", path, *arguments], {})
+    ended = call(["incidents", "--json", "--socket", path, *arguments], {})
     assert (ended.returncode, ended.stderr) == (0, "")
     return [each["id"] for each in json.loads(ended.stdout)]
 
@@ -76,7 +79,7 @@ def test_no_incident_is_a_sentence(path: str) -> None:
     """It has the begin of the period, and for a name that is not monitored those that are."""
     with serving(Path(path), FakeDaemon().respond):
         texts = [
-            run(["incidents", "--since", "2030-01-01", "--socket", path, *more], {}).stdout.rstrip()
+            call(["incidents", "--since", "2030-01-01", "--socket", path, *more], {}).stdout.rstrip()
             for more in ([], ["--environment", "prod"], ["--environment", "prd"])
         ]
     assert texts == [
@@ -91,9 +94,9 @@ def test_evidence_is_printed_without_control_characters(path: str) -> None:
     reports = FakeReports(journal=[make_incident(), ENDED])
     reports.texts[16] = "line 1\n\tline\x1b[2J 2\n"
     with serving(Path(path), FakeDaemon(reports).respond):
-        assert run(["evidence", "--socket", path], {}).stdout == reports.texts[17]
-        assert run(["evidence", "16", "--socket", path], {}).stdout == "line 1\n        line [2J 2\n"
-        unknown = run(["evidence", "15", "--socket", path], {})
+        assert call(["evidence", "--socket", path], {}).stdout == reports.texts[17]
+        assert call(["evidence", "16", "--socket", path], {}).stdout == "line 1\n        line [2J 2\n"
+        unknown = call(["evidence", "15", "--socket", path], {})
     assert unknown.returncode == 1
     assert "there is no incident 15; `tigr-monitor incidents --since 400d` lists all" in unknown.stderr
 
@@ -101,7 +104,7 @@ def test_evidence_is_printed_without_control_characters(path: str) -> None:
 def test_evidence_without_an_incident_is_a_sentence(path: str) -> None:
     """It does not speak of a number, because none was entered."""
     with serving(Path(path), FakeDaemon().respond):
-        ended = run(["evidence", "--socket", path], {})
+        ended = call(["evidence", "--socket", path], {})
     assert (ended.returncode, ended.stderr) == (1, "tigr-monitor: there is no incident yet, so there is no evidence\n")
 
 
@@ -117,4 +120,4 @@ def test_evidence_without_an_incident_is_a_sentence(path: str) -> None:
 )
 def test_wrong_arguments_are_status_2(arguments: list[str]) -> None:
     """No daemon is asked."""
-    assert run(arguments, {}).returncode == 2
+    assert call(arguments, {}).returncode == 2

@@ -9,6 +9,7 @@ import pytest
 from monitor.service.control import ControlResponse
 from monitor.service.reload import ReloadOutcome
 from monitor.web.responses import text_response
+from tests.support.call import call
 from tests.support.control import FakeDaemon, serving
 from tests.support.process import run
 
@@ -27,7 +28,7 @@ def test_the_problems_of_a_refused_reload_are_errors(tmp_path: Path) -> None:
     path, daemon = tmp_path / "control.sock", FakeDaemon()
     daemon.outcome = ReloadOutcome(is_refused=True, lines=("TIGR_TIMEOUT: is wrong", "TIGR_PROXY: is \x1b[31m wrong"))
     with serving(path, daemon.respond):
-        ended = run(["reload", "--socket", str(path)], {})
+        ended = call(["reload", "--socket", str(path)], {})
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr.splitlines() == [
         "tigr-monitor: the reload is refused, the old settings stay in force:",
@@ -41,6 +42,6 @@ def test_another_response_is_a_failure(response: ControlResponse, tmp_path: Path
     """A reload that does not end, or a monitor of an older version."""
     path = tmp_path / "control.sock"
     with serving(path, lambda _: response):
-        ended = run(["reload", "--socket", str(path)], {})
+        ended = call(["reload", "--socket", str(path)], {})
     assert ended.returncode == 1
     assert ended.stderr.startswith("tigr-monitor: the reload failed: ")

@@ -16,9 +16,12 @@ from monitor.commands.report import Month, as_text, month_of, percentage
 from monitor.model import Endpoint
 from monitor.reporting.overview import Availability, Uptime
 from monitor.web import representation
+from tests.support.call import call
 from tests.support.control import FakeDaemon, serving
 from tests.support.overviews import DAY, NOW, FakeReports, make_incident
 from tests.support.process import run
+
+pytestmark = pytest.mark.once
 
 OCTOBER = Month(2026, 10)
 
@@ -126,4 +129,4 @@ def test_the_command_asks_for_the_month(tmp_path: Path) -> None:
 @pytest.mark.parametrize("month", ["2026", "2026-13", "2026-1", "october", "2099-12"])
 def test_a_month_that_is_none_or_in_the_future_is_status_2(month: str) -> None:
     """No daemon is asked."""
-    assert run(["report", "--month", month], {}).returncode == 2
+    assert call(["report", "--month", month], {}).returncode == 2

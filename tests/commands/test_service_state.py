@@ -11,6 +11,8 @@ from monitor.cli import main
 from monitor.commands.service_state import ServiceState, has_settings, no_monitor, service_state
 from monitor.installation import programs, systemd
 
+pytestmark = pytest.mark.once
+
 SOCKET = Path("/run/tigr-monitor/control.sock")
 REASON = "  its log has the reason: journalctl -u tigr-monitor -o cat -n 20\n"
 START = "  to start it: systemctl start tigr-monitor\n"

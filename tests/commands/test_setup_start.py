@@ -13,6 +13,8 @@ from monitor.errors import InstallationError
 from monitor.installation import systemd
 from monitor.installation.stores import Way
 
+pytestmark = pytest.mark.once
+
 CHANGES = Changes(files=True, units=False)
 
 

@@ -19,6 +19,7 @@ from monitor.commands.status import as_text
 from monitor.model import Endpoint, Phase, Reason, Responsibility
 from monitor.reporting.overview import EndpointState, EnvironmentOverview, Overview
 from monitor.web import representation
+from tests.support.call import call
 from tests.support.control import FakeDaemon, serving
 from tests.support.overviews import (
     NOW,
@@ -146,7 +147,7 @@ def test_the_exit_status_shows_whether_all_is_well(tmp_path: Path) -> None:
 
 def test_json_and_watch_exclude_each_other() -> None:
     """The status is 2."""
-    assert run(["status", "--json", "--watch"], {}).returncode == 2
+    assert call(["status", "--json", "--watch"], {}).returncode == 2
 
 
 def read(descriptor: int) -> bytes:
@@ -190,7 +191,7 @@ def test_watch_redraws_until_an_interrupt(tmp_path: Path) -> None:
 
 def test_watch_without_a_daemon_ends(tmp_path: Path) -> None:
     """A wrong path would else never be noticed."""
-    assert run(["status", "--watch", "--socket", str(tmp_path / "none")], {}).returncode == 3
+    assert call(["status", "--watch", "--socket", str(tmp_path / "none")], {}).returncode == 3
 
 
 def test_watch_ends_when_its_reader_has_left(tmp_path: Path) -> None:

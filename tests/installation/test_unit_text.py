@@ -11,6 +11,8 @@ from monitor.installation.switching import FILES, STORES
 from monitor.installation.unit_text import parse
 from tests.support.checkout import ROOT
 
+pytestmark = pytest.mark.once
+
 SERVICE = (ROOT / "systemd/tigr-monitor.service").read_text()
 CHECK = (ROOT / "systemd/tigr-monitor-check.service").read_text()
 

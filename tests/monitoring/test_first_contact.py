@@ -13,7 +13,10 @@ from monitor.simulator.personality import VENDOR_SENTENCE, LoginRules, Personali
 from tests.support.virtual_server import MINUTE, Loss, VirtualServerHarness
 from tests.support.virtual_time import HOUR
 
-pytestmark = pytest.mark.once
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.no_cover,  # it would take most of the time, and the tests of the modules execute the same lines
+]
 
 OUTAGE = 20 * MINUTE
 # The next login comes 5 minutes after the one before the outage, and the pause after its refusal is as long as the

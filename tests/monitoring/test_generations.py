@@ -17,6 +17,8 @@ from monitor.monitoring.state import LoginKey
 from tests.support.results import vary
 from tests.support.virtual_time import CREDENTIALS, DOWN, PONG, REJECTED, VirtualTimeHarness
 
+pytestmark = pytest.mark.once
+
 MINUTE = 60.0
 THROTTLED = vary(PONG, reason=Reason.RATE_LIMITED, status=429, retry_after=600.0)
 NEW_API, NEW_TOKEN_URL = "https://elsewhere.example/ClientAPI", "https://elsewhere.example/oauth/token"

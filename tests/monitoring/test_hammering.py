@@ -23,7 +23,10 @@ from tests.support.virtual_time import (
     busiest_hour,
 )
 
-pytestmark = pytest.mark.once
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.no_cover,  # it would take most of the time, and the tests of the modules execute the same lines
+]
 
 AUTH, PING = SETTINGS.auth_interval, SETTINGS.ping_interval
 PER_HOUR = HOUR / PING  # scheduled pings

@@ -33,6 +33,8 @@ from tests.support.virtual_time import (
     VirtualTimeHarness,
 )
 
+pytestmark = pytest.mark.once
+
 DOCUMENTED, RFC6749 = FieldNames.DOCUMENTED, FieldNames.RFC6749
 AUTH, PING = SETTINGS.auth_interval, SETTINGS.ping_interval
 MINUTE = 60.0
@@ -247,7 +249,6 @@ def test_a_200_that_breaks_off_counts_as_no_response() -> None:
     assert len(harness.logins()) == 3
 
 
-@pytest.mark.once
 def test_restarts_change_nothing(tmp_path: Path) -> None:
     """Count and pause are persisted over any number of restarts."""
     harness = VirtualTimeHarness(lambda *_: REJECTED, settings=PINNED, state_dir=tmp_path)

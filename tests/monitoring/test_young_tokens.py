@@ -13,6 +13,8 @@ from tests.reporting.test_metrics import SETTINGS
 from tests.support.virtual_server import MINUTE, VirtualServerHarness
 from tests.support.virtual_time import CREDENTIALS, HOUR, UNAUTHORIZED, VirtualTimeHarness
 
+pytestmark = pytest.mark.once
+
 EMPTY_403 = "django-oauth-toolkit"  # its response to an unknown token has status 403 and no body
 by_token = pytest.mark.parametrize(
     "server",

@@ -6,6 +6,8 @@ import pytest
 
 from monitor.output.failure_period import FailurePeriod
 
+pytestmark = pytest.mark.once
+
 
 class MovableTime:
     """A clock that a test moves."""

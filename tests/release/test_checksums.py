@@ -9,6 +9,8 @@ import pytest
 
 from release import checksums
 
+pytestmark = pytest.mark.once
+
 NAMES = ("tigr_monitor-7.0.1.tar.gz", "tigr-monitor-7.0.1.cdx.json", "tigr-monitor_7.0.1+deb13_amd64.deb")
 
 

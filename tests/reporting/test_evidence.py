@@ -16,6 +16,8 @@ from monitor.reporting.evidence import MAX_KINDS, MAX_MESSAGE, WIDTH, evidence, 
 from monitor.reporting.incident import Incident, ProbeRecord
 from tests.support.journals import PING, START
 
+pytestmark = pytest.mark.once
+
 FIRST = ProbeRecord(
     started_at=START + 0.123,
     duration=0.5,

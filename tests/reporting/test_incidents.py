@@ -14,6 +14,8 @@ from monitor.reporting.incident import Incident
 from monitor.reporting.incidents import MAX_LISTED, REOPENING_TIME, Change, EndpointIncidents
 from tests.support.results import make_result, vary
 
+pytestmark = pytest.mark.once
+
 SYMBOLS = {
     "+": None,
     "s": Reason.SERVER_ERROR,

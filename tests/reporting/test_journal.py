@@ -21,6 +21,8 @@ from monitor.reporting.uptime_sums import DAY, HOUR, UptimeSums, spread
 from tests.support.journals import INTERVAL, START, URLS, JournalTime, journal_of, run
 from tests.support.results import make_result
 
+pytestmark = pytest.mark.once
+
 EMPTY = LoadedJournal(0, (), (), ())
 
 

@@ -9,6 +9,8 @@ from monitor.reporting.latest import Latest, LatestResults
 from monitor.reporting.overview import EndpointState
 from tests.support.results import make_result
 
+pytestmark = pytest.mark.once
+
 UP, DOWN, UNKNOWN = EndpointState.UP, EndpointState.DOWN, EndpointState.UNKNOWN
 
 

@@ -10,6 +10,8 @@ from monitor.clock import Clock
 from monitor.config.maintenance import MaintenanceWindow, current
 from monitor.reporting.maintenance import MaintenanceLog, PlannedTime
 
+pytestmark = pytest.mark.once
+
 START = 1_900_000_800.0  # Unix seconds, when the monotonic clock is 0
 WINDOW = MaintenanceWindow(START + 100, START + 200)
 NEXT = MaintenanceWindow(START + 200, START + 250)

@@ -16,6 +16,8 @@ from monitor.reporting.maintenance import PlannedTime
 from monitor.reporting.observed_time import GRACE, ObservedTime
 from tests.support.results import make_result
 
+pytestmark = pytest.mark.once
+
 INTERVAL, TIMEOUT = 30.0, 10.0
 UP = make_result(status=200)
 DOWN = make_result(status=503, reason=Reason.SERVER_ERROR)

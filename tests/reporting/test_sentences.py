@@ -12,6 +12,8 @@ from monitor.reporting.overview import EndpointState, EnvironmentOverview
 from monitor.reporting.sentences import EndpointFacts, EnvironmentFacts, is_well, sentence_of, sentence_of_all
 from monitor.reporting.words import duration, moment
 
+pytestmark = pytest.mark.once
+
 NOW = 1_800_000_000.0  # 2027-01-15 08:00 UTC
 SINCE = NOW - 3600
 LOGIN = EndpointFacts(Endpoint.TOKEN, EndpointState.UP, SINCE, None, "", was_up=True)

@@ -12,6 +12,8 @@ from monitor.model import Endpoint, Reason, Role
 from monitor.reporting.status_line import MAX_ENVIRONMENTS, StatusLine
 from tests.support.results import make_result, vary
 
+pytestmark = pytest.mark.once
+
 LOGIN = make_result(Endpoint.TOKEN, started_at=0.0, duration=0.1)
 PING = replace(LOGIN, endpoint=Endpoint.PING)
 NOON = 1_800_000_000.0 // 86400 * 86400 + 43200

@@ -7,6 +7,8 @@ import pytest
 from monitor.model import Phase, Reason
 from monitor.reporting.words import telling_phase
 
+pytestmark = pytest.mark.once
+
 
 @pytest.mark.parametrize(
     "reason, phase, status, expected",

@@ -15,6 +15,8 @@ from monitor.service.control import StreamedResponse
 from monitor.web.responses import WebResponse
 from tests.support.process import PATIENCE
 
+pytestmark = pytest.mark.once
+
 
 def refusal(checks: MonitoredChecks, body: bytes) -> tuple[int, str]:
     """Return status and text of a response without events."""

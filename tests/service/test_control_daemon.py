@@ -13,8 +13,11 @@ import pytest
 from monitor.simulator import Simulator
 from monitor.simulator.faults import Status
 from tests.service.test_daemon import FAST, PROD_PING, files
+from tests.support.call import call
 from tests.support.canaries import leaks, simulator_with_canaries, values
 from tests.support.process import PATIENCE, Monitor, clean, command, run, wait_for
+
+pytestmark = pytest.mark.once
 
 
 @pytest.fixture
@@ -32,7 +35,7 @@ def path(tmp_path: Path) -> Path:
 
 def called(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a command that uses the socket, without any setting."""
-    return run([*arguments, "--socket", str(path)], {})
+    return call([*arguments, "--socket", str(path)], {})
 
 
 def test_a_reload_waits_for_its_outcome(simulator: Simulator, tmp_path: Path, path: Path) -> None:

@@ -15,6 +15,8 @@ from monitor.service.signals import SignalRequest
 from monitor.web.responses import WebResponse
 from tests.support.control import FakeDaemon
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def daemon() -> FakeDaemon:

@@ -136,6 +136,7 @@ def test_a_port_in_use_is_reported(simulator: Simulator) -> None:
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.once
 def test_a_state_directory_in_use_is_reported(simulator: Simulator, tmp_path: Path) -> None:
     """The second monitor does not start."""
     shared = simulator.settings() | FAST | {"TIGR_STATE_DIR": str(tmp_path)}
@@ -145,6 +146,7 @@ def test_a_state_directory_in_use_is_reported(simulator: Simulator, tmp_path: Pa
     assert "another tigr-monitor uses the state directory" in ended.stderr
 
 
+@pytest.mark.once
 def test_short_secrets_are_reported_at_the_start(simulator: Simulator, tmp_path: Path) -> None:
     """A warning names each secret of fewer than eight characters, without its value or length; there is none else."""
     for name, password in (("prod", "q7-Xw9z"), ("uat", "q7-Xw9zz")):
@@ -158,6 +160,7 @@ def test_short_secrets_are_reported_at_the_start(simulator: Simulator, tmp_path:
     assert "uat: password" not in log
 
 
+@pytest.mark.once
 def test_a_reload_reports_new_short_secrets(simulator: Simulator, tmp_path: Path) -> None:
     """The warning names the environments whose credentials have changed, and no others."""
     simulator.environment("prod").credentials = replace(CANARIES, password="q7-Xw9z")
@@ -177,6 +180,7 @@ def test_a_reload_reports_new_short_secrets(simulator: Simulator, tmp_path: Path
     assert log.count("prod: password") == 1
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("trouble", ["garbled", "future", "read-only", "missing"])
 def test_a_problem_with_the_state_is_a_warning(trouble: str, simulator: Simulator, tmp_path: Path) -> None:
     """The daemon runs on."""
@@ -193,6 +197,7 @@ def test_a_problem_with_the_state_is_a_warning(trouble: str, simulator: Simulato
         monitor.wait_for_log("state")
 
 
+@pytest.mark.once
 def test_a_crash_loop_logs_in_once(simulator: Simulator, tmp_path: Path) -> None:
     """A wrong password is sent in two requests, because the field names are unknown, in any number of starts."""
     simulator.environment("prod").change_password()
@@ -209,6 +214,7 @@ def test_a_crash_loop_logs_in_once(simulator: Simulator, tmp_path: Path) -> None
     assert simulator.log.requests("prod", "token") == 2
 
 
+@pytest.mark.once
 def test_a_reload_applies_new_settings(simulator: Simulator, tmp_path: Path) -> None:
     """Environments are added and removed with their series, intervals change, and counters keep their values."""
     environ = files(simulator, tmp_path)
@@ -232,6 +238,7 @@ def test_a_reload_applies_new_settings(simulator: Simulator, tmp_path: Path) -> 
         monitor.wait_for(1, "tigr_up", environment="uat", endpoint="ping")
 
 
+@pytest.mark.once
 def test_wrong_settings_change_nothing(simulator: Simulator, tmp_path: Path) -> None:
     """The old settings stay in force, an error has the reason, and the reload gauge is 0 until a reload succeeds."""
     environ = files(simulator, tmp_path)
@@ -249,6 +256,7 @@ def test_wrong_settings_change_nothing(simulator: Simulator, tmp_path: Path) -> 
         monitor.wait_for_log("TIGR_LOG_FORMAT changed; restart the monitor to apply it")
 
 
+@pytest.mark.once
 def test_an_unusable_web_configuration_sets_the_reload_gauge_to_0(simulator: Simulator, tmp_path: Path) -> None:
     """The gauge is 0 from the first scrape after the change on, until the file can be used and the settings too."""
     web = write(tmp_path / "web.yml", "http_server_config: {headers: {X-Frame-Options: sameorigin}}")
@@ -265,6 +273,7 @@ def test_an_unusable_web_configuration_sets_the_reload_gauge_to_0(simulator: Sim
         assert monitor.value("tigr_config_last_reload_successful") == 1
 
 
+@pytest.mark.once
 def test_a_rotated_password_causes_one_login_at_once(simulator: Simulator, tmp_path: Path) -> None:
     """The current token stays in use; a rejection starts the pause, and a reload allows one more login."""
     environ = files(simulator, tmp_path, auth_interval="1h")
@@ -289,6 +298,7 @@ def test_a_rotated_password_causes_one_login_at_once(simulator: Simulator, tmp_p
         assert monitor.value("tigr_credentials_rejected", environment="prod") == 0
 
 
+@pytest.mark.once
 def test_an_outage_of_the_login_does_not_hide_the_api(simulator: Simulator, tmp_path: Path) -> None:
     """The unauthenticated probe shows the state of the API; its 401 is not counted, and pings are `no_token`."""
     prod = simulator.environment("prod")

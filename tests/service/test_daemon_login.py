@@ -19,6 +19,8 @@ from tests.service.test_daemon import FAST, PROD_PING, PROD_TOKEN
 from tests.support.canaries import CANARIES, simulator_with_canaries
 from tests.support.process import Monitor, clean, status, wait_for
 
+pytestmark = pytest.mark.once
+
 ONE = {"TIGR_ENVIRONMENTS__UAT__ENABLED": "false"}
 WRONG = ONE | {"TIGR_ENVIRONMENTS__PROD__PASSWORD": CANARIES.password}
 

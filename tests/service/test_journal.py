@@ -17,6 +17,8 @@ from monitor.simulator.faults import Status
 from tests.service.test_daemon import FAST, PROD_PING, files
 from tests.support.process import Monitor, wait_for
 
+pytestmark = pytest.mark.once
+
 COUNTED = {**PROD_PING, "reason": "server_error"}
 
 

@@ -18,6 +18,8 @@ from tests.service.test_daemon import PROD_PING, PROD_TOKEN, files
 from tests.support.harness import value
 from tests.support.process import PATIENCE, Monitor, wait_for
 
+pytestmark = pytest.mark.once
+
 LENGTH = 10.0  # seconds of a window that ends during the test
 SLACK = 2.0  # seconds of a probe that is in flight at a scrape, and is added later
 BEGUN, ENDED = "prod: planned maintenance until ", "prod: planned maintenance has ended"

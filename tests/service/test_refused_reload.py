@@ -22,6 +22,8 @@ from tests.service.test_daemon import FAST, PROD_PING, files
 from tests.support.process import Monitor, wait_for
 from tests.support.web import settle
 
+pytestmark = pytest.mark.once
+
 SUCCESSFUL = "tigr_config_last_reload_successful"
 
 

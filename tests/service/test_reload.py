@@ -14,6 +14,8 @@ from tests.service.test_daemon import PROD_PING, PROD_TOKEN, files
 from tests.support.harness import series
 from tests.support.process import Monitor, wait_for
 
+pytestmark = pytest.mark.once
+
 UAT_PING = {"environment": "uat", "endpoint": "ping"}
 
 

@@ -18,6 +18,8 @@ from monitor.simulator.faults import Status
 from tests.service.test_daemon import FAST
 from tests.support.process import wait_for
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:

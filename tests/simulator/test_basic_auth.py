@@ -14,6 +14,8 @@ from monitor.simulator import basic_auth
 from monitor.simulator.basic_auth import BasicClient, BasicDecoding, Escapes, UndecodableError
 from tests.simulator.client import SimulatorClient
 
+pytestmark = pytest.mark.once
+
 PLUS, ESCAPE, PERCENT, BLANK, UMLAUT, PLAIN = "a+b", "a%41b", "a%zb", "a b", "aä€b", "a:/&=b"
 SECRETS = (PLUS, ESCAPE, PERCENT, BLANK, UMLAUT)
 # Status by secret, in the order of SECRETS: of the raw secret, and of the secret that was form-encoded before base64.

@@ -17,7 +17,10 @@ import pytest
 from monitor import cli
 from monitor.simulator import Simulator
 from monitor.simulator.settings_files import settings_files
+from tests.support.call import call
 from tests.support.process import clean, command, run
+
+pytestmark = pytest.mark.once
 
 LAST_LINE = "Ctrl-C stops the simulator"
 
@@ -61,7 +64,7 @@ def test_it_prints_the_settings_of_a_monitor() -> None:
         lines = printed(process)
         exports = [shlex.split(line)[1] for line in lines if line.startswith("export ")]
         settings = dict(export.split("=", 1) for export in exports)
-        checked = run(["check"], settings)
+        checked = call(["check"], settings)
     assert checked.returncode == 0, checked.stderr
     assert "rehearsal: ping at" in checked.stdout
     assert settings["TIGR_ENVIRONMENTS__PROD__ENABLED"] == "false"
@@ -73,8 +76,8 @@ def test_the_commands_that_it_prints_begin_and_end_a_fault() -> None:
         lines = printed(process)
         begun = run(shown_command(lines, "A fault, from another shell"), {})
         assert (begun.returncode, begun.stdout[:43]) == (0, "uat: token: none; api: status code=503; lif")
-        assert run(shown_command(lines, "Its end"), {}).stdout.startswith("uat: token: none; api: none;")
-        assert run(shown_command(lines, "All commands"), {}).stdout.startswith("Commands (NAME is an environment)")
+        assert call(shown_command(lines, "Its end"), {}).stdout.startswith("uat: token: none; api: none;")
+        assert call(shown_command(lines, "All commands"), {}).stdout.startswith("Commands (NAME is an environment)")
 
 
 def test_commands_from_another_shell_have_the_syntax_of_those_from_standard_input() -> None:
@@ -82,11 +85,11 @@ def test_commands_from_another_shell_have_the_syntax_of_those_from_standard_inpu
     with simulator("prod", "--plain") as process:
         begin = shown_command(printed(process), "A fault, from another shell")
         send = begin[: begin.index("--send") + 1]
-        shown = run([*send, "prod", "token", 'token_response={"scope":"a&b=c+d"}', "times=2"], {})
+        shown = call([*send, "prod", "token", 'token_response={"scope":"a&b=c+d"}', "times=2"], {})
         assert 'token: token_response changes={"scope": "a&b=c+d"}; api: none' in shown.stdout
-        run([*send, "prod", "api", "status=429", "Retry-After=7"], {})
-        assert 'status code=429 headers={"Retry-After": "7"}' in run([*send, "show"], {}).stdout
-        refused = run([*send, "nar", "api", "hang"], {})
+        call([*send, "prod", "api", "status=429", "Retry-After=7"], {})
+        assert 'status code=429 headers={"Retry-After": "7"}' in call([*send, "show"], {}).stdout
+        refused = call([*send, "nar", "api", "hang"], {})
     assert (refused.returncode, refused.stdout) == (2, "")
     assert refused.stderr.startswith("tigr-monitor: the simulator refuses the command: 'nar' is neither a command nor")
 
@@ -105,7 +108,7 @@ def test_it_runs_until_a_signal() -> None:
         # The signal must not overtake the input: wait for the effect of its last line.
         errors = [process.stderr.readline() for _ in range(2)]
         assert errors == ["'bla' is neither a command nor an environment (prod); try help\n", "No closing quotation\n"]
-        assert run(begin, {}).returncode == 0
+        assert call(begin, {}).returncode == 0
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (0, "", "")
@@ -131,7 +134,7 @@ def test_it_writes_the_settings_for_a_service_and_deletes_them(tmp_path: Path) -
         assignments = shlex.split((directory / "settings.env").read_text())
         settings = dict(assignment.split("=", 1) for assignment in assignments)
         assert settings["TIGR_CA_FILE"] == str(directory / "ca.pem")
-        assert run(["check"], settings).returncode == 0
+        assert call(["check"], settings).returncode == 0
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
     assert not directory.exists()
@@ -187,7 +190,7 @@ def test_a_command_without_a_simulator_is_an_error() -> None:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))  # a port that refuses connections
         port = str(bound.getsockname()[1])
-        ended = run(["simulate", "--control-port", port, "--send", "show"], {})
+        ended = call(["simulate", "--control-port", port, "--send", "show"], {})
     assert (ended.returncode, ended.stdout) == (1, "")
     assert f"no simulator responds on control port {port}: Connection refused; start `tigr-monitor s" in ended.stderr
 
@@ -195,7 +198,7 @@ def test_a_command_without_a_simulator_is_an_error() -> None:
 @pytest.mark.parametrize("name", ["Prod", "a-b", "a__b", "x y", ""])
 def test_a_name_that_no_environment_can_have_is_status_2(name: str) -> None:
     """The error has the name and the rule."""
-    ended = run(["simulate", name], {})
+    ended = call(["simulate", name], {})
     assert ended.returncode == 2
     assert ended.stderr.startswith(f"tigr-monitor: {name!r}: the name of an environment consists of a-z")
 

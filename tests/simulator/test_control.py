@@ -15,6 +15,8 @@ from monitor.simulator.fault_syntax import describe_faults, format_fault, parse_
 from monitor.simulator.personalities import PERSONALITIES
 from tests.simulator.client import SimulatorClient
 
+pytestmark = pytest.mark.once
+
 RFC6749 = ("username", "password")
 ALL_FAULTS = typing.get_args(faults.HostFault)
 

@@ -18,6 +18,8 @@ from monitor.simulator.personalities import PERSONALITIES
 from monitor.simulator.registry import TOKEN_PATH, Registry
 from tests.simulator.client import SimulatorClient
 
+pytestmark = pytest.mark.once
+
 DOCUMENTED, RFC6749 = ("Username", "Password"), ("username", "password")
 FORM = "application/x-www-form-urlencoded"
 HOUR = 3600.0

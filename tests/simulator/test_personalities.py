@@ -12,6 +12,8 @@ from monitor.simulator import SimulatedCredentials
 from monitor.simulator.personalities import KEYCLOAK, PERSONALITIES
 from tests.simulator.client import ClientResponse, SimulatorClient
 
+pytestmark = pytest.mark.once
+
 DOCUMENTED, RFC6749, OTHER_CASE = ("Username", "Password"), ("username", "password"), ("USERNAME", "passWord")
 SENTENCE = "Bad Request - Invalid Login ID or Password"
 AUTHLIB_TEXT = "Invalid 'username' or 'password' in request."

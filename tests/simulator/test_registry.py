@@ -14,6 +14,8 @@ from monitor.simulator import SimulatedCredentials, Simulator
 from monitor.simulator.registry import FieldNames, TokenErrors
 from tests.simulator.client import SimulatorClient
 
+pytestmark = pytest.mark.once
+
 LOGIN_REFUSED = "Bad Request - Invalid Login ID or Password"
 
 

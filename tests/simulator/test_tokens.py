@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from monitor.simulator.tokens import InvalidTokenError, SigningKey
 
+pytestmark = pytest.mark.once
+
 KEY = SigningKey()
 CLAIMS = {"sub": "simulated", "iat": 4_000_000_000, "exp": 1_000, "jti": "1"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from urllib.parse import quote, quote_plus
@@ -11,6 +12,8 @@ from monitor.simulator import Simulator
 from monitor.simulator.registry import SimulatedCredentials
 
 _RUN = 8  # characters: a shorter run of a secret reveals nothing
+_PART = 4  # characters
+_STRIDE = _RUN - _PART + 1  # each run contains a part that begins at a multiple of this number
 
 CANARIES = SimulatedCredentials(
     client_id="Kx7vQ2-canary-client",
@@ -37,13 +40,30 @@ def values(credentials: SimulatedCredentials) -> tuple[str, ...]:
 
 def leaks(text: str, secrets: Iterable[str]) -> list[str]:
     """Return the runs of secrets that `text` contains: raw, URL-encoded or base64-encoded."""
-    return sorted({run for secret in secrets for run in _runs(secret) if run in text})
+    return sorted({run for secret in secrets if _may_leak(text, secret) for run in _runs(secret) if run in text})
 
 
-def _runs(secret: str) -> Iterator[str]:
-    for encoded in _encoded(secret):
-        for start in range(max(1, len(encoded) - _RUN + 1)):
-            yield encoded[start : start + _RUN]
+def _may_leak(text: str, secret: str) -> bool:
+    """Return False if `text` contains no run of the secret. It searches for a fifth of the strings."""
+    return any(part in text for part in _parts(secret))
+
+
+@functools.lru_cache(maxsize=32)  # tokens are different in each test
+def _runs(secret: str) -> frozenset[str]:
+    return frozenset(
+        encoded[start : start + _RUN]
+        for encoded in _encoded(secret)
+        for start in range(max(1, len(encoded) - _RUN + 1))
+    )
+
+
+@functools.lru_cache(maxsize=32)
+def _parts(secret: str) -> frozenset[str]:
+    return frozenset(
+        encoded[start : start + _PART]
+        for encoded in _encoded(secret)
+        for start in range(0, max(1, len(encoded) - _PART + 1), _STRIDE)
+    )
 
 
 def _encoded(secret: str) -> Iterator[str]:

@@ -75,6 +75,8 @@ class EnvironmentHarness:
 
     def limit(self, timeout: float) -> None:
         """Use another timeout (seconds) from the next exchange on."""
+        if timeout == self.settings.timeout:
+            return
         self.settings = replace(self.settings, timeout=timeout)
         self.api = TigrClient(self.settings, self.wire, self.time.clock)
         self.environment.use(self.settings, self.api)
@@ -119,11 +121,18 @@ class EnvironmentHarness:
 
 def value(exposition: str, name: str, **labels: str) -> float | None:
     """Return the value of one series; None if it does not exist."""
-    start = f"{name}{{" if labels else f"{name} "
+    return next((float(number) for each, number in _samples(exposition).get(name, ()) if each == labels), None)
+
+
+@functools.lru_cache(maxsize=2)  # a test asks for many values of one text
+def _samples(exposition: str) -> Mapping[str, list[tuple[dict[str, str], str]]]:
+    """Return the labels and the number of each series, by its name."""
+    samples: dict[str, list[tuple[dict[str, str], str]]] = {}
     for line in exposition.splitlines():
-        if line.startswith(start) and dict(_LABEL.findall(line)) == labels:
-            return float(line.rsplit(" ", 1)[1])
-    return None
+        if line and not line.startswith("#"):
+            head, _, number = line.rpartition(" ")
+            samples.setdefault(head.partition("{")[0], []).append((dict(_LABEL.findall(head)), number))
+    return samples
 
 
 def series(exposition: str, pattern: str) -> dict[str, float]:

@@ -20,6 +20,7 @@ from typing import Self
 from tests.support.harness import value
 
 PATIENCE = 60.0  # seconds: long, so that a busy machine fails no test
+MIN_PAUSE, MAX_PAUSE = 0.02, 0.25  # seconds between two looks at a condition
 
 
 def run(arguments: list[str], environ: Mapping[str, str], timeout: float = 120) -> subprocess.CompletedProcess[str]:
@@ -75,12 +76,16 @@ def status(pid: int) -> dict[str, str]:
 
 
 def wait_for(condition: Callable[[], object], name: str, timeout: float = PATIENCE) -> None:
-    """Wait until `condition` returns a true value; fail with its `name` after `timeout` seconds."""
-    deadline = time.monotonic() + timeout
+    """Wait until `condition` returns a true value; fail with its `name` after `timeout` seconds.
+
+    The pauses grow with the time that has passed, because a condition may cost a scrape of the monitor.
+    """
+    began = time.monotonic()
     pause = threading.Event()
     while not condition():
-        assert time.monotonic() < deadline, f"{name}: not within {timeout:g} s"
-        pause.wait(0.02)
+        waited = time.monotonic() - began
+        assert waited < timeout, f"{name}: not within {timeout:g} s"
+        pause.wait(min(max(MIN_PAUSE, waited / 4), MAX_PAUSE))
 
 
 class Monitor:

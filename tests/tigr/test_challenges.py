@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from monitor.tigr.challenges import parse_challenges
 
+pytestmark = pytest.mark.once
+
 NAMES = st.from_regex(r"[a-z_]{1,8}", fullmatch=True)
 VALUES = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=20)
 

@@ -7,6 +7,8 @@ import pytest
 from monitor.tigr.responses import ErrorDetails, is_login_refusal, parse_error
 from tests.tigr.test_responses import body
 
+pytestmark = pytest.mark.once
+
 SENTENCE = "Invalid Login ID or Password"
 CODES = ("invalid_grant", "invalid_client", "unauthorized_client", "access_denied")
 

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from monitor.tigr.responses import parse_error
 from tests.tigr.test_responses import TEXTS, VALUES, body
 
+pytestmark = pytest.mark.once
+
 SENTENCE = "Invalid Login ID or Password"
 SIZE = 256 * 1024  # characters, four times the limit for responses: a scan of quadratic time takes 5 s or more
 MAX_CPU = 2.0  # seconds for an input of that size; the slowest takes 0.08

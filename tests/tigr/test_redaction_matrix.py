@@ -26,7 +26,10 @@ from tests.support.encodings import (
     wrapped,
 )
 
-pytestmark = pytest.mark.once
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.no_cover,  # it would take most of the time, and the tests of the modules execute the same lines
+]
 
 TEMPLATES = ("{}", "cannot log in with {} today", "Username=x&Password={}&grant_type=password", '{{"password":"{}"}}')
 MAX_CPU = 0.25  # seconds for a body of 64 KiB; the slowest takes 0.012

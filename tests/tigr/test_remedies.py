@@ -10,6 +10,8 @@ from monitor.model import ClientAuth, Endpoint, Reason
 from monitor.tigr.remedies import explain, next_login
 from tests.support.results import make_result, vary
 
+pytestmark = pytest.mark.once
+
 REJECTED = make_result(
     Endpoint.TOKEN,
     started_at=0.0,

@@ -8,6 +8,8 @@ from monitor.model import Endpoint, Phase, Reason, Responsibility
 from monitor.tigr.responsibility import responsible
 from tests.support.results import make_result, vary
 
+pytestmark = pytest.mark.once
+
 NETWORK, LOGIN, API = Responsibility.NETWORK, Responsibility.LOGIN, Responsibility.API
 MONITOR, UNKNOWN, CREDENTIALS = Responsibility.MONITOR, Responsibility.UNKNOWN, Responsibility.CREDENTIALS
 

@@ -22,6 +22,8 @@ from monitor.simulator.demo import run
 from monitor.simulator.demo.harness import DemoHarness, ListenAddress
 from monitor.simulator.demo.scenario import PAUSE, SCENARIO
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def harness(simulator: Simulator, tmp_path: Path) -> Iterator[DemoHarness]:

@@ -7,7 +7,11 @@ import signal
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.support.process import PATIENCE, clean, command, free_port, wait_for
+
+pytestmark = pytest.mark.once
 
 
 def demo(*options: str) -> list[str]:

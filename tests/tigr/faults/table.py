@@ -193,4 +193,5 @@ _PONGS = (
 )
 REDIRECTS = tuple(range(300, 309))
 
+BY_STATUS = (*_STATUSES, *_ECHOES)  # the project's own code derives their reason from the status
 TABLE: tuple[Row, ...] = (*_NETWORK, *_TLS, *_HTTP, *_STATUSES, *_ECHOES, *_BODIES, *_GRANTS, *_PONGS)

@@ -16,7 +16,7 @@ from monitor.simulator.fault_switch import FaultSwitch
 from monitor.simulator.faults import Content, Status
 from tests.support.canaries import CANARIES, leaks, simulator_with_canaries, values
 from tests.support.harness import EnvironmentHarness, value
-from tests.tigr.faults.table import REDIRECTS, TABLE, Row
+from tests.tigr.faults.table import BY_STATUS, REDIRECTS, TABLE, Row
 
 TIMEOUT = 30.0  # seconds: no exchange with a host that responds takes as long, on a busy machine either
 # Seconds, for a host that sends nothing more or never ends its response: the exchange takes the whole timeout. If a
@@ -24,7 +24,11 @@ TIMEOUT = 30.0  # seconds: no exchange with a host that responds takes as long, 
 SHORT_TIMEOUTS = (0.3, 3.0, 20.0)
 _JOB = {Endpoint.TOKEN: "login", Endpoint.PING: "ping"}
 _HOST = {Endpoint.TOKEN: Host.TOKEN, Endpoint.PING: Host.API}
-CASES = [(row, endpoint) for row in TABLE for endpoint in row.endpoints]
+CASES = [
+    pytest.param(row, endpoint, id=f"{endpoint}: {row.name}", marks=[pytest.mark.once] if row in BY_STATUS else [])
+    for row in TABLE
+    for endpoint in row.endpoints
+]
 
 
 @pytest.fixture(scope="module")
@@ -84,9 +88,8 @@ def faults_of(simulator: Simulator, endpoint: Endpoint) -> FaultSwitch:
     return environment.token_faults if endpoint is Endpoint.TOKEN else environment.api_faults
 
 
-def totals(harness: EnvironmentHarness, endpoint: Endpoint) -> dict[str, float]:
+def totals(exposition: str, endpoint: Endpoint) -> dict[str, float]:
     """Return the requests of the endpoint by outcome."""
-    exposition = harness.exposition()
     labels = {"environment": "prod", "endpoint": endpoint.value}
     return {
         outcome: value(exposition, "tigr_requests_total", outcome=outcome, **labels) or 0.0
@@ -94,7 +97,7 @@ def totals(harness: EnvironmentHarness, endpoint: Endpoint) -> dict[str, float]:
     }
 
 
-def assert_nothing_leaked(harness: EnvironmentHarness, caplog: pytest.LogCaptureFixture) -> None:
+def assert_nothing_leaked(harness: EnvironmentHarness, exposition: str, caplog: pytest.LogCaptureFixture) -> None:
     """No secret, and no token, is in what anybody can see."""
     secrets = [*values(CANARIES), f"{CANARIES.client_id}:{CANARIES.client_secret}"]
     if harness.environment.token is not None and len(harness.environment.token.value) > 50:
@@ -104,12 +107,12 @@ def assert_nothing_leaked(harness: EnvironmentHarness, caplog: pytest.LogCapture
         repr(vars(harness)),
         caplog.text,
         repr([vars(r) for r in caplog.records]),
-        harness.exposition(),
+        exposition,
     ):
         assert not leaks(where, secrets)
 
 
-@pytest.mark.parametrize("row,endpoint", CASES, ids=[f"{endpoint}: {row.name}" for row, endpoint in CASES])
+@pytest.mark.parametrize("row,endpoint", CASES)
 def test_a_fault_has_its_name(
     row: Row, endpoint: Endpoint, simulator: Simulator, read: list[int], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -118,7 +121,7 @@ def test_a_fault_has_its_name(
     faults, other = faults_of(simulator, endpoint), simulator.log.connections("uat")
     for timeout in timeouts(row):
         harness = monitored(simulator)
-        before = totals(harness, endpoint)
+        before = totals(harness.exposition(), endpoint)
         harness.time.advance(harness.settings.auth_interval)  # so that a rejected token is answered with a login
         harness.limit(timeout)
         faults.set(row.fault)
@@ -142,11 +145,12 @@ def test_a_fault_has_its_name(
     assert simulator.log.connections("uat") == other
     if row.phase is not None:
         assert result.measurement.failed_phase is row.phase
-    _assert_exported(harness, row, endpoint, before)
+    exposition = harness.exposition()
+    _assert_exported(exposition, row, endpoint, before)
     _assert_logged(row, endpoint, caplog)
-    assert_nothing_leaked(harness, caplog)
+    assert_nothing_leaked(harness, exposition, caplog)
     if row.lifetime is not None:
-        assert harness.value("tigr_token_lifetime_seconds") == row.lifetime
+        assert value(exposition, "tigr_token_lifetime_seconds", environment="prod") == row.lifetime
 
     faults.clear()
     caplog.clear()
@@ -155,19 +159,20 @@ def test_a_fault_has_its_name(
     if endpoint is Endpoint.PING:
         harness.environment.run_login_now()
     assert harness.run(endpoint).success
-    assert harness.value("tigr_up", endpoint=endpoint) == 1
-    assert harness.value("tigr_consecutive_failures", endpoint=endpoint) == 0
+    exposition, labels = harness.exposition(), {"environment": "prod", "endpoint": endpoint.value}
+    assert value(exposition, "tigr_up", **labels) == 1
+    assert value(exposition, "tigr_consecutive_failures", **labels) == 0
     assert (row.reason is None) == (f"{_JOB[endpoint]} works again" not in caplog.text)
 
 
-def _assert_exported(harness: EnvironmentHarness, row: Row, endpoint: Endpoint, before: dict[str, float]) -> None:
-    after = totals(harness, endpoint)
+def _assert_exported(exposition: str, row: Row, endpoint: Endpoint, before: dict[str, float]) -> None:
+    after = totals(exposition, endpoint)
     counted = {outcome: after[outcome] - before[outcome] for outcome in after if after[outcome] != before[outcome]}
     # A rejected token: one ping with it, and with the new token three, until that is ten seconds old.
     times = 4 if row.reason is Reason.UNAUTHORIZED and endpoint is Endpoint.PING else 1
     if endpoint is Endpoint.TOKEN or row.reason is not None:
         assert counted == {row.reason or "success": times}
-    exposition, labels = harness.exposition(), {"environment": "prod", "endpoint": endpoint.value}
+    labels = {"environment": "prod", "endpoint": endpoint.value}
     assert value(exposition, "tigr_up", **labels) == (row.reason is None)
     assert value(exposition, "tigr_consecutive_failures", **labels) == (0 if row.reason is None else 1)
     unauthorized = value(exposition, "tigr_unauthorized_total", **labels)

@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree as ET
 
+import pytest
+
 from monitor.web.pages.history import image, rows, summary
 from tests.support.overviews import NOW, make_failed_probe, make_probe
+
+pytestmark = pytest.mark.once
 
 HISTORY = [make_probe(started_at=NOW - 30.0 * age, duration=0.02 + age / 1000) for age in range(59, 0, -1)]
 HISTORY.append(make_failed_probe(started_at=NOW, detail="<b>sorry</b>"))

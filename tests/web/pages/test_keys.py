@@ -32,6 +32,8 @@ from tests.support.overviews import (
     make_probe,
 )
 
+pytestmark = pytest.mark.once
+
 OF_ENVIRONMENT: dict[str, Any] = {
     "name": "other",
     "severity": Severity.WARNING,

@@ -10,6 +10,8 @@ from monitor.durations import span
 from monitor.web.pages.texts import days_left, duration, moment, percent, visible
 from tests.support.overviews import NOW
 
+pytestmark = pytest.mark.once
+
 DAY = 86_400.0
 
 

@@ -22,6 +22,8 @@ from tests.support.overviews import (
 )
 from tests.support.page_states import login_rejected, never_reached, stopped
 
+pytestmark = pytest.mark.once
+
 
 def of(overview: Overview) -> views.EnvironmentView:
     """Return the view of the first environment."""
