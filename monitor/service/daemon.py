@@ -209,10 +209,12 @@ class Daemon:
 def _freeze_imports() -> None:
     """Freeze imported objects (`gc.freeze`), so that a full collection cannot pause a probe (12 ms measured).
 
-    Without them a full collection is also triggered earlier, so less garbage accumulates.
+    Without them a full collection is also triggered earlier, so less garbage accumulates. `monitor.__main__` has switched
+    collections off.
     """
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def _state(settings: Settings) -> State:
