@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import resource
 import ssl
 from dataclasses import replace
@@ -13,7 +14,7 @@ from monitor.config.client_certificate import ClientCertificate
 from monitor.config.settings import Settings, load
 from monitor.errors import ConfigError
 from monitor.http.tls import unverifying_context, verifying_context
-from monitor.service.trust import load_trust
+from monitor.service.trust import load_trust, trust_anchors
 from monitor.simulator import Simulator
 from tests.support.odd_certificates import issue
 
@@ -81,6 +82,14 @@ def test_the_anchors_of_the_system_are_read_once(settings: Settings, monkeypatch
     assert read == [trust.contexts["prod"]]
     assert not trust.from_system
     assert trust.has_anchors
+
+
+def test_trust_anchors_are_compared_without_their_certificates(settings: Settings) -> None:
+    """Each environment keeps the value."""
+    context, without_file = load_trust(settings).contexts["prod"], verifying_context()
+    assert trust_anchors(context) == trust_anchors(load_trust(settings).contexts["prod"])
+    assert trust_anchors(context) != trust_anchors(without_file)
+    assert len(pickle.dumps(trust_anchors(context))) < 100
 
 
 def client_pair(directory: Path, name: str) -> ClientCertificate:
