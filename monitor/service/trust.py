@@ -80,13 +80,14 @@ def _probing_context(settings: Settings) -> tuple[ssl.SSLContext, bool]:
         if settings.ca_file is not None:
             read_regular(settings.ca_file, MAX_PEM_FILE)  # OpenSSL would wait for the writer of a named pipe
             context.load_verify_locations(cafile=settings.ca_file)
-        return context, from_system
     except (ssl.SSLError, ValueError):
         pass
     except OSError as error:
         reason = error.strerror
         if limit := local_limit(error):
             raise ConfigError((f"the CA certificates cannot be read: {limit}",)) from None
+    else:
+        return context, from_system
     raise ConfigError((f"TIGR_CA_FILE: {settings.ca_file} cannot be used: {reason}",))
 
 
