@@ -1,5 +1,6 @@
 """Run the command `tigr-monitor`, also as `python -m monitor`."""
 
+import gc
 import os
 import signal
 import sys
@@ -18,6 +19,7 @@ def main() -> int:
             signal.signal(number, signal.SIG_IGN)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _end_start)
+        gc.disable()  # until the daemon has started: collections during the imports take a tenth of their time
     try:
         from monitor.cli import main as command
         from monitor.output.process_exit import end_process  # now: without a free descriptor, an import fails

@@ -16,7 +16,7 @@ from monitor.reporting.check_events import CheckEvent
 from monitor.service.check import CheckedEnvironment, CheckOptions, run_check
 from monitor.service.check_stream import chosen, events_of
 from monitor.service.process_limits import forbid_core_dumps
-from monitor.service.trust import probing_contexts
+from monitor.service.trust import load_trust
 from monitor.tigr.client import TigrClient
 from monitor.tigr.observation import current_observer
 
@@ -30,7 +30,7 @@ def own_check(names: Sequence[str]) -> Iterator[CheckEvent]:
     settings = load(os.environ).settings
     environments = chosen(names, settings.environments)
     log.configure("warning", "logfmt", journald=False)
-    contexts = probing_contexts(settings)
+    contexts = load_trust(settings).contexts
     state = State(settings.state_dir, shared=True)
     checked = [_own_environment(each, contexts[each.name], state) for each in environments]
     return events_of(lambda emit: run_check(checked, CheckOptions(), emit))

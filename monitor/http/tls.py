@@ -34,15 +34,23 @@ class ClientCertificate(Protocol):
 def verifying_context(ca_file: Path | None = None) -> ssl.SSLContext:
     """Return a client context that verifies against the system's trust anchors and those in `ca_file`.
 
-    It speaks TLS 1.2 or newer. Made once per settings, because loading the trust anchors takes tens of milliseconds.
-    Raises `OSError` (`ssl.SSLError` is a subclass) if `ca_file` cannot be read.
+    It speaks TLS 1.2 or newer. Raises `OSError` (`ssl.SSLError` is a subclass) if `ca_file` cannot be read.
+    """
+    context = system_context()
+    if ca_file is not None:
+        context.load_verify_locations(cafile=ca_file)
+    return context
+
+
+def system_context() -> ssl.SSLContext:
+    """Return a client context that verifies against the system's trust anchors.
+
+    Made once per settings, because loading the trust anchors takes tens of milliseconds and megabytes.
     """
     context = _context()
     context.verify_flags = _VERIFY_FLAGS
     context.hostname_checks_common_name = False
     load_system_anchors(context)
-    if ca_file is not None:
-        context.load_verify_locations(cafile=ca_file)
     return context
 
 

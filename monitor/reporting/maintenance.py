@@ -56,7 +56,7 @@ class MaintenanceLog:
         """Return the time of the next begin or end on the monotonic clock; None if there is none."""
         with self._mutex:
             announced = self._announced.get(environment)
-            if announced is None:
+            if announced is None or not (announced.windows or announced.logged):  # at almost every call
                 return None
             now, wall = self._clock.now(), self._clock.wall()
             if current(announced.windows, wall) != announced.logged:

@@ -209,10 +209,11 @@ class Daemon:
 def _freeze_imports() -> None:
     """Freeze imported objects (`gc.freeze`), so that a full collection cannot pause a probe (12 ms measured).
 
-    Without them a full collection is also triggered earlier, so less garbage accumulates.
+    Without them a full collection is also triggered earlier, so less garbage accumulates. `monitor.__main__` has
+    switched collections off. No collection comes before: it took 40 ms and found 0.4 MB.
     """
-    gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def _state(settings: Settings) -> State:

@@ -152,7 +152,8 @@ class Supervisor:
         )
 
     def _apply(self, settings: Settings, contexts: Mapping[str, ssl.SSLContext]) -> None:
-        old_trust, self._trust = self._trust, {name: trust_anchors(each) for name, each in contexts.items()}
+        anchors = {context: trust_anchors(context) for context in set(contexts.values())}  # environments share contexts
+        old_trust, self._trust = self._trust, {name: anchors[context] for name, context in contexts.items()}
         clients = {new.name: self._client(new, contexts[new.name]) for new in settings.environments}
         delays = self._jobs.delays(settings, at_start=not self._entries)
         for name in self._entries.keys() - clients.keys():

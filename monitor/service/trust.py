@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from monitor.config.client_certificate import ClientCertificate
 from monitor.config.settings import Settings
 from monitor.errors import ConfigError
-from monitor.http.tls import has_trust_anchors, present, verifying_context
+from monitor.http.tls import has_trust_anchors, present, system_context
 from monitor.machine.files import MAX_PEM_FILE, read_regular
 from monitor.machine.limits import local_limit
 
@@ -23,8 +24,9 @@ _NO_ANCHORS = (
 
 
 def trust_anchors(context: ssl.SSLContext) -> object:
-    """Return a value that is equal for contexts with the same trust anchors."""
-    return context.cert_store_stats()["x509"], frozenset(context.get_ca_certs(binary_form=True))
+    """Return a value that is equal for contexts with the same trust anchors, without the certificates (0.2 MB)."""
+    certificates = sorted(set(context.get_ca_certs(binary_form=True)))
+    return context.cert_store_stats()["x509"], hashlib.sha256(b"".join(certificates)).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +45,11 @@ class Trust:
 def load_trust(settings: Settings, before: Trust | None = None) -> Trust:
     """Return the trust for `settings`; `before` is in force until now.
 
-    Raises `ConfigError` if a file cannot be used, or if trust anchors that were in force `before` are gone: while
-    a package or a mount is replaced, the files are missing for a moment, and every handshake would fail.
+    Raises `ConfigError` if a file cannot be used, if the process is out of file descriptors or memory, or if trust
+    anchors that were in force `before` are gone: while a package or a mount is replaced, the files are missing for a
+    moment, and every handshake would fail.
     """
-    contexts = probing_contexts(settings)
-    # Without a CA file, the contexts have the system's anchors only: another context would read them once more.
-    system = (
-        next(iter(contexts.values())) if settings.ca_file is None else probing_context(replace(settings, ca_file=None))
-    )
-    trust = Trust(contexts, has_trust_anchors(system))
+    trust = _probing_trust(settings)
     if before is not None and before.from_system and not trust.from_system:
         raise ConfigError((_SYSTEM_ANCHORS_GONE,))
     if before is not None and before.has_anchors and not trust.has_anchors:
@@ -59,34 +57,37 @@ def load_trust(settings: Settings, before: Trust | None = None) -> Trust:
     return trust
 
 
-def probing_contexts(settings: Settings) -> dict[str, ssl.SSLContext]:
-    """Return the context of each environment, by name. Environments with equal client certificates share one.
-
-    Raises `ConfigError` if a file cannot be used, or if the process is out of file descriptors or memory.
-    """
+def _probing_trust(settings: Settings) -> Trust:
+    """Return the context of each environment. Environments with equal client certificates share one."""
     contexts: dict[ClientCertificate | None, ssl.SSLContext] = {}
+    from_system = False
     for environment in settings.environments:
         pair = environment.client_certificate
         if pair not in contexts:
-            contexts[pair] = probing_context(settings)
+            contexts[pair], from_system = _probing_context(settings)
             if pair is not None:
                 _present(contexts[pair], pair)
-    return {environment.name: contexts[environment.client_certificate] for environment in settings.environments}
+    by_name = {environment.name: contexts[environment.client_certificate] for environment in settings.environments}
+    return Trust(by_name, from_system)
 
 
-def probing_context(settings: Settings) -> ssl.SSLContext:
-    """Return `verifying_context` for `settings`. Raises `ConfigError`, as `probing_contexts` does."""
+def _probing_context(settings: Settings) -> tuple[ssl.SSLContext, bool]:
+    """Return the context, and whether the system has trust anchors: another context would read them once more."""
     reason: str | None = "it contains no certificate in PEM format"
     try:
+        context = system_context()
+        from_system = has_trust_anchors(context)
         if settings.ca_file is not None:
             read_regular(settings.ca_file, MAX_PEM_FILE)  # OpenSSL would wait for the writer of a named pipe
-        return verifying_context(settings.ca_file)
+            context.load_verify_locations(cafile=settings.ca_file)
     except (ssl.SSLError, ValueError):
         pass
     except OSError as error:
         reason = error.strerror
         if limit := local_limit(error):
             raise ConfigError((f"the CA certificates cannot be read: {limit}",)) from None
+    else:
+        return context, from_system
     raise ConfigError((f"TIGR_CA_FILE: {settings.ca_file} cannot be used: {reason}",))
 
 

@@ -11,15 +11,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from monitor.errors import ConfigError
 from monitor.hosts import is_loopback
-from monitor.web import config as web_config
-from monitor.web.config import TlsSettings, WebConfig
 from monitor.web.passwords import PasswordAttempt, Passwords, PasswordVerdict
 from monitor.web.tls import PeerCertificate, is_allowed, server_context
 from monitor.web.yaml_file import is_blank
+
+if TYPE_CHECKING:
+    from monitor.web.config import TlsSettings, WebConfig
 
 _log = logging.getLogger(__name__)
 
@@ -120,6 +121,8 @@ class AccessControl:
 
         A file that lost its content removes no protection: it is the result of a failed write or a full disk.
         """
+        from monitor.web.config import WebConfig
+
         policy = _read_policy(self._path)
         if policy.blank and self._policy.config != WebConfig():
             why = "has lost its content; to serve the pages without protection, write {} to it or restart the monitor"
@@ -185,6 +188,8 @@ def exposure_warning(host: str, access: AccessControl | None) -> str | None:
 
 def _read_policy(path: Path) -> AccessPolicy:
     """Read the configuration and every file that it names. Raises `ConfigError`."""
+    from monitor.web import config as web_config  # its models cost time, and most daemons have no configuration
+
     before = _fingerprint(path, None)
     content = web_config.read_content(path)
     config = web_config.parse(path, content)

@@ -14,7 +14,7 @@ from monitor.reporting.check_events import CheckError, CheckEvent
 from monitor.service.check import CheckOptions
 from monitor.service.check_stream import CheckInProgressError, MonitoredChecks, events_of
 from monitor.service.supervisor import Supervisor
-from monitor.service.trust import probing_contexts
+from monitor.service.trust import load_trust
 from monitor.simulator import Simulator
 from monitor.simulator.faults import Certificate, CertificateVariant, Refuse, Status
 from tests.support.canaries import CANARIES, leaks, simulator_with_canaries, values
@@ -36,7 +36,7 @@ class Daemon:
 
     def __init__(self, simulator: Simulator, changes: Mapping[str, str] | None = None) -> None:
         settings = load(simulator.settings() | dict(changes or {})).settings
-        self.supervisor = Supervisor(settings, probing_contexts(settings), State(None))
+        self.supervisor = Supervisor(settings, load_trust(settings).contexts, State(None))
         self.checks = MonitoredChecks(self.supervisor.checked_environments)
 
     def check(self, *names: str, ping_only: bool = False) -> list[CheckEvent]:

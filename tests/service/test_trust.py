@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import resource
 import ssl
 from dataclasses import replace
@@ -13,7 +14,7 @@ from monitor.config.client_certificate import ClientCertificate
 from monitor.config.settings import Settings, load
 from monitor.errors import ConfigError
 from monitor.http.tls import unverifying_context, verifying_context
-from monitor.service.trust import probing_context, probing_contexts
+from monitor.service.trust import load_trust, trust_anchors
 from monitor.simulator import Simulator
 from tests.support.odd_certificates import issue
 
@@ -52,7 +53,7 @@ def test_the_context_for_fetching_an_expiry_verifies_nothing() -> None:
 
 def test_the_ca_file_of_the_settings_is_trusted(settings: Settings) -> None:
     """The context of the probes has one more CA certificate than the system."""
-    stats = probing_context(settings).cert_store_stats()
+    stats = load_trust(settings).contexts["prod"].cert_store_stats()
     assert stats["x509_ca"] == verifying_context().cert_store_stats()["x509_ca"] + 1
 
 
@@ -62,7 +63,7 @@ def test_a_damaged_ca_file_is_reported(settings: Settings, content: bytes) -> No
     assert settings.ca_file
     settings.ca_file.write_bytes(content)
     with pytest.raises(ConfigError, match=r"^TIGR_CA_FILE: .*ca\.pem cannot be used: it contains no certificate"):
-        probing_context(settings)
+        load_trust(settings)
 
 
 def test_a_missing_ca_file_is_reported(settings: Settings) -> None:
@@ -70,7 +71,25 @@ def test_a_missing_ca_file_is_reported(settings: Settings) -> None:
     assert settings.ca_file
     settings.ca_file.unlink()
     with pytest.raises(ConfigError, match=r"^TIGR_CA_FILE: .*ca\.pem cannot be used: No such file"):
-        probing_context(settings)
+        load_trust(settings)
+
+
+def test_the_anchors_of_the_system_are_read_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also with a CA file: reading them takes tens of milliseconds, at the start and at each reload."""
+    read: list[ssl.SSLContext] = []
+    monkeypatch.setattr("monitor.http.tls.load_system_anchors", read.append)
+    trust = load_trust(settings)
+    assert read == [trust.contexts["prod"]]
+    assert not trust.from_system
+    assert trust.has_anchors
+
+
+def test_trust_anchors_are_compared_without_their_certificates(settings: Settings) -> None:
+    """Each environment keeps the value."""
+    context, without_file = load_trust(settings).contexts["prod"], verifying_context()
+    assert trust_anchors(context) == trust_anchors(load_trust(settings).contexts["prod"])
+    assert trust_anchors(context) != trust_anchors(without_file)
+    assert len(pickle.dumps(trust_anchors(context))) < 100
 
 
 def client_pair(directory: Path, name: str) -> ClientCertificate:
@@ -90,7 +109,7 @@ def with_pairs(settings: Settings, *pairs: ClientCertificate | None) -> Settings
 def test_equal_pairs_share_a_context(settings: Settings, tmp_path: Path) -> None:
     """A context is expensive; another certificate, or none, needs another one."""
     one, other = client_pair(tmp_path, "one"), client_pair(tmp_path, "other")
-    contexts = probing_contexts(with_pairs(settings, one, None, other, replace(one), None))
+    contexts = load_trust(with_pairs(settings, one, None, other, replace(one), None)).contexts
     assert list(contexts) == ["e0", "e1", "e2", "e3", "e4"]
     assert contexts["e0"] is contexts["e3"]
     assert contexts["e1"] is contexts["e4"]
@@ -108,7 +127,7 @@ def test_a_pair_that_changed_after_the_settings_were_loaded_is_reported(
     if content is not None:
         pair.certificate.write_bytes(content)
     with pytest.raises(ConfigError, match=r"one\.pem and its key .*cannot be used"):
-        probing_contexts(with_pairs(settings, pair))
+        load_trust(with_pairs(settings, pair))
 
 
 def test_a_lack_of_descriptors_is_not_blamed_on_the_ca_file(
@@ -123,6 +142,6 @@ def test_a_lack_of_descriptors_is_not_blamed_on_the_ca_file(
         with pytest.raises(
             ConfigError, match=r"^the CA certificates cannot be read: this machine has no free file descriptor"
         ):
-            probing_contexts(settings)
+            load_trust(settings)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

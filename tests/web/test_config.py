@@ -298,7 +298,8 @@ def test_unusable_certificates_are_reported_by_file(tmp_path: Path) -> None:
     assert f"client_ca_file: {tmp_path}/junk holds no certificate in PEM form" in junk
 
 
-def test_yaml_and_bcrypt_are_imported_on_demand() -> None:
-    """A daemon without a web configuration imports neither of them."""
-    code = "import sys, monitor.service.daemon; print(sorted({'yaml', 'bcrypt'} & set(sys.modules)))"
+def test_modules_of_the_web_configuration_are_imported_on_demand() -> None:
+    """A daemon without a web configuration imports none of them."""
+    modules = "{'yaml', 'bcrypt', 'monitor.web.config', 'monitor.web.config_values'}"
+    code = f"import sys, monitor.service.daemon; print(sorted({modules} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
