@@ -16,6 +16,8 @@ LOWER = bytes(range(0x100)).lower()
 LOWER_BLANKS = LOWER.replace(b"+", b" ")
 _TO_BLANKS = bytes(0x20 if chr(code).isspace() or chr(code) == "+" else code for code in range(0x100))
 _NON_WORD = re.compile(r"[\W_]+")
+# The place of a number in a set depends on its lowest bits. With this table, those of letters are far from each other.
+SPREAD = bytes(code * 157 % 0x100 for code in range(0x100))
 _BLANKS = frozenset({"Zs", "Zl", "Zp"})
 _INVISIBLE = frozenset({"Me", "Cf", "Cc"})  # enclosing marks, format and control characters
 _ACCENTS = (

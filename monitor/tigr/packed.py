@@ -101,9 +101,7 @@ def _may_be_utf16(data: bytes) -> bool:
 
 def _unpacked(encoded: bytes) -> bytes:
     """Return the bytes of base64 of any length; a last single character encodes none."""
-    if len(encoded) % 4 == 1:
-        encoded = encoded[:-1]
-    return a2b_base64(encoded + b"=" * (-len(encoded) % 4))
+    return a2b_base64(encoded + b"===" if len(encoded) % 4 != 1 else encoded[:-1])
 
 
 def _printable(data: bytes) -> Iterator[str]:

@@ -96,9 +96,7 @@ class Redactor:
         try:
             for number, view in enumerate(views(text)):
                 if isinstance(view, bytes):
-                    if self._byte_runs.may_occur_in(view) and any(
-                        map(self._byte_runs.occur_in, byte_forms(view, blanks=blanks))
-                    ):
+                    if self._byte_runs.occur_in_bytes(view):
                         return True
                     continue
                 if any(map(self._text_runs.occur_in, forms(view, blanks=blanks))):

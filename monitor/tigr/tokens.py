@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from monitor.tigr.folding import SPREAD
+
 MIN_TOKEN_RUN = 16  # characters of a token
 # A run of 16 contains one whole piece of six that begins at a multiple of eleven in the tokens.
 _PIECE, _STEP = 6, 11
 _NUMBER = 8  # bytes of the number that stands for a piece
 _MAX_ATTEMPTS = 64  # pieces of a text that are compared with whole tokens
 _MAX_POSITIONS = 8  # of a piece in the tokens; the pieces of a token that repeats itself have more
-# The place of a number in a set depends on its first two bytes, so the codes of letters are moved apart.
-_SPREAD = bytes(code * 157 % 0x100 for code in range(0x100))
 _MARKED_RUN = b"\1" * MIN_TOKEN_RUN
 _LINE_END = ord("\n")
 _UNBROKEN = re.compile(rb"\S{16,}")
@@ -103,7 +103,7 @@ def _pieces(text: bytes, step: int = 1) -> memoryview[int]:
 
     Numbers are made and looked up several times faster than slices of the text.
     """
-    text = text.translate(_SPREAD)
+    text = text.translate(SPREAD)
     count = max(0, (len(text) - _PIECE) // step + 1)
     numbers = bytearray(count * _NUMBER)
     for at in range(_PIECE):
