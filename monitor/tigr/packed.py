@@ -40,6 +40,7 @@ def _digits(of: range) -> str:
 _SECOND = "[" + "".join(re.escape(char) for value, char in enumerate(_ALPHABET) if 2 <= value % 16 < 8) + "]"
 _THIRD = "[" + "".join(re.escape(char) for value, char in enumerate(_ALPHABET) if value % 4 < 2) + "]"
 _QUAD = f"{_digits(range(8, 32))}{_SECOND}{_THIRD}."
+_MIN_ASCII = 6  # bytes
 _ASCII = re.compile(f"{_QUAD}{_QUAD}(?:(?:....)?{_QUAD})*.{{0,3}}".encode())
 
 
@@ -48,6 +49,7 @@ def _marks(of: bytes) -> bytes:
     return bytes(code in of for code in range(0x100))
 
 
+_ASCII_MARKS = _marks(bytes(range(0x80)))
 _WORD_MARKS, _HEX_MARKS = _marks(_ALPHABET.encode()), _marks(b"0123456789abcdef")
 _HIGH_MARKS = _marks(bytes(code for code in range(0x100) if re.match(_HIGH, bytes((code, 0)), re.DOTALL)))
 
@@ -77,8 +79,12 @@ class Packed:
             for match in _UTF16.finditer(data):
                 yield data[max(0, match.start() - 1) : match.end() + 1].decode("utf-16-le", "ignore")
                 yield match[0].decode("utf-16-be", "ignore")
-        if ascii_parts := [_unpacked(part) for part in _ASCII.findall(self._base64)]:
+        if self._may_have_ascii() and (ascii_parts := [_unpacked(part) for part in _ASCII.findall(self._base64)]):
             yield as_text(b"\n".join(ascii_parts))
+
+    def _may_have_ascii(self) -> bool:
+        """Return whether the base64 may hold a part that `_ASCII` matches."""
+        return len(self._base64) < _MIN_BASE64 or _has_run(self.decoded[-1], _ASCII_MARKS, _MIN_ASCII)
 
 
 def _has_run(data: bytes, marks: bytes, size: int) -> bool:

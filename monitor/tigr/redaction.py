@@ -60,7 +60,7 @@ class Redactor:
                 self._tokens.append(token)
                 return  # the index does not depend on the order
             self._tokens.append(token)
-            self._index = TokenIndex(self._tokens)
+            self._index = TokenIndex(self._tokens, self._index)
 
     def clean(self, text: str, shown: int = MAX_SHOWN, markup: str = "") -> str:
         """Return `text` on one line of at most `shown` characters, without secrets and control characters.

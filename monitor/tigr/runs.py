@@ -80,7 +80,7 @@ def _marked(data: bytes, marks: bytes, table: bytes, deleted: bytes) -> bytes:
         end = end if end >= 0 else len(marked)
         parts.append(form[start:end])
         start = marked.find(_MARKED_RUN, end)
-    return b"\0".join(parts)
+    return b"\0%b\0" % b"\0".join(parts)  # a blank at an end of a part counts
 
 
 def _around_blank(run: str) -> str:

@@ -40,7 +40,7 @@ _REFERENCE = re.compile(
     )
 )
 _HEX_REFERENCE = str.maketrans("", "", "&#xX;")
-_NAMED = {"&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": '"'}  # the most frequent ones
+_NAMED = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&amp;": "&"}  # the frequent ones, in the order of replacement
 _BARE_PERCENT = re.compile(rb"%(?![0-9a-fA-F]{2})")
 _QUOTED = re.compile(r"(?:=[0-9a-fA-F]{2})+")  # quoted-printable
 _SOFT_BREAK = re.compile(r"=[ \t\r\n]+")
@@ -144,6 +144,10 @@ def _without_backslashes(text: str) -> str:
 
 
 def _without_entities(text: str) -> str:
+    if text.count("&") == sum(map(text.count, _NAMED)):
+        for reference, char in _NAMED.items():
+            text = text.replace(reference, char)
+        return text
     text = _CAPITALS.sub(lambda match: match[0].lower(), text)
     if "&#" in text:
         text = _TOO_LONG_REFERENCE.sub("", _ZEROS.sub(r"\1", text))
