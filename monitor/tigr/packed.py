@@ -72,8 +72,8 @@ class Packed:
 
     def texts(self) -> Iterator[str]:
         """Yield the parts of the bytes that are text, so that they may hold further encodings."""
-        words = _WORD.findall(self._standard) if _has_run(self._standard, _WORD_MARKS, _MIN_WORD) else ()
-        for data in (*self._from_hex, *map(_unpacked, words)):
+        parts = _WORD.findall(self._standard) if _has_run(self._standard, _WORD_MARKS, _MIN_WORD) else ()
+        for data in (*self._from_hex, *map(_unpacked, parts)):
             yield from _printable(data)
         for data in filter(_may_be_utf16, self.decoded):
             for match in _UTF16.finditer(data):

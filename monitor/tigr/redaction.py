@@ -15,9 +15,9 @@ from collections.abc import Iterable, Iterator
 from monitor.tigr.error_body import MAX_MARKUP
 from monitor.tigr.folding import byte_forms, folded, forms, squeezed
 from monitor.tigr.runs import MIN_RUN, Runs
+from monitor.tigr.terms import WholeTerms
 from monitor.tigr.tokens import TokenIndex
 from monitor.tigr.views import MAX_LAYERS, BudgetExceededError, unescape, views
-from monitor.tigr.words import Words
 
 MASK = "[redacted]"
 DROPPED = "[redacted: the text may contain a secret]"
@@ -46,8 +46,8 @@ class Redactor:
         self._blanks = any(map(_has_blanks, secrets))
         self._text_runs = Runs(form for secret in secrets for form in _text_forms(secret, blanks=self._blanks))
         self._byte_runs = Runs(form for secret in secrets for form in _encoded_forms(secret, blanks=self._blanks))
-        self._short = Words(filter(is_short, secrets))
-        self._names = Words(name for name in names if len(name) >= _MIN_NAME)
+        self._short = WholeTerms(filter(is_short, secrets))
+        self._names = WholeTerms(name for name in names if len(name) >= _MIN_NAME)
         self._tokens: deque[str] = deque(maxlen=_MAX_TOKENS)
         self._index = TokenIndex()
         self._lock = threading.Lock()

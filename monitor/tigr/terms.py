@@ -17,7 +17,7 @@ _NORMAL_FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
 _WORD_START = r"(?:(?<!\w)|(?<=%[0-7][0-9a-f])|(?<=\\[nrt])|(?<=\\u00[0-7][0-9a-f]))"
 
 
-class Words:
+class WholeTerms:
     """Some values, in any case; documented words are left out."""
 
     def __init__(self, values: Iterable[str]) -> None:
