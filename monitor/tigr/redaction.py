@@ -7,20 +7,15 @@ in any decoded view is dropped as a whole, because a mask would show the length 
 from __future__ import annotations
 
 import base64
-import html
-import json
 import re
 import threading
-import unicodedata
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Literal
-from urllib.parse import quote, quote_plus
 
-from monitor.tigr.documented import TERMS
 from monitor.tigr.error_body import MAX_MARKUP
 from monitor.tigr.folding import byte_forms, folded, forms, squeezed
 from monitor.tigr.runs import MIN_RUN, Runs
+from monitor.tigr.terms import WholeTerms
 from monitor.tigr.tokens import TokenIndex
 from monitor.tigr.views import MAX_LAYERS, BudgetExceededError, unescape, views
 
@@ -33,9 +28,6 @@ _MAX_READ = MAX_MARKUP + _MARGIN
 _MAX_TOKENS = 4  # tokens that a server may still echo: the current one and those before it
 _MIN_NAME = 4  # characters of a client id or user name; a shorter one is an ordinary word
 
-_NORMAL_FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
-# A word begins after a character of no word, or after the escape of one.
-_WORD_START = r"(?:(?<!\w)|(?<=%[0-7][0-9a-f])|(?<=\\[nrt])|(?<=\\u00[0-7][0-9a-f]))"
 _UNALIGNED = (0, 2, 3)  # characters of base64 that hold bits of the bytes before the secret, by their number
 _BLANKS = re.compile(r"[ \t\r\n]{2,}")
 # An unknown credential: a JWT, or a value after its scheme that is no plain word.
@@ -54,8 +46,8 @@ class Redactor:
         self._blanks = any(map(_has_blanks, secrets))
         self._text_runs = Runs(form for secret in secrets for form in _text_forms(secret, blanks=self._blanks))
         self._byte_runs = Runs(form for secret in secrets for form in _encoded_forms(secret, blanks=self._blanks))
-        self._short = _whole_terms(filter(is_short, secrets))
-        self._names = _whole_terms(name for name in names if len(name) >= _MIN_NAME)
+        self._short = WholeTerms(filter(is_short, secrets))
+        self._names = WholeTerms(name for name in names if len(name) >= _MIN_NAME)
         self._tokens: deque[str] = deque(maxlen=_MAX_TOKENS)
         self._index = TokenIndex()
         self._lock = threading.Lock()
@@ -75,7 +67,7 @@ class Redactor:
 
         `markup` is the source of `text` before tags were removed from it; it is searched too.
         """
-        text = _encodable(_BLANKS.sub(" ", text[: 4 * MAX_SHOWN].strip()))[: MAX_SHOWN + _MARGIN]
+        text = _encodable(_single_blanks(text[: 4 * MAX_SHOWN].strip()))[: MAX_SHOWN + _MARGIN]
         text = self._index.short_masked(text, MASK)
         if self._holds_token(text):
             text = self._index.masked(text, MASK)
@@ -85,9 +77,8 @@ class Redactor:
             markup and self._may_leak(self._index.masked(_encodable(markup[:_MAX_READ]), MASK))
         ):
             return _dropped(shown)
-        if self._names is not None:
-            text = self._names.sub(MASK, text)
-        text = _CREDENTIAL.sub(MASK, text)
+        text = self._names.masked(text, MASK)
+        text = _without_credentials(text)
         if not text.isprintable():
             text = "".join(char if char.isprintable() else " " for char in text)
         line = " ".join(text.split())
@@ -99,13 +90,13 @@ class Redactor:
 
     def _may_leak(self, text: str) -> bool:
         """Return whether a view of `text` holds a secret, or there are too many views to search."""
-        if self._short is not None and any(map(self._short.search, (text, unescape(text)))):
+        if self._short and (self._short.occur_in(text) or self._short.occur_in(unescape(text))):
             return True
         index, blanks = self._index, self._blanks
         try:
             for number, view in enumerate(views(text)):
                 if isinstance(view, bytes):
-                    if any(map(self._byte_runs.occur_in, byte_forms(view, blanks=blanks))):
+                    if self._byte_runs.occur_in_bytes(view):
                         return True
                     continue
                 if any(map(self._text_runs.occur_in, forms(view, blanks=blanks))):
@@ -130,9 +121,22 @@ def _dropped(shown: int) -> str:
     return DROPPED if len(DROPPED) <= shown else MASK[:shown]
 
 
+def _single_blanks(text: str) -> str:
+    """Return `text` with each sequence of blanks as one."""
+    return _BLANKS.sub(" ", text) if "  " in text or any(char in text for char in "\t\r\n") else text
+
+
+def _without_credentials(text: str) -> str:
+    """Return `text` with unknown credentials masked."""
+    lower = text.lower()
+    if text.isascii() and "eyJ" not in text and "bearer" not in lower and "basic" not in lower:
+        return text  # the pattern takes many times longer
+    return _CREDENTIAL.sub(MASK, text)
+
+
 def _encodable(text: str) -> str:
     """Return `text` without lone surrogates, which JSON can contain and which cannot be encoded for output."""
-    return text.encode("utf-8", "replace").decode()
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _cut(line: str, shown: int) -> str:
@@ -172,29 +176,3 @@ def _encoded_forms(secret: str, *, blanks: bool) -> Iterator[str]:
             except UnicodeEncodeError:
                 continue
             yield from byte_forms(data, blanks=blanks)
-
-
-def _whole_terms(values: Iterable[str]) -> re.Pattern[str] | None:
-    """Return a pattern of values as whole words, raw and in URL, HTML and JSON form; documented words are left out."""
-    undocumented = [value for value in values if value.casefold() not in TERMS]
-    written = {
-        re.escape(form)
-        for value in undocumented
-        for term in (
-            value,
-            " ".join(value.split()),
-            *(unicodedata.normalize(form, value) for form in _NORMAL_FORMS),
-        )
-        for form in (
-            term,
-            quote(term, safe=""),
-            quote_plus(term),
-            html.escape(term),
-            html.escape(term, quote=False),
-            json.dumps(term)[1:-1],
-            json.dumps(term, ensure_ascii=False)[1:-1],
-        )
-        if term
-    }
-    longest_first = "|".join(sorted(written, key=len, reverse=True))
-    return re.compile(rf"{_WORD_START}(?:{longest_first})(?!\w)", re.IGNORECASE) if written else None

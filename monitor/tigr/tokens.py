@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+
+from monitor.tigr.folding import SPREAD
 
 MIN_TOKEN_RUN = 16  # characters of a token
 # A run of 16 contains one whole piece of six that begins at a multiple of eleven in the token.
 _PIECE, _STEP = 6, 11
+_NUMBER = 8  # bytes of the number that stands for a piece
 _MAX_ATTEMPTS = 64  # pieces of a text that are compared with whole tokens
 _MAX_POSITIONS = 8  # of a piece in the tokens; the pieces of a token that repeats itself have more
+_MARKED_RUN = b"\1" * MIN_TOKEN_RUN
+_LINE_END = ord("\n")
 _UNBROKEN = re.compile(rb"\S{16,}")
 
 
@@ -19,14 +25,18 @@ class TokenIndex:
     def __init__(self, tokens: Sequence[str] = (), previous: TokenIndex | None = None) -> None:
         """Take the tokens. One that is shorter than a run is searched for as a whole word.
 
-        The pieces of tokens that `previous` has are shared with it.
+        The index is made from `previous` in less time if most tokens are the same.
         """
         long = [token for token in tokens if len(token) >= MIN_TOKEN_RUN]
         short = [re.escape(token) for token in tokens if len(token) < MIN_TOKEN_RUN]
-        known = previous.pieces if previous else {}
         self._short = re.compile(rf"(?<!\w)(?:{'|'.join(short)})(?!\w)", re.IGNORECASE) if short else None
         self._text = _lower("\n".join(long))  # no run contains a line end
-        self.pieces: dict[str, frozenset[bytes]] = {token: known.get(token) or _pieces(token) for token in long}
+        self._marks = bytes(code in self._text and code != _LINE_END for code in range(0x100))  # by the character
+        self.tokens = frozenset(long)
+        # Positions would take a fifth of the memory.
+        self.pieces: AbstractSet[int] = (
+            _united(self.tokens, previous.tokens, previous.pieces) if previous else _united(self.tokens)
+        )
 
     def short_masked(self, text: str, mask: str) -> str:
         """Return `text` with the tokens that are shorter than a run replaced by `mask`."""
@@ -34,34 +44,34 @@ class TokenIndex:
 
     def masked(self, text: str, mask: str) -> str:
         """Return `text` with each run of a token replaced by `mask`."""
-        if not self.pieces:
-            return text
         lower, parts, end = _lower(text), [], 0
-        for unbroken in _UNBROKEN.finditer(lower):
-            for first, last in self._runs(lower, unbroken.start(), unbroken.end()):
-                if first >= end:
-                    parts += [text[end:first], mask]
-                end = max(end, last)
+        for first, last in self._runs(lower):
+            if first >= end:
+                parts += [text[end:first], mask]
+            end = max(end, last)
         return "".join((*parts, text[end:]))
 
     def occur_in(self, text: str) -> bool:
         """Return whether an unbroken part of a text contains a run of a token."""
         if self._short is not None and self._short.search(text):
             return True
-        if not self.pieces:
-            return False
-        lower = _lower(text)
-        return any(True for part in _UNBROKEN.finditer(lower) for _ in self._runs(lower, *part.span()))
+        return any(True for _ in self._runs(_lower(text)))
 
-    def _runs(self, text: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
+    def _runs(self, text: bytes) -> Iterator[tuple[int, int]]:
+        """Yield the runs of the unbroken parts of a text."""
+        # Words have few of a token's characters next to each other; escapes have others.
+        if _MARKED_RUN not in text.translate(self._marks):
+            return
+        if self.pieces.isdisjoint(_pieces(text)):
+            return
+        for unbroken in _UNBROKEN.finditer(text):
+            yield from self._runs_between(text, *unbroken.span())
+
+    def _runs_between(self, text: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
         """Yield the runs between two positions of `text`, in order of their first pieces."""
         attempts, covered = _MAX_ATTEMPTS, start
-        windows = [text[at : at + _PIECE] for at in range(start, end - _PIECE + 1)]
-        pieces = [each for each in self.pieces.values() if not each.isdisjoint(windows)]
-        if not pieces:
-            return
-        for at in range(start, end - _PIECE + 1):
-            if at + _PIECE <= covered or not any(windows[at - start] in each for each in pieces):
+        for at, number in enumerate(_pieces(text[start:end]), start):
+            if at + _PIECE <= covered or number not in self.pieces:
                 continue
             attempts -= 1
             run = self._run_around(text, at, start, end) if attempts >= 0 else (start, end)
@@ -98,13 +108,31 @@ class TokenIndex:
         return (firsts[0], firsts[-1] + MIN_TOKEN_RUN) if firsts else (at, at)
 
 
-def _pieces(token: str) -> frozenset[bytes]:
-    """Return every eleventh piece of a token.
+def _united(
+    tokens: frozenset[str], known: frozenset[str] = frozenset(), known_pieces: AbstractSet[int] = frozenset()
+) -> AbstractSet[int]:
+    """Return the pieces of all tokens, made from those of the known ones."""
+    gone = known - tokens
+    pieces = set(known_pieces)
+    for token in gone:
+        pieces.difference_update(_pieces(_lower(token), _STEP))
+    # Tokens begin alike, so the pieces of one that is gone may be those of another too.
+    for token in tokens if gone else tokens - known:
+        pieces.update({*_pieces(_lower(token), _STEP)})  # a set is added in one step, in the memory that it needs
+    return pieces
 
-    Positions would take a fifth of the memory. The copy of the set has half as many empty slots.
+
+def _pieces(text: bytes, step: int = 1) -> memoryview[int]:
+    """Return the pieces that begin at every `step`-th position of a text, as numbers.
+
+    Numbers are made and looked up several times faster than slices of the text.
     """
-    text = _lower(token)
-    return frozenset({text[at : at + _PIECE] for at in range(0, len(text) - _PIECE + 1, _STEP)})
+    text = text.translate(SPREAD)
+    count = max(0, (len(text) - _PIECE) // step + 1)
+    numbers = bytearray(count * _NUMBER)
+    for at in range(_PIECE):
+        numbers[at::_NUMBER] = text[at : at + count * step : step]
+    return memoryview(numbers).cast("Q")
 
 
 def _lower(text: str) -> bytes:
