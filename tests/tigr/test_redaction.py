@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from monitor.tigr.documented import SENTENCES
 from monitor.tigr.redaction import DROPPED, MASK, MAX_CUT_WORD, MAX_SHOWN, Redactor
-from monitor.tigr.runs import MIN_RUN
+from monitor.tigr.runs import MIN_RUN, Runs
 from monitor.tigr.tokens import MIN_TOKEN_RUN, TokenIndex
 from tests.support.canaries import CANARIES
 
@@ -228,6 +228,13 @@ def test_tokens_cost_little() -> None:
         assert tracemalloc.get_traced_memory()[0] < 2e6
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("data", [b"xx vbrlx b 7", b"xx vbrlx b \xff", b"vbrlx b "])
+def test_a_run_in_bytes_may_end_with_a_blank(data: bytes) -> None:
+    """A blank is a character of a run, also if the next character is none of the secret."""
+    assert Runs(["vbrlx b zl lehb"]).occur_in_bytes(data)
+    assert not Runs(["vbrlx b zl lehb"]).occur_in_bytes(data.replace(b"b ", b"b_"))
 
 
 def test_a_short_token_is_masked_as_a_whole_word() -> None:
