@@ -46,8 +46,8 @@ class Reader:
 
 
 READERS = {
-    "pip": Reader("pip", "/root/tigr-monitor", "/root/tigr-monitor"),
     "package": Reader("package", "/root/packages", "/usr/share/tigr-monitor"),
+    "pip": Reader("pip", "/root/tigr-monitor", "/root/tigr-monitor"),
 }
 
 

@@ -74,6 +74,16 @@ STAND_INS = {
 LEFT = "find / -xdev -name '*tigr*' -not -name 'antigravity*' -not -path '/root/*'"
 TYPED = "".join(f"{secret}\n" for secret in values(CANARIES) * 2)
 JOURNAL = "journalctl --quiet --unit=prometheus --unit=prometheus-alertmanager"  # for the reader of a failed test
+# The files, in addition to those in the lists of dpkg, of the packages of Debian that stay.
+GENERATED = re.compile(
+    r"etc/(ca-certificates.conf|inputrc|ld.so.cache|networks|(passwd|shadow|group|gshadow)-?)"
+    r"|(etc/ssl/certs|etc/python3|etc/lighttpd/conf-enabled|usr/local/lib/python3.13|var/lib/dpkg)(/.*)?"
+    r"|usr/local/share/ca-certificates"
+)
+# The documentation leaves the data source, and Grafana its directories.
+GRAFANA = {"dashboards", "provisioning", "provisioning/dashboards", "provisioning/datasources"}
+LEFT_OF_GRAFANA = {"etc/grafana", *(f"etc/grafana/{name}" for name in GRAFANA)}
+LEFT_OF_GRAFANA |= {"etc/grafana/provisioning/datasources/prometheus.yml"}
 PATIENCE = 60.0  # seconds
 MAX_UNTIL_PAGE = 300.0  # seconds: at most 55 on a machine that is not busy
 
@@ -253,3 +263,13 @@ def test_nothing_is_left_after_the_uninstallation(walk: Walk) -> None:
     assert left == ["/etc/tigr-ca.pem"], left
     assert walk.machine.run("systemctl list-units --all --no-legend 'tigr*'") == ""
     assert "tigr" not in walk.machine.run("cat /etc/passwd /etc/group")
+
+
+@pytest.mark.parametrize("walk", ["package"], indirect=True, scope="module")
+def test_every_other_file_is_as_before_the_installation(walk: Walk) -> None:
+    """Only the packages of Debian that apt installed, and the data source of Grafana, are left on the bare Debian."""
+    left = differences(walk.machine.files, file_tree(walk.machine.root))
+    installed = walk.machine.run("dpkg-query --show --showformat='${Package} '")
+    left -= {path[1:] for path in walk.machine.run(f"dpkg-query --listfiles {installed}").splitlines()}
+    assert {path for path in left if not GENERATED.fullmatch(path)} == LEFT_OF_GRAFANA
+    assert not {"tigr-monitor", "prometheus", "prometheus-alertmanager"} & set(installed.split())
