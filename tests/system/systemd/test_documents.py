@@ -77,7 +77,7 @@ JOURNAL = "journalctl --quiet --unit=prometheus --unit=prometheus-alertmanager" 
 # The files, in addition to those in the lists of dpkg, of the packages of Debian that stay.
 GENERATED = re.compile(
     r"etc/(ca-certificates.conf|inputrc|ld.so.cache|networks|(passwd|shadow|group|gshadow)-?)"
-    r"|(etc/ssl/certs|etc/python3|etc/lighttpd/conf-enabled|usr/local/lib/python3.13|var/lib/dpkg)(/.*)?"
+    r"|(etc/ssl/certs|etc/python3|etc/lighttpd/conf-enabled|usr/local/lib/python3.13|var/lib/(dpkg|python))(/.*)?"
     r"|usr/local/share/ca-certificates"
 )
 # The documentation leaves the data source, and Grafana its directories.
