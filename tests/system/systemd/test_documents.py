@@ -84,7 +84,8 @@ GENERATED = re.compile(
 GRAFANA = {"dashboards", "provisioning", "provisioning/dashboards", "provisioning/datasources"}
 LEFT_OF_GRAFANA = {"etc/grafana", *(f"etc/grafana/{name}" for name in GRAFANA)}
 LEFT_OF_GRAFANA |= {"etc/grafana/provisioning/datasources/prometheus.yml"}
-PATIENCE = 60.0  # seconds
+# Seconds. Prometheus sends an alert that Alertmanager did not receive, because it was starting, again after 75.
+PATIENCE = 150.0
 MAX_UNTIL_PAGE = 300.0  # seconds: at most 55 on a machine that is not busy
 
 
