@@ -23,7 +23,8 @@ PROGRAM = "/usr/bin/tigr-monitor"
 SHARE, DOCUMENTATION = "usr/share/tigr-monitor", "usr/share/doc/tigr-monitor"
 # Copied with the paths that they have in the repository, so that commands and links of the documents are the same.
 SHARED = (
-    "grafana/tigr-connectivity.json", "prometheus/*.yml", "prometheus/rules/*", "prometheus/templates/*",
+    "grafana/tigr-connectivity.json", "grafana/provisioning/*/*.yml",
+    "prometheus/*.yml", "prometheus/rules/*", "prometheus/templates/*",
     "systemd/encrypted-secrets.conf", "systemd/reread-secrets.conf",
 )  # fmt: skip
 DOCUMENTS = ("*.md", "THIRD-PARTY.txt", "docs/*.md", "docs/images/*", "grafana/README.md", "prometheus/RUNBOOK.md")

@@ -82,6 +82,7 @@ UNTESTED = {
     "CONTRIBUTING.md": [
         "runs every test",
         "needs Chromium and changes the images",
+        "needs root and takes minutes",
         "makes a release",
         "changes the configuration of git",
         *["needs a release and its key"] * 2,

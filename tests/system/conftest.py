@@ -1,14 +1,16 @@
-"""The programs of Prometheus and Alertmanager in the versions of three Debian releases."""
+"""Fixtures for one run of pytest: programs of three Debian releases, roots of two, and the packages for both."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from tests.system.package.packages import SUITES, commit_to, make_deb
 from tests.system.prometheus.versions import INSTALLED, RELEASES, UnreachableError, programs
+from tests.system.systemd.roots import Roots
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +61,19 @@ def programs_of_debian(request: pytest.FixtureRequest, downloads: _Downloads) ->
 def programs_of_testing(downloads: _Downloads) -> Programs:
     """Return the programs of Debian testing, whose Prometheus is version 3."""
     return downloads.get("testing")
+
+
+@pytest.fixture(scope="session")
+def roots(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Roots]:
+    """Yield the roots of the Debian releases, from which machines boot."""
+    roots = Roots(tmp_path_factory.mktemp)
+    yield roots
+    roots.remove()
+
+
+@pytest.fixture(scope="session")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return the package of each suite, built by one `make deb`."""
+    clone = tmp_path_factory.mktemp("clone")
+    commit_to(clone)
+    return dict(zip(SUITES, make_deb(clone, *SUITES), strict=True))

@@ -14,16 +14,17 @@ from tests.support.canaries import CANARIES, simulator_with_canaries
 from tests.support.checkout import copy_to
 from tests.system.image.container import FIRST, IMAGE, REVISION
 from tests.system.image.podman import Podman, podman
-from tests.system.systemd.machine import install
+from tests.system.systemd.roots import create, scratch
 
 
 @pytest.fixture(scope="package")
 def debian(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Yield the root of a Debian 13 with Python and pip."""
-    root = tmp_path_factory.mktemp("debian") / "root"
-    install("trixie", ["python3", "python3-pip", "ca-certificates", "tzdata"], root)
-    yield root
-    shutil.rmtree(root)
+    directory = tmp_path_factory.mktemp("debian")
+    with scratch(directory) as root:
+        create("trixie", root, ["python3", "python3-pip", "ca-certificates", "tzdata"])
+        yield root
+    shutil.rmtree(directory)
 
 
 @pytest.fixture(scope="package")

@@ -6,11 +6,14 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from tests.support.checkout import copy_to, git
+from tests.system.systemd.roots import scratch
 
+SUITES = ("bookworm", "trixie")
 CONFFILE = "etc/tigr-monitor/tigr-monitor.toml"
 NEWER = "99.0.0"
 _COMMITTED = "2026-01-31T12:00:00+00:00"
@@ -31,8 +34,11 @@ def make_deb(clone: Path, *suites: str, umask: int = 0o022, environ: Mapping[str
     """Run `make deb` in a clone and return the packages that it names, one for each suite."""
     command = ["make", "--no-print-directory", "deb", f"VENV={sys.prefix}", f"SUITES={' '.join(suites)}"]
     trusted = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
-    variables = os.environ | trusted | dict(environ or {})
-    done = subprocess.run(command, cwd=clone, env=variables, umask=umask, capture_output=True, text=True, check=False)
+    with tempfile.TemporaryDirectory() as directory, scratch(Path(directory)) as temporary:
+        variables = os.environ | trusted | {"TMPDIR": str(temporary)} | dict(environ or {})
+        done = subprocess.run(
+            command, cwd=clone, env=variables, umask=umask, capture_output=True, text=True, check=False
+        )
     assert done.returncode == 0, done.stdout + done.stderr
     return [clone / line for line in done.stdout.splitlines() if line.endswith(".deb")]
 

@@ -11,8 +11,7 @@ import pytest
 from monitor import __version__
 from monitor.cli import command_parser
 from tests.support.checkout import ROOT, git, tracked
-from tests.system.package.conftest import SUITES
-from tests.system.package.packages import CONFFILE, make_deb
+from tests.system.package.packages import CONFFILE, SUITES, make_deb
 
 pytestmark = [pytest.mark.system, pytest.mark.needs("mmdebstrap", "dpkg-deb"), pytest.mark.timeout(900)]
 
@@ -75,7 +74,8 @@ def test_the_package_contains_the_whole_program(suite: str, packages: dict[str, 
     modules = {f"monitor/{name.removeprefix(program)}" for name in names if name.startswith(program)}
     assert modules == tracked("monitor")
     shared = {name.removeprefix("usr/share/tigr-monitor/") for name in names if "share/tigr-monitor/" in name}
-    assert tracked("prometheus/rules", "prometheus/templates") | {"grafana/tigr-connectivity.json"} <= shared
+    assert tracked("prometheus/rules", "prometheus/templates", "grafana/provisioning") <= shared
+    assert "grafana/tigr-connectivity.json" in shared
     documents = {name.removeprefix("usr/share/doc/tigr-monitor/") for name in names if "share/doc/" in name}
     assert {name for name in tracked("docs") if name.endswith(".md")} | {
         "README.md",

@@ -1,4 +1,4 @@
-"""A package in a booted Debian, from the installation to the purge; the tests are the steps, in their order."""
+"""A package in a booted Debian: upgrade, settings, removal, purge; the tests are the steps, in their order."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import pytest
 
 from monitor import __version__
 from monitor.simulator import Simulator
-from monitor.simulator.faults import Status
 from tests.support import documents
 from tests.support.canaries import CANARIES, leaks, simulator_with_canaries, values
 from tests.support.checkout import ROOT
 from tests.support.harness import value
 from tests.support.process import free_port, get, wait_for
 from tests.system.package.packages import CONFFILE, NEWER, newer
-from tests.system.systemd.machine import Machine, booted, install
+from tests.system.systemd.machine import Machine, booted
+from tests.system.systemd.roots import Roots
 
 pytestmark = [
     pytest.mark.system,
@@ -40,9 +40,7 @@ def only_block(markdown: str) -> str:
     return str(commands)
 
 
-INSTALLATION, CHANGE_FROM_PIP = map(
-    only_block, documents.section("docs/install.md", "On Debian or Ubuntu, with the package").split("\n### ")
-)
+INSTALLATION = only_block(documents.section("README.md", "Install"))
 UPGRADE, UPGRADE_OF_DEBIAN = map(only_block, documents.section("docs/operations.md", "Upgrade").split("\n### "))
 UNINSTALLATION = only_block(documents.section("docs/operations.md", "Uninstall"))
 
@@ -81,29 +79,22 @@ class Service:
 
 @pytest.fixture(scope="module", params=("trixie", "bookworm"))
 def service(
-    request: pytest.FixtureRequest, packages: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, roots: Roots, packages: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
     """Yield a bare Debian in which the package was installed; at the end, its journal contains no secret."""
     directory = tmp_path_factory.mktemp(request.param)
-    root = directory / "root"
-    install(request.param, [], root)
-    root.joinpath("etc/apt/apt.conf.d/test").write_text('APT::Get::Assume-Yes "true"; Acquire::Languages "none";\n')
-    for folder in ("packages", "newer"):
-        (root / "root" / folder).mkdir()
-    shutil.copy(packages[request.param], root / "root/packages")
-    shutil.move(newer(packages[request.param], directory), root / "root/newer")
-    with booted(root, directory / "log") as machine, simulator_with_canaries() as simulator:
-        service = Service(machine, simulator, free_port())
-        service.run(INSTALLATION)
-        yield service
-        journal = machine.run("journalctl --quiet --all --output=export")
-    shutil.rmtree(root)
+    with roots.bare(request.param) as root:
+        root.joinpath("etc/apt/apt.conf.d/test").write_text('APT::Get::Assume-Yes "true";\n')
+        for folder in ("packages", "newer"):
+            (root / "root" / folder).mkdir()
+        shutil.copy(packages[request.param], root / "root/packages")
+        shutil.move(newer(packages[request.param], directory), root / "root/newer")
+        with booted(root, directory / "log") as machine, simulator_with_canaries() as simulator:
+            service = Service(machine, simulator, free_port())
+            service.run(INSTALLATION)
+            yield service
+            journal = machine.run("journalctl --quiet --all --output=export")
     assert not leaks(journal, values(CANARIES))
-
-
-def test_the_readme_has_the_same_installation() -> None:
-    """So the tests of one block are tests of both."""
-    assert only_block(documents.section("README.md", "Install")) == INSTALLATION
 
 
 def test_installing_starts_nothing(service: Service) -> None:
@@ -141,8 +132,8 @@ def test_bash_completes_the_commands(service: Service) -> None:
     assert service.run(script).strip() == "incidents"
 
 
-def test_the_commands_of_the_runbook_work_by_name(service: Service) -> None:
-    """`setup` stores the secrets, checks them and starts the service, and the commands find it."""
+def test_setup_starts_the_service(service: Service) -> None:
+    """The service with the changed configuration file and its secrets is enabled and up, in both releases."""
     lines = [f'listen = "127.0.0.1:{service.port}"', 'ca_file = "/etc/tigr-monitor/ca.pem"', 'ping_interval = "2s"']
     for name, environment in service.simulator.environments.items():
         lines += [f"[environments.{name}]", f'token_url = "{environment.token_url}"']
@@ -157,13 +148,6 @@ def test_the_commands_of_the_runbook_work_by_name(service: Service) -> None:
     assert not leaks(service.machine.run("tigr-monitor setup --stdin", entered), values(CANARIES))
     assert service.state() == ("enabled", "active")
     service.wait_until_up()
-    well = "prod, uat: logins and pings work"
-    wait_for(lambda: well in service.run("tigr-monitor status", check=False), "all is well")
-    assert re.search(r"^prod: .*?✓ ping ", service.run("tigr-monitor check"), re.DOTALL | re.MULTILINE)
-    service.simulator.environment("prod").api_faults.set(Status(503))
-    wait_for(lambda: "503" in service.run("tigr-monitor evidence", check=False), "there is an incident")
-    service.simulator.environment("prod").api_faults.clear()
-    service.run("systemctl start tigr-monitor-check")
 
 
 def test_an_upgrade_keeps_the_configuration_and_restarts_the_service(service: Service) -> None:
@@ -221,16 +205,6 @@ def test_units_of_the_installation_with_pip_are_reported(service: Service) -> No
     (command,) = re.findall(r"^    (rm .+)$", output, re.MULTILINE)
     service.run(f"{command}; rm -r /opt/tigr-monitor")
     assert_that_the_package_is_in_use(service, before)
-
-
-@only_debian_13
-def test_the_documented_change_from_pip_keeps_everything(service: Service) -> None:
-    """The documented commands change to the units and the program of the package, and the service is up again."""
-    before = install_files_of_pip(service)
-    service.run(CHANGE_FROM_PIP)
-    assert_that_the_package_is_in_use(service, before)
-    assert not service.machine.root.joinpath("opt/tigr-monitor").exists()
-    service.wait_until_up()
 
 
 def test_a_removal_stops_the_service_and_keeps_its_data(service: Service) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
 from collections.abc import Iterator
 
@@ -12,31 +10,29 @@ import pytest
 from tests.support.canaries import CANARIES, leaks, simulator_with_canaries, values
 from tests.support.checkout import copy_to
 from tests.system.systemd.file_tree import file_tree
-from tests.system.systemd.installed import INSTALLATION, SUITES, Service, block
-from tests.system.systemd.machine import Machine, booted, install
+from tests.system.systemd.installed import SUITES, Service, block
+from tests.system.systemd.machine import Machine, booted
+from tests.system.systemd.readers import pip_variables
+from tests.system.systemd.roots import Roots
 
 STORES = "/etc/tigr-monitor/credentials /etc/tigr-monitor/encrypted /etc/tigr-monitor/secrets"
 
 
 @pytest.fixture(scope="package", params=SUITES)
-def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+def machine(
+    request: pytest.FixtureRequest, roots: Roots, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Machine]:
     """Yield a minimal Debian with the clone in the home of root, and the monitor installed from it."""
-    directory = tmp_path_factory.mktemp(request.param)
-    root, packages = directory / "root", re.findall(r"apt-get install --\S+ (.+)", INSTALLATION)
-    install(request.param, " ".join(packages).split(), root)
-    copy_to(root / "root" / "tigr-monitor")
-    shutil.copy("/etc/ssl/certs/ca-certificates.crt", root / "root" / "registry.pem")
-    with booted(root, directory / "log") as running:
-        # The documented commands do not contain the registry settings of this machine.
-        pip_settings = [
-            f"{name}={text}" for name, text in os.environ.items() if name.startswith("PIP_") and name != "PIP_CERT"
-        ]
-        running.variables = [*pip_settings, "PIP_CERT=/root/registry.pem"]
-        running.files = file_tree(root)
-        running.run(f"cd /root/tigr-monitor\n{block('python3 -m venv')}")
-        running.run("cp /root/tigr-monitor/systemd/tigr-monitor.toml /root/shipped.toml")
-        yield running
-    shutil.rmtree(root)
+    log = tmp_path_factory.mktemp(request.param) / "log"
+    with roots.documented(request.param) as root:
+        copy_to(root / "root/tigr-monitor")
+        shutil.copy("/etc/ssl/certs/ca-certificates.crt", root / "root/registry.pem")
+        with booted(root, log) as running:
+            running.variables = pip_variables()
+            running.files = file_tree(root)
+            running.run(f"cd /root/tigr-monitor\n{block('python3 -m venv')}")
+            running.run("cp /root/tigr-monitor/systemd/tigr-monitor.toml /root/shipped.toml")
+            yield running
 
 
 @pytest.fixture

@@ -15,9 +15,6 @@ from tests.support.terminal import run_on_terminal
 
 _PATIENCE = 60.0  # seconds
 _NUMBERS = itertools.count()  # of the machines of this process: two may run at once
-# The packages of every Debian that boots; the documented command installs the other packages of the service. Tests run
-# the program ss of iproute2.
-_MINIMAL = ("systemd", "systemd-sysv", "dbus", "libseccomp2", "iproute2")
 _CGROUPS = Path("/sys/fs/cgroup")
 # A separate mount namespace with control groups of version 2 only, which newer systemd versions require. The container
 # gets a separate group and needs no manager for it.
@@ -33,14 +30,6 @@ exec systemd-nspawn --quiet --boot --directory="$2" --machine="$1" --register=no
     --resolv-conf=copy-host --timezone=off --link-journal=no --capability=CAP_BPF --system-call-filter=bpf \
     systemd.show_status=no
 """
-
-
-def install(suite: str, packages: list[str], root: Path) -> None:
-    """Create the root of a Debian; `suite` is its code name."""
-    include = ",".join([*_MINIMAL, *packages])
-    options = ["--quiet", "--variant=minbase", "--dpkgopt=force-unsafe-io"]  # a root that is lost in a crash is no loss
-    subprocess.run(["mmdebstrap", *options, f"--include={include}", suite, root], check=True)
-    root.joinpath("etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")  # as the installer of Debian does
 
 
 class Machine:

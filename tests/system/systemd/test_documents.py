@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import dataclasses
 import re
-import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,12 +13,29 @@ import pytest
 
 from monitor.simulator import Simulator
 from monitor.simulator.faults import Status
-from tests.support import documents
 from tests.support.canaries import CANARIES, leaks, simulator_with_canaries, values
-from tests.support.checkout import ROOT, copy_to
 from tests.support.process import get, wait_for
-from tests.system.systemd.machine import Machine, booted, install
-from tests.system.transcript import DocumentedBlock, Outcome, ShellState, documented_blocks, documents_with
+from tests.system.prometheus.stack import Message, Receivers
+from tests.system.systemd.file_tree import differences, file_tree
+from tests.system.systemd.machine import Machine, booted
+from tests.system.systemd.readers import (
+    READERS,
+    Reader,
+    change_to_pip,
+    name_receivers,
+    name_simulator,
+    pip_variables,
+    prepare,
+)
+from tests.system.systemd.roots import Roots
+from tests.system.transcript import (
+    DocumentedBlock,
+    Outcome,
+    ShellState,
+    Transcript,
+    documented_blocks,
+    documents_with,
+)
 
 pytestmark = [
     pytest.mark.system,
@@ -26,8 +43,7 @@ pytestmark = [
     pytest.mark.timeout(1200),  # one fixture installs, upgrades and operates the service; a busy machine takes long
 ]
 
-# With the package, add "package": its blocks need dist/*.deb from `make deb`, which the clone gets.
-INSTALLATIONS = ("pip",)
+INSTALLATIONS = tuple(READERS)
 # The order in which a reader needs them; the last one ends with the uninstallation.
 ORDER = (
     "README.md",
@@ -45,15 +61,33 @@ EXPECTED = {
     (RUNBOOK, "tigr-monitor check"): 1,
     (RUNBOOK, "systemctl start tigr-monitor-check"): 1,
 }
-INSTALLATION = documents.section("docs/install.md", "On Debian or Ubuntu, with systemd")
-SECRETS = "".join(f"{secret}\n" for secret in values(CANARIES) * 2)
-EDITOR = '#!/bin/sh\nfor file; do :; done  # the last argument\nsed -i "3i [Service]\\nNice=1" "$file"\n'
+ENTERED = "".join(
+    f"tigr_environments__{environment}__{name}={secret}\n"
+    for environment in ("prod", "uat")
+    for name, secret in dataclasses.asdict(CANARIES).items()
+)
+# The commands that ask on a terminal, and those that ask nothing, each with its input.
+STAND_INS = {
+    "tigr-monitor setup\n": ("tigr-monitor setup --stdin\n", ENTERED),
+    "tigr-monitor set-secret prod password\n": ("tigr-monitor set-secret prod password --stdin\n", CANARIES.password),
+}
 LEFT = "find / -xdev -name '*tigr*' -not -name 'antigravity*' -not -path '/root/*'"
-REPLIES = {"IFS= read": SECRETS, "apt-get purge": "y\n"}  # to the questions of blocks that contain a text
-PATIENCE = 60.0  # seconds
-# Prometheus loses the alerts of its first five seconds, before it knows Alertmanager, and sends them again 75 s later:
-# in the first evaluation that is more than a minute (--rules.alert.resend-delay) after the last attempt.
-PATIENCE_FOR_ALERTS = 120.0  # seconds
+TYPED = "".join(f"{secret}\n" for secret in values(CANARIES) * 2)
+JOURNAL = "journalctl --quiet --unit=prometheus --unit=prometheus-alertmanager"  # for the reader of a failed test
+# The files, in addition to those in the lists of dpkg, of the packages of Debian that stay.
+GENERATED = re.compile(
+    r"etc/(ca-certificates.conf|inputrc|ld.so.cache|networks|(passwd|shadow|group|gshadow)-?)"
+    r"|(etc/ssl/certs|etc/python3|etc/lighttpd/conf-enabled|usr/local/lib/python3.13|var/lib/(dpkg|python))(/.*)?"
+    r"|usr/local/share/ca-certificates"
+)
+# The documentation leaves the data source, and Grafana its directories.
+GRAFANA = {"dashboards", "provisioning", "provisioning/dashboards", "provisioning/datasources"}
+LEFT_OF_GRAFANA = {"etc/grafana", *(f"etc/grafana/{name}" for name in GRAFANA)}
+LEFT_OF_GRAFANA |= {"etc/grafana/provisioning/datasources/prometheus.yml"}
+# Seconds. Prometheus loses the alerts of its first five, before it knows Alertmanager, and sends them again after 75: in
+# the first evaluation that is more than a minute (--rules.alert.resend-delay) after the last attempt.
+PATIENCE = 150.0
+MAX_UNTIL_PAGE = 300.0  # seconds: at most 55 on a machine that is not busy
 
 
 @dataclass
@@ -62,9 +96,10 @@ class Walk:
 
     machine: Machine
     simulator: Simulator
-    installation: str
+    receivers: Receivers
+    reader: Reader
     state: ShellState
-    transcript: Path  # every block with its failed commands and its output, for the reader of a failed test
+    transcript: Transcript
     outcomes: dict[DocumentedBlock, Outcome] = field(default_factory=dict)
     error: str = ""
 
@@ -72,15 +107,18 @@ class Walk:
         """Run every block."""
         document = ""
         try:
-            for each in documented_blocks(ORDER, self.installation, "prometheus"):
+            for each in blocks_for(self.reader.mark):
                 if each.document != document:
                     self._open(each.document)
                     document = each.document
                 self.outcomes[each] = outcome = self._run(each)
-                with self.transcript.open("a") as transcript:
-                    transcript.write(f"=== {each} {outcome}\n")
+                self.transcript.add(f"{each}, in {self.reader.directory(each, self.machine)}", outcome)
+                self._after(each)
+            seconds = sum(outcome.seconds for outcome in self.outcomes.values())
+            self.transcript.add(f"the end; the commands took {seconds:.0f} s")
         except AssertionError as error:  # the tests of the blocks that did not run report it
             self.error = str(error)
+            self.transcript.add(f"{error}\n{self._ask(JOURNAL)}")
 
     def _open(self, document: str) -> None:
         """Begin a document: a reader of the runbook has a failure."""
@@ -94,13 +132,21 @@ class Walk:
 
     def _run(self, each: DocumentedBlock) -> Outcome:
         text = each.block.text
-        typed = "".join(reply for part, reply in REPLIES.items() if part in text)
-        if "systemctl start tigr-monitor-check" in text and not self._has_secrets():
-            self._enter_secrets()
+        typed = TYPED if "IFS= read" in text else ""
+        if text in STAND_INS:
+            text, typed = STAND_INS[text]
+            name_simulator(self.machine.root, self.simulator)
+            self.transcript.add("the settings name the simulator; the next command reads standard input")
+        if "rm -r /opt/tigr-monitor\n" in text:
+            change_to_pip(self.machine)
+            self.transcript.add("the service is one that was installed with pip")
+        if "amtool check-config" in text:
+            name_receivers(self.machine.root, self.receivers)
+            self.transcript.add("alertmanager.yml names a receiver that records its messages")
         asked = re.search(r"tigr-monitor (?:status|check)( --socket \S+)?$", text, re.MULTILINE)
         if asked and each.document != RUNBOOK:
             status = f"tigr-monitor status{asked[1] or ''} && echo is-well"
-            wait_for(lambda: "is-well" in self._ask(status), "all are well", PATIENCE)
+            self._wait(lambda: "is-well" in self._ask(status), "all are well")
         if "~/tigr/secrets" in text:
             self._prepare_by_hand()
             typed = CANARIES.password
@@ -109,26 +155,35 @@ class Walk:
         if "systemctl edit" in text:
             text = f"SYSTEMD_EDITOR=/root/editor script -qefc '{text.strip()}' /dev/null"
         if "alertname=TigrWatchdog" in text:
-            wait_for(lambda: "TigrWatchdog" in _alerts(), "Alertmanager has the alert", PATIENCE_FOR_ALERTS)
-        output = self.machine.run(self.state.script(text, "/root/tigr-monitor"), typed, check=False)
+            wait_for(lambda: "TigrWatchdog" in _alerts(), "Alertmanager has the alert", PATIENCE)
+        directory = self.reader.directory(each, self.machine)
+        output = self.machine.run(self.state.script(text, directory), typed, check=False)
         if each.block.text.startswith("tigr-monitor run"):
             self.state.export()
             self._ask("systemctl start tigr-monitor")
         return self.state.outcome(output)
+
+    def _after(self, each: DocumentedBlock) -> None:
+        """Wait for the page of the rehearsal, with the installation that no other test of the rehearsal has."""
+        if self.reader.mark == "package" and "--send rehearsal api" in each.block.text:
+            self._wait(lambda: self.pages, "the page arrives", MAX_UNTIL_PAGE)
+            self.transcript.add(f"The page: {self.pages[0].summary}")
+
+    @property
+    def pages(self) -> list[Message]:
+        """Return the pages about the rehearsal."""
+        return [each for each in self.receivers.messages if (each.receiver, each.subject) == ("pager", "rehearsal")]
+
+    def _wait(self, condition: Callable[[], object], name: str, timeout: float = PATIENCE) -> None:
+        begin = time.monotonic()
+        wait_for(condition, name, timeout)
+        self.transcript.add(f"{name}: waited {time.monotonic() - begin:.1f} s")
 
     def _ask(self, script: str) -> str:
         return self.machine.run(script, check=False)
 
     def _has_incident(self) -> bool:
         return "is-open" in self._ask("tigr-monitor evidence && echo is-open")
-
-    def _has_secrets(self) -> bool:
-        return any((self.machine.root / "etc/tigr-monitor").glob("*/*password"))
-
-    def _enter_secrets(self) -> None:
-        """Do what the link before a command leads to."""
-        (block,) = (block for block in documents.blocks(INSTALLATION) if "IFS= read" in block)
-        self.machine.run(block, SECRETS)
 
     def _prepare_by_hand(self) -> None:
         """Stop the service, write the secrets for which a command is repeated, and name the simulator in variables."""
@@ -141,6 +196,11 @@ class Walk:
             for name, secret in environment.secrets().items():
                 (folder / name.lower()).write_text(secret)
         self.state.export(*exports)
+
+
+def blocks_for(mark: str) -> list[DocumentedBlock]:
+    """Return the blocks for an installation and for Prometheus, in the order of the documents."""
+    return documented_blocks(ORDER, mark, "prometheus", untested=STAND_INS)
 
 
 def _alerts() -> str:
@@ -158,45 +218,23 @@ def _until_ready(command: str) -> str:
 
 
 @pytest.fixture(scope="module", params=INSTALLATIONS)
-def walk(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
+def walk(request: pytest.FixtureRequest, roots: Roots, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
     """Yield the reader after the last block; at the end, no output contains a secret."""
-    directory = tmp_path_factory.mktemp(request.param)
-    root, packages = directory / "root", re.findall(r"apt-get install --\S+ (.+)", INSTALLATION)
-    install("trixie", " ".join(packages).split(), root)
-    with simulator_with_canaries() as simulator:
-        _prepare(root, simulator)
-        with booted(root, directory / "log") as machine:
-            pip_settings = [f"{name}={text}" for name, text in os.environ.items() if name.startswith("PIP_")]
-            machine.variables = [
-                *(each for each in pip_settings if "PIP_CERT" not in each),
-                "PIP_CERT=/root/registry.pem",
-            ]
-            walk = Walk(
-                machine, simulator, request.param, ShellState(root / "root", Path("/root")), directory / "transcript"
-            )
+    reader, home = READERS[request.param], Path("/root")
+    log = tmp_path_factory.mktemp(reader.mark) / "log"
+    package = request.getfixturevalue("packages")["trixie"] if reader.mark == "package" else None
+    a_root = roots.bare if package else roots.documented
+    with a_root("trixie") as root, simulator_with_canaries() as simulator, Receivers() as receivers:
+        prepare(root, simulator, package)
+        with booted(root, log) as machine:
+            machine.files = file_tree(root)
+            machine.variables = pip_variables()
+            transcript = Transcript()
+            walk = Walk(machine, simulator, receivers, reader, ShellState(root / "root", home), transcript)
             walk.run()
             yield walk
-            assert not leaks(walk.transcript.read_text(), values(CANARIES))
-    shutil.rmtree(root)
-
-
-def _prepare(root: Path, simulator: Simulator) -> None:
-    """Put the clone into the home of root, with the simulator in its settings instead of TIGR."""
-    clone = root / "root/tigr-monitor"
-    copy_to(clone)
-    for package in ROOT.glob("dist/*.deb"):
-        shutil.copy(package, clone / "dist")
-    shutil.copy("/etc/ssl/certs/ca-certificates.crt", root / "root/registry.pem")
-    shutil.copy(simulator.ca_file, root / "etc/tigr-ca.pem")
-    editor = root / "root/editor"
-    editor.write_text(EDITOR)
-    editor.chmod(0o755)
-    lines = ['ca_file = "/etc/tigr-ca.pem"', 'ping_interval = "2s"']
-    for name, environment in simulator.environments.items():
-        lines += [f"[environments.{name}]", f'token_url = "{environment.token_url}"']
-        lines += [f'api_url = "{environment.api_url}"']
-    settings = clone / "systemd/tigr-monitor.toml"
-    settings.write_text(settings.read_text() + "\n".join(lines) + "\n")
+            assert not leaks(str(transcript), values(CANARIES))
+            transcript.write(reader.mark)
 
 
 def test_the_order_has_every_document_with_such_blocks() -> None:
@@ -210,7 +248,7 @@ def test_every_documented_command_succeeds(walk: Walk) -> None:
         f"{each} {outcome}" for each, outcome in walk.outcomes.items() if outcome.failures != _expected_failures(each)
     ]
     assert [*unexpected, walk.error] == [""], "\n".join([*unexpected, walk.error])
-    assert len(walk.outcomes) == len(documented_blocks(ORDER, walk.installation, "prometheus"))
+    assert len(walk.outcomes) == len(blocks_for(walk.reader.mark))
 
 
 def _expected_failures(each: DocumentedBlock) -> dict[str, int]:
@@ -227,3 +265,13 @@ def test_nothing_is_left_after_the_uninstallation(walk: Walk) -> None:
     assert left == ["/etc/tigr-ca.pem"], left
     assert walk.machine.run("systemctl list-units --all --no-legend 'tigr*'") == ""
     assert "tigr" not in walk.machine.run("cat /etc/passwd /etc/group")
+
+
+@pytest.mark.parametrize("walk", ["package"], indirect=True, scope="module")
+def test_every_other_file_is_as_before_the_installation(walk: Walk) -> None:
+    """Only the packages of Debian that apt installed, and the data source of Grafana, are left on the bare Debian."""
+    left = differences(walk.machine.files, file_tree(walk.machine.root))
+    installed = walk.machine.run("dpkg-query --show --showformat='${Package} '")
+    left -= {path[1:] for path in walk.machine.run(f"dpkg-query --listfiles {installed}").splitlines()}
+    assert {path for path in left if not GENERATED.fullmatch(path)} == LEFT_OF_GRAFANA
+    assert not {"tigr-monitor", "prometheus", "prometheus-alertmanager"} & set(installed.split())
