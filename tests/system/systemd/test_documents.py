@@ -84,8 +84,8 @@ GENERATED = re.compile(
 GRAFANA = {"dashboards", "provisioning", "provisioning/dashboards", "provisioning/datasources"}
 LEFT_OF_GRAFANA = {"etc/grafana", *(f"etc/grafana/{name}" for name in GRAFANA)}
 LEFT_OF_GRAFANA |= {"etc/grafana/provisioning/datasources/prometheus.yml"}
-# Seconds. Prometheus loses the alerts of its first five, before it knows Alertmanager, and sends them again after 75: in
-# the first evaluation that is more than a minute (--rules.alert.resend-delay) after the last attempt.
+# Seconds. Prometheus loses the alerts of its first five, before it knows Alertmanager, and sends them again after 75:
+# in the first evaluation that is more than a minute (--rules.alert.resend-delay) after the last attempt.
 PATIENCE = 150.0
 MAX_UNTIL_PAGE = 300.0  # seconds: at most 55 on a machine that is not busy
 
