@@ -260,16 +260,15 @@ def directory(tmp_path: Path) -> Path:
 
 
 def test_a_killed_process_loses_nothing_that_was_saved(directory: Path) -> None:
-    """After kill -9, the journal is the memory at the last save."""
+    """After kill -9, the journal is the memory at the last save: the requested one, or a later one that was due."""
     process = Process(directory)
     process.send("+sss+")
     process.send("++sss")
-    saved = process.send("saved")
-    process.send("ss")
+    states = [process.send("saved"), process.send("s"), process.send("s")]
     process.kill()
     with Saved(directory) as after:
         incidents = {str(each.number): incident_json.encode(each) for each in after.journal.recent(10)}
-        assert incidents == saved["incidents"]
+        assert incidents in [state["incidents"] for state in states]
         assert after.journal.open_incident("prod", Endpoint.PING) is not None
 
 
