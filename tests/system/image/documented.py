@@ -27,6 +27,7 @@ PATIENCE = 60.0  # seconds
 # instead of a published port, and the limits and settings of the test in addition to the options of the document.
 _WRAPPER = """#!/bin/bash
 export PATH={path}  # without this script
+exec 10>&-  # of the marks in the transcript: the process that keeps a container keeps every descriptor above 2 open
 podman=({podman})
 case "$1" in
 build) shift; exec {build} "$@" ;;
