@@ -23,7 +23,7 @@ help: ## list the commands
 demo: $(VENV)/.demo ## monitor a simulated TIGR on this machine, with short incidents
 	$(BIN)/tigr-monitor demo
 
-# Measuring the coverage takes half of the time. Once is enough: make test PYTHON=python3.13 COVERAGE=
+# Measuring the coverage takes more than half of the time. Once is enough: make test PYTHON=python3.13 COVERAGE=
 COVERAGE = --cov
 
 # Many tests wait for a process, so more of them can run at once than there are processors. Each worker of pytest first
