@@ -56,6 +56,8 @@ SETTINGS = {
     "TIGR_TIMEOUT": "1s",
     "TIGR_RENEW_MARGIN": "1s",
     "TIGR_LOG_LEVEL": "error",
+    # As in the unit for systemd and in the image: on a busy machine more threads overlap, and each gets an arena.
+    "MALLOC_ARENA_MAX": "1",
 }
 PARTS = 3  # of the exchanges after the settled state
 # Bytes of resident memory per part. A leak grows in every part; a busy machine grows once, because it has more threads.
