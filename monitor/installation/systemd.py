@@ -13,7 +13,7 @@ from monitor.installation.unit_text import UnitText
 SERVICE = "tigr-monitor.service"
 CHECK = "tigr-monitor-check.service"
 _BOOTED = Path("/run/systemd/system")  # exists if systemd is process 1: sd_booted(3)
-_TIMEOUT = 5.0  # seconds in which systemd tells its properties
+_TIMEOUT = 5.0  # seconds for a response of systemd
 
 
 def is_booted() -> bool:
@@ -24,7 +24,7 @@ def is_booted() -> bool:
 def properties(*names: str) -> dict[str, str]:
     """Return these properties of the service. Raises `InstallationError`."""
     show = ["systemctl", "show", f"--property={','.join(names)}", "--", SERVICE]
-    lines = require(f"systemd does not tell the state of {SERVICE}", *show, timeout=_TIMEOUT).text.splitlines()
+    lines = require(f"cannot read the state of {SERVICE}", *show, timeout=_TIMEOUT).text.splitlines()
     return dict.fromkeys(names, "") | dict(line.partition("=")[::2] for line in lines)
 
 
