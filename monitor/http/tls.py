@@ -38,8 +38,16 @@ def verifying_context(ca_file: Path | None = None) -> ssl.SSLContext:
     """
     context = system_context()
     if ca_file is not None:
-        context.load_verify_locations(cafile=ca_file)
+        add_trust_anchors(context, ca_file)
     return context
+
+
+def add_trust_anchors(context: ssl.SSLContext, ca_file: Path) -> None:
+    """Let a context verify against the certificates in a file too.
+
+    Raises `OSError` (`ssl.SSLError` is a subclass) if the file cannot be read.
+    """
+    context.load_verify_locations(cafile=ca_file)
 
 
 def system_context() -> ssl.SSLContext:

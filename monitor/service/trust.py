@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from monitor.config.client_certificate import ClientCertificate
 from monitor.config.settings import Settings
 from monitor.errors import ConfigError
-from monitor.http.tls import has_trust_anchors, present, system_context
+from monitor.http.tls import add_trust_anchors, has_trust_anchors, present, system_context
 from monitor.machine.files import MAX_PEM_FILE, read_regular
 from monitor.machine.limits import local_limit
 
@@ -79,7 +79,7 @@ def _probing_context(settings: Settings) -> tuple[ssl.SSLContext, bool]:
         from_system = has_trust_anchors(context)
         if settings.ca_file is not None:
             read_regular(settings.ca_file, MAX_PEM_FILE)  # OpenSSL would wait for the writer of a named pipe
-            context.load_verify_locations(cafile=settings.ca_file)
+            add_trust_anchors(context, settings.ca_file)
     except (ssl.SSLError, ValueError):
         pass
     except OSError as error:
