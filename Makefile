@@ -27,8 +27,8 @@ demo: $(VENV)/.demo ## monitor a simulated TIGR on this machine, with short inci
 COVERAGE = --cov
 
 # Many tests wait for a process, so more of them can run at once than there are processors. Each worker of pytest first
-# imports all tests, which takes 6 s.
-PARALLEL = -n 3 --dist loadfile
+# imports all tests, which takes 6 s. A worker that crashes ends the run: a new one would repeat the test and crash again.
+PARALLEL = -n 3 --dist loadfile --max-worker-restart=0
 
 # CI tests other versions without the tests that need not be repeated: make test SELECT="not system and not once"
 SELECT = not system

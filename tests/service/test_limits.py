@@ -139,17 +139,19 @@ def test_a_start_with_too_few_descriptors_ends_with_the_limit(simulator: Simulat
         del environ[name]  # without a descriptor, coverage prints a traceback at the exit
     for limit in range(5, 20):
         arguments = ["bash", "-c", f'ulimit -n {limit}; exec "$@"', "bash", *command("run")]
-        with subprocess.Popen(arguments, env=environ, stderr=subprocess.PIPE, text=True) as process:
+        process = subprocess.Popen(arguments, env=environ, stderr=subprocess.PIPE, text=True)
+        try:
             assert process.stderr is not None
             first = process.stderr.readline()
             if "monitors prod" in first:
-                process.terminate()
-                process.communicate()
                 break
-            output = first + process.stderr.read()
-            assert process.wait(PATIENCE) == (2 if "TIGR_CA_FILE" in output else 1)
+            output = first + process.communicate(timeout=PATIENCE)[1]
+            assert process.returncode == (2 if "TIGR_CA_FILE" in output else 1)
             assert "this machine has no free file descriptor for the monitor" in output
             assert "Traceback" not in output
+        finally:
+            process.kill()
+            process.communicate()
     assert limit > 5
     assert "monitors prod" in first
 
