@@ -22,7 +22,7 @@ from monitor.http.tls import unverifying_context
 from monitor.machine.limits import LocalLimitError, has_free_descriptors
 from monitor.simulator import Simulator
 from tests.simulator.proxy import SilentAddress
-from tests.support.limits import free_descriptors, no_threads
+from tests.support.limits import free_descriptors, no_threads, run_alone
 
 LIMITS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 FAULTS = (ExchangeFault.CONNECT, ExchangeFault.PROXY, ExchangeFault.TLS, ExchangeFault.DISCONNECT)
@@ -122,6 +122,11 @@ def test_the_system_s_own_lookup_without_free_descriptors_is_internal() -> None:
 
 def test_a_lookup_whose_thread_cannot_start_is_internal() -> None:
     """The exchange has a fault of its own; the next one, with memory for a thread, succeeds or fails as usual."""
+    run_alone(lookup_without_a_thread)
+
+
+def lookup_without_a_thread() -> None:
+    """Send a request while no thread can start, and another one afterwards."""
     client = HttpClient(unverifying_context())
     with socket.create_server(("127.0.0.1", 0)) as server:
         request = HttpRequest("GET", f"http://localhost:{server.getsockname()[1]}/", {}, 0.5)

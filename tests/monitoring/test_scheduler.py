@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import queue
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ from monitor.monitoring import scheduler as scheduling
 from monitor.monitoring.scheduler import Job, Scheduler
 from monitor.output import failure_period
 from tests.support.harness import MovableClock
-from tests.support.limits import no_threads
+from tests.support.limits import no_threads, run_alone
 from tests.support.process import wait_for
 
 PATIENCE = 15.0  # seconds
@@ -37,44 +38,50 @@ class Observer:
         self.missed += count
 
 
-def test_a_run_without_a_thread_is_reported_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_without_a_thread_is_reported_and_tried_again() -> None:
     """The job gets each error, is not stalled, and runs as soon as a thread can start."""
-    monkeypatch.setattr(scheduling, "START_RETRY_INTERVAL", 0.05)
+    run_alone(first_run_without_a_thread)
+
+
+def first_run_without_a_thread() -> None:
+    """Start no thread for the first three attempts of a run."""
     ran, errors = queue.SimpleQueue[None](), queue.SimpleQueue[Exception]()
     observer = Observer()
     job = Job("prod", "ping", Endpoint.PING, 3600.0, 1.0, lambda: ran.put(None), lambda: 0.0, errors.put)
     scheduler = Scheduler(observer)
     scheduler.start()
-    try:
+    with mock.patch.object(scheduling, "START_RETRY_INTERVAL", 0.05):
         with no_threads():
             scheduler.put(job, 0.0)
             limits = [local_limit(errors.get(timeout=PATIENCE)) for _ in range(3)]
             assert ran.empty()
             assert observer.started == 0
         ran.get(timeout=PATIENCE)
-    finally:
-        scheduler.stop()
+    scheduler.stop()
     assert None not in limits
     assert not scheduler.stalled()
     assert observer.missed == 0
 
 
-def test_a_scheduled_run_without_a_thread_waits_for_its_next_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scheduled_run_without_a_thread_waits_for_its_next_time() -> None:
     """One thread that cannot start costs one run."""
-    monkeypatch.setattr(scheduling, "START_RETRY_INTERVAL", 0.0)
+    run_alone(scheduled_run_without_a_thread)
+
+
+def scheduled_run_without_a_thread() -> None:
+    """Start no thread for one run."""
     ran, errors = queue.SimpleQueue[None](), queue.SimpleQueue[Exception]()
     job = Job("prod", "ping", Endpoint.PING, 0.5, 1.0, lambda: ran.put(None), lambda: None, errors.put)
     observer = Observer()
     scheduler = Scheduler(observer)
     scheduler.start()
-    try:
+    with mock.patch.object(scheduling, "START_RETRY_INTERVAL", 0.0):
         with no_threads():
             scheduler.put(job, 0.0)
             errors.get(timeout=PATIENCE)
         ran.get(timeout=PATIENCE)
         wait_for(lambda: observer.started, "a run")
-    finally:
-        scheduler.stop()
+    scheduler.stop()
     assert errors.qsize() <= 1
 
 
