@@ -18,7 +18,7 @@ from monitor.model import Endpoint
 from monitor.simulator import Simulator
 from monitor.simulator.faults import Refuse
 from tests.support.process import Monitor, wait_for
-from tests.system.prometheus.faultcases import FAULTS, Alerts, pages, tickets
+from tests.system.prometheus.faultcases import FAULTS, PAGER, Alerts, pages, tickets
 from tests.system.prometheus.server import PrometheusServer
 from tests.system.prometheus.stack import Receivers, faster_routes, faster_rules, stack
 
@@ -215,8 +215,10 @@ def test_each_fault_sends_its_own_message_and_its_end(deployment: Deployment) ->
         )
     }
     assert unexpected == {}
-    if not of_the_machine:  # a busy machine evaluates rules late, and sends the end of an alert that was inhibited
-        assert receivers.resolved_only() == set()
+    # Alertmanager sends the end of an alert that was inhibited if the cause has ended before the next message of the group.
+    # That is possible for tickets, whose groups wait for five minutes, and on a busy machine, which evaluates rules late.
+    if not of_the_machine:
+        assert [each for each in receivers.resolved_only() if each[0] == PAGER] == []
     for name, fault in FAULTS.items():
         summaries = [m.summary for m in receivers.messages if m.subject == name and m.status == "firing"]
         assert any(fault.summary_part in summary for summary in summaries), summaries
