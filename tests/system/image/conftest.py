@@ -28,7 +28,7 @@ def debian(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="package")
-def store(debian: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
+def store(request: pytest.FixtureRequest, debian: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
     """Yield a store with the base image and the images of `make image` in a clone that contains secret files.
 
     The image of the demo is built from the digest of the base image, the other one from its tag.
@@ -47,6 +47,7 @@ def store(debian: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Po
             done = subprocess.run(command, cwd=clone, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stdout + done.stderr
         running.podman("tag", IMAGE, FIRST)
+        request.getfixturevalue("service_ports")
         yield running
     shutil.rmtree(directory)
 

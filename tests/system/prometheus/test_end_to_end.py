@@ -215,8 +215,8 @@ def test_each_fault_sends_its_own_message_and_its_end(deployment: Deployment) ->
         )
     }
     assert unexpected == {}
-    # Alertmanager sends the end of an alert that was inhibited if the cause has ended before the next message of the group.
-    # That is possible for tickets, whose groups wait for five minutes, and on a busy machine, which evaluates rules late.
+    # Alertmanager sends the end of an alert that was inhibited if the cause has ended before the next message of the
+    # group: for tickets, whose groups wait for five minutes, and on a busy machine, which evaluates rules late.
     if not of_the_machine:
         assert [each for each in receivers.resolved_only() if each[0] == PAGER] == []
     for name, fault in FAULTS.items():

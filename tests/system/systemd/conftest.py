@@ -18,6 +18,11 @@ from tests.system.systemd.roots import Roots
 STORES = "/etc/tigr-monitor/credentials /etc/tigr-monitor/encrypted /etc/tigr-monitor/secrets"
 
 
+@pytest.fixture(scope="package", autouse=True)
+def reserved_ports(service_ports: None) -> None:
+    """Reserve the ports that the documented commands use."""
+
+
 @pytest.fixture(scope="package", params=SUITES)
 def machine(
     request: pytest.FixtureRequest, roots: Roots, tmp_path_factory: pytest.TempPathFactory

@@ -20,7 +20,7 @@ from tests.system.systemd.installed import PROD_PING, SUITES, Service
 pytestmark = [
     pytest.mark.system,
     pytest.mark.needs("mmdebstrap", "systemd-nspawn", "unshare", "nsenter"),
-    pytest.mark.timeout(420),
+    pytest.mark.timeout(900),  # the first test installs the service, and may wait for its ports
 ]
 
 TRIXIE = pytest.mark.parametrize("machine", ["trixie"], indirect=True)

@@ -17,7 +17,7 @@ from tests.system.systemd.machine import Machine
 pytestmark = [
     pytest.mark.system,
     pytest.mark.needs("mmdebstrap", "systemd-nspawn", "unshare", "nsenter"),
-    pytest.mark.timeout(420),
+    pytest.mark.timeout(900),  # the first test installs the service, and may wait for its ports
 ]
 
 

@@ -13,7 +13,7 @@ from tests.system.systemd.installed import Service, block
 pytestmark = [
     pytest.mark.system,
     pytest.mark.needs("mmdebstrap", "systemd-nspawn", "unshare", "nsenter"),
-    pytest.mark.timeout(420),
+    pytest.mark.timeout(900),  # the first test installs the service, and may wait for its ports
 ]
 
 PROMETHEUS = block("rm -f /etc/prometheus/watchdog.yml")
