@@ -143,6 +143,7 @@ class Walk:
         if "amtool check-config" in text:
             name_receivers(self.machine.root, self.receivers)
             self.transcript.add("alertmanager.yml names a receiver that records its messages")
+            self._wait(_alertmanager_is_ready, "Alertmanager is ready")
         asked = re.search(r"tigr-monitor (?:status|check)( --socket \S+)?$", text, re.MULTILINE)
         if asked and each.document != RUNBOOK:
             status = f"tigr-monitor status{asked[1] or ''} && echo is-well"
@@ -201,6 +202,13 @@ class Walk:
 def blocks_for(mark: str) -> list[DocumentedBlock]:
     """Return the blocks for an installation and for Prometheus, in the order of the documents."""
     return documented_blocks(ORDER, mark, "prometheus", untested=STAND_INS)
+
+
+def _alertmanager_is_ready() -> bool:
+    try:
+        return get(9093, "/-/ready")[0] == 200
+    except OSError:
+        return False
 
 
 def _alerts() -> str:
