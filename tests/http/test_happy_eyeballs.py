@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gc
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -54,6 +56,32 @@ def test_a_single_address_is_connected_to(server: socket.socket) -> None:
     """A single address that accepts is connected to."""
     with ConnectionAttempts([address_of(server)]).connect(within(20)) as connected:
         assert connected.getpeername() == server.getsockname()
+
+
+def test_only_the_first_socket_is_open_before_the_connection_begins(server: socket.socket) -> None:
+    """Its opening takes as long as a part of the connection, and is no time of the network."""
+    before = sockets()
+    attempts = ConnectionAttempts([address_of(server)] * 3)
+    assert len(sockets() - before) == 1
+    attempts.connect(within(20)).close()
+    assert sockets() == before
+
+
+def test_a_deadline_that_has_passed_leaves_no_socket_open(server: socket.socket) -> None:
+    """No attempt has started."""
+    before = sockets()
+    with pytest.raises(TimeoutError):
+        ConnectionAttempts([address_of(server)]).connect(within(-1))
+    assert sockets() == before
+
+
+def sockets() -> set[str]:
+    """Return the sockets that this process has open."""
+    opened = set()
+    for path in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # the descriptor of this directory
+            opened.add(str(path.readlink()))
+    return {name for name in opened if name.startswith("socket:")}
 
 
 @pytest.fixture

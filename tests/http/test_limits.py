@@ -163,9 +163,8 @@ def test_an_address_that_could_not_be_tried_leaves_the_state_unknown() -> None:
         untried = HostAddress(socket.AF_INET, server.getsockname())
         waiting = HostAddress(socket.AF_INET, (silent.host, silent.port))
         for free, addresses in ((0, [untried]), (1, [waiting, untried])):
-            attempts = ConnectionAttempts(addresses)
             with free_descriptors(free), pytest.raises(OSError, match="Too many open files"):
-                attempts.connect(time.monotonic() + 2)
+                ConnectionAttempts(addresses).connect(time.monotonic() + 2)
 
 
 def test_a_limit_that_decides_at_the_deadline_is_internal() -> None:

@@ -145,8 +145,8 @@ def test_a_start_with_too_few_descriptors_ends_with_the_limit(simulator: Simulat
             first = process.stderr.readline()
             if "monitors prod" in first:
                 break
-            output = first + process.communicate(timeout=PATIENCE)[1]
-            assert process.returncode == (2 if "TIGR_CA_FILE" in output else 1)
+            output = first + process.stderr.read()
+            assert process.wait(PATIENCE) == (2 if "TIGR_CA_FILE" in output else 1)
             assert "this machine has no free file descriptor for the monitor" in output
             assert "Traceback" not in output
         finally:
