@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,14 +77,3 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     clone = tmp_path_factory.mktemp("clone")
     commit_to(clone)
     return dict(zip(SUITES, make_deb(clone, *SUITES), strict=True))
-
-
-@pytest.fixture(scope="session")
-def service_ports() -> Iterator[None]:
-    """Reserve the ports of the service, Prometheus and Alertmanager, which machines and containers share with this one.
-
-    Another run of pytest may use them: this one waits for its end.
-    """
-    with Path(tempfile.gettempdir(), "tigr-monitor-tests-ports.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

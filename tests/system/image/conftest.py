@@ -14,6 +14,7 @@ from tests.support.canaries import CANARIES, simulator_with_canaries
 from tests.support.checkout import copy_to
 from tests.system.image.container import FIRST, IMAGE, REVISION
 from tests.system.image.podman import Podman, podman
+from tests.system.ports import reserved_ports
 from tests.system.systemd.roots import create, scratch
 
 
@@ -28,7 +29,7 @@ def debian(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="package")
-def store(request: pytest.FixtureRequest, debian: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
+def store(debian: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
     """Yield a store with the base image and the images of `make image` in a clone that contains secret files.
 
     The image of the demo is built from the digest of the base image, the other one from its tag.
@@ -47,8 +48,8 @@ def store(request: pytest.FixtureRequest, debian: Path, tmp_path_factory: pytest
             done = subprocess.run(command, cwd=clone, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stdout + done.stderr
         running.podman("tag", IMAGE, FIRST)
-        request.getfixturevalue("service_ports")
-        yield running
+        with reserved_ports():
+            yield running
     shutil.rmtree(directory)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.canaries import CANARIES, leaks, simulator_with_canaries, values
 from tests.support.checkout import copy_to
+from tests.system.ports import reserved_ports
 from tests.system.systemd.file_tree import file_tree
 from tests.system.systemd.installed import SUITES, Service, block
 from tests.system.systemd.machine import Machine, booted
@@ -19,8 +20,10 @@ STORES = "/etc/tigr-monitor/credentials /etc/tigr-monitor/encrypted /etc/tigr-mo
 
 
 @pytest.fixture(scope="package", autouse=True)
-def reserved_ports(service_ports: None) -> None:
+def ports() -> Iterator[None]:
     """Reserve the ports that the documented commands use."""
+    with reserved_ports():
+        yield
 
 
 @pytest.fixture(scope="package", params=SUITES)
