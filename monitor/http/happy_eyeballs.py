@@ -22,7 +22,7 @@ class ConnectionAttempts:
     """Attempts to connect to each of several addresses. It is used once.
 
     The first socket is opened at once, so that the time of `connect` is that of the network: opening a socket takes a
-    quarter of the time of a connection on this machine. Each other one is opened when its attempt starts: most hosts
+    quarter of the time of a connection over loopback. Each other one is opened when its attempt starts: most hosts
     accept the first one, and many environments whose hosts have many silent addresses would otherwise use up the
     descriptors of the process.
     """

@@ -157,7 +157,7 @@ def alertmanager(directory: Path, port: int, program: str = "prometheus-alertman
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output)
     try:
-        wait_for(lambda: process.poll() is not None or _is_ready(ready), "Alertmanager is ready", _PATIENCE)
+        wait_for(lambda: process.poll() is not None or is_ready(ready), "Alertmanager is ready", _PATIENCE)
         assert process.poll() is None, log.read_text()
         yield
     finally:
@@ -169,7 +169,8 @@ def alertmanager(directory: Path, port: int, program: str = "prometheus-alertman
             process.wait()
 
 
-def _is_ready(url: str) -> bool:
+def is_ready(url: str) -> bool:
+    """Return whether a page responds with status 200."""
     try:
         with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 - a loopback URL
             return bool(response.status == 200)

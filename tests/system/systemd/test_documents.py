@@ -15,7 +15,7 @@ from monitor.simulator import Simulator
 from monitor.simulator.faults import Status
 from tests.support.canaries import CANARIES, leaks, simulator_with_canaries, values
 from tests.support.process import get, wait_for
-from tests.system.prometheus.stack import Message, Receivers
+from tests.system.prometheus.stack import Message, Receivers, is_ready
 from tests.system.systemd.file_tree import differences, file_tree
 from tests.system.systemd.machine import Machine, booted
 from tests.system.systemd.readers import (
@@ -143,7 +143,7 @@ class Walk:
         if "amtool check-config" in text:
             name_receivers(self.machine.root, self.receivers)
             self.transcript.add("alertmanager.yml names a receiver that records its messages")
-            self._wait(_alertmanager_is_ready, "Alertmanager is ready")
+            self._wait(lambda: is_ready("http://127.0.0.1:9093/-/ready"), "Alertmanager is ready")
         asked = re.search(r"tigr-monitor (?:status|check)( --socket \S+)?$", text, re.MULTILINE)
         if asked and each.document != RUNBOOK:
             status = f"tigr-monitor status{asked[1] or ''} && echo is-well"
@@ -202,13 +202,6 @@ class Walk:
 def blocks_for(mark: str) -> list[DocumentedBlock]:
     """Return the blocks for an installation and for Prometheus, in the order of the documents."""
     return documented_blocks(ORDER, mark, "prometheus", untested=STAND_INS)
-
-
-def _alertmanager_is_ready() -> bool:
-    try:
-        return get(9093, "/-/ready")[0] == 200
-    except OSError:
-        return False
 
 
 def _alerts() -> str:
