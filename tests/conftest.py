@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Generator
 
 import hypothesis
@@ -34,6 +35,28 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     programs = [program for marker in item.iter_markers("needs") for program in marker.args]
     if missing := [program for program in programs if not shutil.which(program)]:
         pytest.skip(f"not installed: {', '.join(missing)}")
+
+
+def pytest_configure() -> None:
+    """End the measurements of coverage that begin with a worker of xdist: pytest-cov begins the one that counts later.
+
+    They begin because a worker is a subprocess, and because pytest-cov does not yet know that it is a worker. A test
+    that is marked `no_cover` ends only the last one, and coverage continues the one before.
+    """
+    coverage = sys.modules.get("coverage")
+    while coverage and os.environ.get("PYTEST_XDIST_WORKER") and (running := coverage.Coverage.current()):
+        running.stop()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Start no measurement in the subprocesses of a test that is marked `no_cover`."""
+    config = os.environ.pop("COVERAGE_PROCESS_CONFIG", None) if item.get_closest_marker("no_cover") else None
+    try:
+        return (yield)
+    finally:
+        if config is not None:
+            os.environ["COVERAGE_PROCESS_CONFIG"] = config
 
 
 @pytest.hookimpl(wrapper=True)

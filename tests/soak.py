@@ -157,8 +157,8 @@ def _sample(simulator: Simulator, monitor: Monitor) -> ResourceSample:
     """
     pause = threading.Event()
     resident, files, threads = [], [], []
-    for _ in range(60):
-        pause.wait(0.05)
+    for _ in range(20):
+        pause.wait(0.15)
         fields = status(monitor.process.pid)
         resident.append(int(fields["VmRSS"].split()[0]) * 1024)
         threads.append(int(fields["Threads"]))

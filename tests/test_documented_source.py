@@ -12,7 +12,10 @@ import pytest
 from tests.support import blocks, documents
 from tests.support.checkout import ROOT, copy_to, git
 
-pytestmark = pytest.mark.once
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.no_cover,  # the subject is not the monitor
+]
 
 CHEAP = {"help", "manifests"}  # targets of make that end in seconds and need nothing
 CHANGED_ADDRESS = ("sed ", "make manifests")  # the beginnings of two commands that have a test of their own

@@ -8,7 +8,10 @@ import pytest
 
 from tests.support import language
 
-pytestmark = pytest.mark.once
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.no_cover,  # the subject is not the monitor
+]
 
 
 def test_the_project_is_written_in_plain_technical_english() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
+import sys
 from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -166,3 +168,13 @@ def test_apscheduler_replaces_a_run_time_without_a_wakeup(paused: BackgroundSche
 def test_asyncio_sizes_the_buffer_of_a_tls_connection_by_a_class_attribute() -> None:
     """monitor/web/connections.py makes it smaller."""
     assert isinstance(SSLProtocol.max_size, int)
+
+
+# coverage and pytest-cov, in tests/conftest.py.
+
+
+@pytest.mark.no_cover
+def test_a_test_with_the_mark_no_cover_is_not_measured() -> None:
+    """Neither this process nor one that it starts is measured, also in a worker of xdist."""
+    assert sys.gettrace() is None
+    assert not [name for name in os.environ if name.startswith("COVERAGE_PROCESS")]

@@ -13,7 +13,10 @@ from tests.grafana import dashboards
 from tests.support import promql
 from tests.system.prometheus import rulefiles
 
-pytestmark = pytest.mark.once
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.no_cover,  # the subject is not the monitor
+]
 
 dashboard = pytest.importorskip("grafana.dashboard", reason="grafana-foundation-sdk is not installed: it is in `test`")
 

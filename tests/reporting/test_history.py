@@ -135,6 +135,7 @@ def test_a_late_reader_gets_no_text_of_another_record() -> None:
 
 
 @pytest.mark.once
+@pytest.mark.no_cover  # it would take most of the time, and the other tests execute the same lines
 @pytest.mark.parametrize("failures", [False, True])
 def test_a_hundred_environments_take_at_most_4_mb(*, failures: bool) -> None:
     """Measured, also if each failure has texts of its own. With successes only, each endpoint keeps 500."""

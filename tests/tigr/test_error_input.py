@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 from monitor.tigr.responses import parse_error
 from tests.tigr.test_responses import TEXTS, VALUES, body
 
-pytestmark = pytest.mark.once
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.no_cover,  # it would take most of the time, and the tests of the modules execute the same lines
+]
 
 SENTENCE = "Invalid Login ID or Password"
 SIZE = 256 * 1024  # characters, four times the limit for responses: a scan of quadratic time takes 5 s or more

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,13 @@ CASES = sorted((FOLDER / "tests").glob("*.yml"))
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Return the contents of a file."""
-    contents: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    """Return the contents of a file, which the caller may change."""
+    return copy.deepcopy(_parsed(path.read_text(encoding="utf-8")))
+
+
+@functools.cache  # to parse all files takes half a second, which every test of a rule would spend
+def _parsed(text: str) -> dict[str, Any]:
+    contents: dict[str, Any] = yaml.safe_load(text)
     return contents
 
 

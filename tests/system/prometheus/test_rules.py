@@ -18,7 +18,10 @@ from tests.support.checkout import ROOT
 from tests.system.conftest import Programs
 from tests.system.prometheus import rulefiles
 
-pytestmark = pytest.mark.once
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.no_cover,  # the subject is not the monitor
+]
 
 ALERTS = rulefiles.alerts()
 RUNBOOK = (rulefiles.FOLDER / "RUNBOOK.md").read_text(encoding="utf-8")
