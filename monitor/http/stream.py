@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import socket
 import ssl
@@ -110,7 +109,6 @@ class ConnectionStream(httpcore.NetworkStream):
             raise self._too_long()
         try:
             data = self._receive(wanted)
-            self._arrived = time.monotonic()  # first of all, so that no work of our own is measured
         except (TimeoutError, BlockingIOError, ssl.SSLWantReadError):
             raise self._timing.timed_out() from None
         except OSError as error:
@@ -123,17 +121,24 @@ class ConnectionStream(httpcore.NetworkStream):
         """Leave the socket open: the connection still reads the TLS session from it."""
 
     def _receive(self, size: int) -> bytes:
-        """Wait for data until the deadline; after it, return data that has already arrived."""
+        """Wait for data until the deadline; after it, return data that has already arrived. Note the moment."""
         seconds = self._timing.deadline - time.monotonic()
         if seconds > 0:
-            with contextlib.suppress(TimeoutError):
+            try:
                 self._socket.settimeout(seconds)
-                return self._socket.recv(size)
+                data = self._socket.recv(size)
+                self._arrived = time.monotonic()  # first of all, so that no work of our own is measured
+            except TimeoutError:
+                pass  # TLS may hold data that arrived at the deadline
+            else:
+                return data
         self._late_reads += 1
         if self._late_reads > MAX_LATE_READS:
             raise TimeoutError
         self._socket.settimeout(0)
-        return self._socket.recv(size)
+        data = self._socket.recv(size)
+        self._arrived = time.monotonic()
+        return data
 
     def _broken(self, error: OSError) -> ExchangeError:
         """Return the error of a read: a TLS fault if the server ended TLS before its response, as for a certificate.
