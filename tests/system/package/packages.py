@@ -10,10 +10,11 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from debian.releases import RELEASES
 from tests.support.checkout import copy_to, git
 from tests.system.systemd.roots import scratch
 
-SUITES = ("bookworm", "trixie")
+SUITES = tuple(RELEASES)
 CONFFILE = "etc/tigr-monitor/tigr-monitor.toml"
 NEWER = "99.0.0"
 _COMMITTED = "2026-01-31T12:00:00+00:00"
