@@ -70,20 +70,22 @@ class ConnectionAttempts:
 
     def _start(self, rank: int, address: HostAddress) -> tuple[socket.socket | None, bool]:
         """Start one attempt. Return its socket if it connected at once, and if it failed at once."""
-        sock, self._opened = self._opened or _open(address), None
+        # Until it is decided what becomes of it, `connect` closes it if anything is raised.
+        self._opened = sock = self._opened or _open(address)
         if isinstance(sock, OSError):
+            self._opened = None
             self._fail(rank, sock.errno)
             return None, True
-        attempt = _ConnectionAttempt(rank, sock)
-        self._running[sock.fileno()] = attempt
         try:
-            code = sock.connect_ex(address.sockaddr)
+            code = sock.connect_ex(address.sockaddr)  # before anything else: the time is measured
         except OSError as error:
             code = error.errno or errno.EINVAL
         if code == errno.EINPROGRESS:
+            self._running[sock.fileno()] = _ConnectionAttempt(rank, sock)
+            self._opened = None
             self._poll.register(sock, select.POLLOUT)
             return None, False
-        del self._running[sock.fileno()]
+        self._opened = None
         if code == 0:
             return sock, False
         sock.close()

@@ -32,7 +32,7 @@ from monitor.web.access import AccessControl, exposure_warning
 from monitor.web.server import WebServer
 
 # Seconds, `sys.setswitchinterval`: the thread of a probe waits that long for one that computes, such as a scrape, each
-# time that it continues after input or output. With Python's default of 5 ms, its durations would be 60 ms too long.
+# time that it continues after input or output. Python's default is 5 ms, and an exchange has several such waits.
 _SWITCH_INTERVAL = 0.0001
 _log = logging.getLogger(__name__)
 
